@@ -1,0 +1,40 @@
+"""The evaluator: one tick in, one stored decision out. Parses, calls the workflow, translates; decides nothing."""
+
+import os
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from strategies import load
+
+from belay.adapters.telemetry import count, logger, metrics
+from belay.bootstrap import evaluator_services
+from belay.domain.errors import InvalidInput
+from belay.domain.slots import Tick
+from belay.workflows.evaluate import evaluate
+from belay.workflows.updates import refuse_event
+
+SERVICES = evaluator_services(os.environ)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Evaluate one tick; its form is `belay.domain.slots.Tick`."""
+    try:
+        tick = Tick.parse(event)
+    except InvalidInput as error:
+        refuse_event(SERVICES, event, error)
+        logger.error("tick refused", error=str(error))
+        count("InvalidEvents")
+        return {"kind": "refused", "error": str(error)}
+    record = evaluate(tick, SERVICES, load)
+    held = record.held
+    result = {
+        "decision_id": record.decision_id,
+        "kind": record.decision.kind,
+        "reason": held.reason if held else ", ".join(leg.reason for leg in record.trade_legs),
+        "order_ids": [order_id for order_id in record.order_ids if order_id],
+    }
+    logger.info("decided", **result)
+    count("Holds" if held else "Trades")
+    return result

@@ -1,0 +1,59 @@
+"""The reconciler: compares every account, or the one a follow-up names, with its venue. Never submits."""
+
+import json
+import os
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from belay.adapters.telemetry import count, logger, metrics
+from belay.bootstrap import reconciler_services
+from belay.domain.errors import InvalidInput
+from belay.workflows.reconcile import reconcile
+from belay.workflows.updates import refuse_event
+
+SERVICES = reconciler_services(os.environ)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Reconcile the accounts an event is about: `{"account": name}`, SQS follow-ups with such bodies, else all."""
+    failed: list[str] = []
+    results = [result for account in _accounts(event) if (result := _reconcile(account, failed))]
+    if failed:
+        raise RuntimeError(f"reconciliation failed for {', '.join(failed)}; each error is logged above")
+    return {"results": results}
+
+
+def _reconcile(account: str, failed: list[str]) -> dict[str, Any] | None:
+    """One account's failure must not keep the others from being reconciled."""
+    try:
+        result = reconcile(account, SERVICES).model_dump(mode="json")
+    except InvalidInput as error:
+        refuse_event(SERVICES, {"account": account}, error)
+        logger.error("account refused", account=account, error=str(error))
+        return None
+    except Exception:
+        logger.exception("reconciliation failed", account=account)
+        failed.append(account)
+        return None
+    logger.info("reconciled", **result)
+    count("ReconciliationCompleted")
+    count("ReconciliationClean", int(result["clean"]))
+    return result
+
+
+def _accounts(event: dict[str, Any]) -> tuple[str, ...]:
+    if "Records" in event:
+        return tuple(account for record in event["Records"] if (account := _followed_up(record)))
+    return (str(event["account"]),) if "account" in event else SERVICES.ledger.accounts()
+
+
+def _followed_up(record: dict[str, Any]) -> str | None:
+    try:
+        return str(json.loads(record["body"])["account"])
+    except (ValueError, TypeError, KeyError):
+        error = InvalidInput("follow-up.account", "is missing", "Send only what Belay published.")
+        refuse_event(SERVICES, {"body": record.get("body")}, error)
+        return None

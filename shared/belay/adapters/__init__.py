@@ -1,0 +1,1 @@
+"""How the ports reach the world: AWS, venues, and memory. No rule about trading lives here."""

@@ -1,0 +1,454 @@
+"""The ports in memory, with the semantics of the real ones. Reads no clock and no randomness; same calls, same state.
+
+Records are kept as JSON text, so that sharing an object or losing a type in storage shows here too.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import wraps
+from threading import RLock
+from typing import Any, Concatenate
+
+from belay.adapters.records import (
+    cancel_position,
+    cancels_of,
+    decision_position,
+    fill_position,
+    incident_position,
+    order_position,
+    schedule_key,
+    told,
+    trade_position,
+)
+from belay.adapters.ssm import SwitchValue, read_switch
+from belay.domain.account import Account, Configuration, StopLevel
+from belay.domain.decisions import DecisionRecord
+from belay.domain.errors import Conflict
+from belay.domain.fills import Fill
+from belay.domain.incidents import Incident
+from belay.domain.orders import Order, OrderEvent
+from belay.domain.proofs import Proof
+from belay.domain.record import Record
+from belay.domain.slots import EPOCH, Tick
+from belay.domain.transitions import Change, Requirement
+from belay.domain.venues import VenueTrade
+from belay.ports import CancelRequest, Cursor, Story, Suspicion, SwitchReading
+
+
+class Drawer[K, R: Record]:
+    """Records of one kind by key, as JSON text."""
+
+    def __init__(self, model: type[R]) -> None:
+        self._model = model
+        self._bodies: dict[K, str] = {}
+
+    def __getitem__(self, key: K) -> R:
+        return self._model.model_validate_json(self._bodies[key])
+
+    def __setitem__(self, key: K, record: R) -> None:
+        self._bodies[key] = record.model_dump_json()
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._bodies
+
+    def get(self, key: K) -> R | None:
+        return self[key] if key in self._bodies else None
+
+    def holds(self, key: K, record: R) -> bool:
+        return self._bodies.get(key) == record.model_dump_json()
+
+    def drop(self, key: K) -> None:
+        self._bodies.pop(key, None)
+
+    def where(self, chosen: Callable[[R], bool], position: Callable[[R], Any]) -> tuple[R, ...]:
+        """The chosen records, sorted by position."""
+        every = (self[key] for key in self._bodies)
+        return tuple(sorted((record for record in every if chosen(record)), key=position))
+
+    def of(self, account: str, position: Callable[[R], Any]) -> tuple[R, ...]:
+        """The records whose key starts with the account, sorted by position."""
+        mine = (self[key] for key in self._bodies if isinstance(key, tuple) and key[0] == account)
+        return tuple(sorted(mine, key=position))
+
+
+def _locked[**P, T](
+    method: Callable[Concatenate["InMemoryLedger", P], T],
+) -> Callable[Concatenate["InMemoryLedger", P], T]:
+    """Run a method as one step that no other thread sees half done."""
+
+    @wraps(method)
+    def run(self: "InMemoryLedger", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return run
+
+
+class InMemoryLedger:
+    """`ports.Ledger` in one process, safe between threads."""
+
+    def __init__(self, table_id: str = "in-memory") -> None:
+        self.table_id = table_id
+        self.lock = RLock()
+        self._configurations: Drawer[tuple[str, int], Configuration] = Drawer(Configuration)
+        self._versions: dict[str, int] = {}
+        self._accounts: Drawer[str, Account] = Drawer(Account)
+        self._decisions: Drawer[str, DecisionRecord] = Drawer(DecisionRecord)
+        self._schedules: Drawer[tuple[str, str], Tick] = Drawer(Tick)
+        self._orders: Drawer[str, Order] = Drawer(Order)
+        self._events: Drawer[tuple[str, int], OrderEvent] = Drawer(OrderEvent)
+        self._event_writers: dict[tuple[str, int], str] = {}
+        self._fills: Drawer[tuple[str, str], Fill] = Drawer(Fill)
+        self._venue_orders: dict[tuple[str, str, str], str] = {}
+        self._proofs: Drawer[tuple[str, str], Proof] = Drawer(Proof)
+        self._cursors: Drawer[tuple[str, str], Cursor] = Drawer(Cursor)
+        self._unattributed: Drawer[tuple[str, str], VenueTrade] = Drawer(VenueTrade)
+        self._cancels: Drawer[tuple[str, str], CancelRequest] = Drawer(CancelRequest)
+        self._suspicions: Drawer[str, Suspicion] = Drawer(Suspicion)
+        self._incidents: Drawer[tuple[str, str], Incident] = Drawer(Incident)
+
+    # --- accounts and their documents -------------------------------------------------------------
+
+    @_locked
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(sorted(self._versions))
+
+    @_locked
+    def configuration(self, account: str) -> Configuration | None:
+        return self._configurations.get((account, self._versions.get(account, 0)))
+
+    @_locked
+    def store_configuration(self, configuration: Configuration) -> None:
+        account, version = configuration.document.account, configuration.version
+        if self._versions.get(account, 0) == version - 1:
+            self._configurations[account, version] = configuration
+            self._versions[account] = version
+        elif not self._configurations.holds((account, version), configuration):
+            raise Conflict("configuration")
+
+    @_locked
+    def account(self, account: str) -> Account:
+        return self._accounts.get(account) or Account(account=account)
+
+    @_locked
+    def save_account(self, account: Account) -> None:
+        if self.account(account.account).version == account.version - 1:
+            self._accounts[account.account] = account
+        elif not self._accounts.holds(account.account, account):
+            raise Conflict("account")
+
+    # --- decisions --------------------------------------------------------------------------------
+
+    @_locked
+    def decision(self, decision_id: str) -> DecisionRecord | None:
+        return self._decisions.get(decision_id)
+
+    @_locked
+    def record_decision(
+        self, record: DecisionRecord, orders: tuple[Order, ...], events: tuple[OrderEvent, ...]
+    ) -> DecisionRecord:
+        if record.decision_id in self._decisions:
+            return self._decisions[record.decision_id]
+        if any(order.order_id in self._orders for order in orders):
+            raise Conflict("order")
+        self._decisions[record.decision_id] = record
+        for order in orders:
+            self._orders[order.order_id] = order
+        for event in events:
+            self._append(event, record.write_id)
+        for request in cancels_of(record):
+            self.request_cancel(request)
+        return record
+
+    @_locked
+    def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
+        mine = self._decisions.where(
+            lambda record: (record.slot.account, record.slot.strategy) == (account, strategy),
+            decision_position,
+        )
+        return _latest(mine, limit)
+
+    @_locked
+    def story(self, decision_id: str) -> Story | None:
+        decision = self._decisions.get(decision_id)
+        if decision is None:
+            return None
+        orders = self._orders.where(lambda order: order.decision_id == decision_id, order_position)
+        ours = {order.order_id for order in orders}
+        events = self._events.where(lambda event: event.order_id in ours, lambda event: event.sequence)
+        fills = self._fills.where(lambda fill: fill.decision_id == decision_id, fill_position)
+        return told(decision, orders, events, fills)
+
+    @_locked
+    def register_schedule(self, tick: Tick) -> None:
+        key = (tick.account, schedule_key(tick))
+        known = self._schedules.get(key)
+        if known is None or known.scheduled_time <= tick.scheduled_time:
+            self._schedules[key] = tick
+
+    @_locked
+    def schedules(self, account: str) -> tuple[Tick, ...]:
+        return self._schedules.of(account, schedule_key)
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    @_locked
+    def order(self, order_id: str) -> Order | None:
+        return self._orders.get(order_id)
+
+    @_locked
+    def open_orders(self, account: str) -> tuple[Order, ...]:
+        return self._orders.where(
+            lambda order: order.account == account and not order.settled, order_position
+        )
+
+    @_locked
+    def orders(self, account: str, limit: int) -> tuple[Order, ...]:
+        return _latest(self._orders.where(lambda order: order.account == account, order_position), limit)
+
+    @_locked
+    def fills(self, account: str, limit: int) -> tuple[Fill, ...]:
+        return _latest(self._fills.where(lambda fill: fill.account == account, fill_position), limit)
+
+    @_locked
+    def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
+        return self._venue_orders.get((account, symbol, venue_order_id))
+
+    @_locked
+    def commit(self, change: Change) -> None:
+        order, fill = change.order, change.fill
+        lost = self._lost(change)
+        if not lost:
+            return self._apply(change)
+        if self._written_by_us(change):
+            return None
+        if fill is not None and "fill" in lost:
+            # Counted already: a late copy of it must not wait for its order for ever.
+            self._unattributed.drop((order.account, fill.key))
+        raise Conflict(lost[0])
+
+    def _lost(self, change: Change) -> list[str]:
+        """The parts of a change that are not as they were read, in the order in which they are written."""
+        order, account, fill = change.order, change.account, change.fill
+        stored = self._orders.get(order.order_id)
+        conditions = {
+            "order": stored is not None
+            and stored.version == change.previous_version
+            and (order.order_id, change.event.sequence) not in self._events,
+            "account": account is None or self.account(account.account).version == account.version - 1,
+            "fill": fill is None or (fill.order_id, fill.key) not in self._fills,
+            "venue order": all(
+                self._venue_orders.get((order.account, order.symbol, venue_id), order.order_id)
+                == order.order_id
+                for venue_id in order.venue_order_ids
+            ),
+            **self._requirements(order.account, change.requirement),
+        }
+        return [what for what, holds in conditions.items() if not holds]
+
+    def _requirements(self, account: str, requirement: Requirement | None) -> dict[str, bool]:
+        if requirement is None:
+            return {}
+        configured = self._versions.get(account) == requirement.configuration_version
+        if requirement.proof_fingerprint is None:
+            return {"configuration": configured}
+        proof = self._proofs.get((account, requirement.proof_fingerprint))
+        checked = requirement.proof_completed_at or EPOCH
+        return {"configuration": configured, "proof": proof is not None and proof.completed_at >= checked}
+
+    def _written_by_us(self, change: Change) -> bool:
+        """Whether the change had been written before: its order or its event bears its writer's id."""
+        ours, stored = change.order.write_id, self._orders.get(change.order.order_id)
+        if stored is not None and stored.version != change.previous_version and stored.write_id == ours:
+            return True
+        return self._event_writers.get((change.order.order_id, change.event.sequence)) == ours
+
+    def _apply(self, change: Change) -> None:
+        order, fill = change.order, change.fill
+        self._orders[order.order_id] = order
+        self._append(change.event, order.write_id)
+        if change.account is not None:
+            self._accounts[change.account.account] = change.account
+        if fill is not None:
+            self._fills[fill.order_id, fill.key] = fill
+            self._unattributed.drop((fill.account, fill.key))
+        for venue_id in order.venue_order_ids:
+            self._venue_orders[order.account, order.symbol, venue_id] = order.order_id
+
+    def _append(self, event: OrderEvent, writer: str) -> None:
+        self._events[event.order_id, event.sequence] = event
+        self._event_writers[event.order_id, event.sequence] = writer
+
+    # --- reconciliation ---------------------------------------------------------------------------
+
+    @_locked
+    def proof(self, account: str, fingerprint: str) -> Proof | None:
+        return self._proofs.get((account, fingerprint))
+
+    @_locked
+    def store_proof(self, proof: Proof) -> None:
+        key = (proof.account, proof.fingerprint)
+        stored = self._proofs.get(key)
+        if self._proofs.holds(key, proof):
+            return
+        if stored is not None and stored.completed_at >= proof.completed_at:
+            raise Conflict("proof")
+        if self.account(proof.account).version != proof.account_version:
+            raise Conflict("account")
+        self._proofs[key] = proof
+
+    @_locked
+    def cursor(self, account: str, symbol: str) -> Cursor | None:
+        return self._cursors.get((account, symbol))
+
+    @_locked
+    def store_cursor(self, account: str, cursor: Cursor) -> None:
+        stored = self._cursors.get((account, cursor.symbol))
+        if stored is None or stored.read_until <= cursor.read_until:
+            self._cursors[account, cursor.symbol] = cursor
+
+    @_locked
+    def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]:
+        return self._unattributed.of(account, trade_position)
+
+    @_locked
+    def store_unattributed(self, account: str, trade: VenueTrade) -> None:
+        self._unattributed[account, trade.key] = trade
+
+    @_locked
+    def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
+        return self._cancels.of(account, cancel_position)
+
+    @_locked
+    def request_cancel(self, request: CancelRequest) -> None:
+        self._cancels[request.account, request.order_id] = request
+
+    @_locked
+    def clear_cancel(self, account: str, order_id: str) -> None:
+        self._cancels.drop((account, order_id))
+
+    @_locked
+    def suspicion(self, account: str) -> Suspicion | None:
+        return self._suspicions.get(account)
+
+    @_locked
+    def store_suspicion(self, suspicion: Suspicion) -> None:
+        self._suspicions[suspicion.account] = suspicion
+
+    @_locked
+    def incidents(self, account: str) -> tuple[Incident, ...]:
+        return self._incidents.of(account, incident_position)
+
+    @_locked
+    def open_incident(self, incident: Incident) -> bool:
+        key = (incident.account, incident.incident_id)
+        stored = self._incidents.get(key)
+        if stored is not None and stored.status == "open":
+            return self._incidents.holds(key, incident)
+        self._incidents[key] = incident
+        return True
+
+    @_locked
+    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
+        incident = self._incidents.get((account, incident_id))
+        if incident is not None and incident.status == "open":
+            resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
+            self._incidents[account, incident_id] = resolved
+
+
+def _latest[R](records: tuple[R, ...], limit: int) -> tuple[R, ...]:
+    return records[::-1][:limit]
+
+
+# --- the other ports ------------------------------------------------------------------------------
+
+
+class IntentMessage(Record):
+    """What the intents queue carries; `group` is delivered in order, `deduplication_id` once."""
+
+    body: dict[str, str]
+    group: str
+    deduplication_id: str
+
+
+class FollowUpMessage(Record):
+    body: dict[str, str]
+    delay_seconds: int
+
+
+class InMemoryQueue:
+    """Messages in the order of sending, for a test or a simulation to take out and deliver.
+
+    A deduplication id is dropped for good, since nothing here knows when five minutes are over.
+    """
+
+    def __init__(self) -> None:
+        self.intents: list[IntentMessage] = []
+        self.follow_ups: list[FollowUpMessage] = []
+        self.ticks: list[Tick] = []
+        self._sent: set[str] = set()
+        self._lock = RLock()
+
+    def publish_intent(self, order: Order) -> None:
+        message = IntentMessage(
+            body={"order_id": order.order_id},
+            group=order.message_group,
+            deduplication_id=f"{order.order_id}-{order.publications}",
+        )
+        with self._lock:
+            if message.deduplication_id not in self._sent:
+                self._sent.add(message.deduplication_id)
+                self.intents.append(message)
+
+    def follow_up(self, account: str, delay_seconds: int) -> None:
+        self.follow_ups.append(FollowUpMessage(body={"account": account}, delay_seconds=delay_seconds))
+
+    def tick(self, tick: Tick) -> None:
+        self.ticks.append(Tick.model_validate_json(tick.model_dump_json()))
+
+
+class InMemoryKillSwitch:
+    """The switch as text, as SSM would hold it; None is a missing one, which reads as halted."""
+
+    def __init__(self, text: str | None = None) -> None:
+        self.text = text
+
+    def read(self) -> SwitchReading:
+        if self.text is None:
+            reason = "the kill switch does not exist; release it to create it"
+            return SwitchReading(level=StopLevel.HALTED, reason=reason)
+        return read_switch(self.text)
+
+    def write(self, level: StopLevel, reason: str, author: str, at: datetime) -> None:
+        self.text = SwitchValue(level=level, reason=reason, author=author, at=at).model_dump_json()
+
+
+class InMemoryAlerts:
+    """Incidents in the order in which on-call was told."""
+
+    def __init__(self) -> None:
+        self.incidents: list[Incident] = []
+
+    def incident(self, incident: Incident) -> None:
+        self.incidents.append(incident)
+
+
+class ManualClock:
+    """Time that passes only by `sleep` and `set`."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+    def set(self, now: datetime) -> None:
+        self._now = now
+
+
+def gather_in_order(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Run the calls one after the other, in the order given."""
+    return {name: call() for name, call in calls.items()}

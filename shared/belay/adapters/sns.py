@@ -1,0 +1,50 @@
+"""Tells on-call about incidents through SNS. Failing is only logged: the ledger has the incident."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from belay.domain.incidents import Incident
+from belay.domain.record import iso
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+
+MAX_SUBJECT = 100
+log = logging.getLogger(__name__)
+
+
+class SnsAlerts:
+    def __init__(self, client: "SNSClient", topic_arn: str) -> None:
+        self._client = client
+        self._topic_arn = topic_arn
+
+    def incident(self, incident: Incident) -> None:
+        try:
+            self._client.publish(
+                TopicArn=self._topic_arn, Subject=_subject(incident), Message=_message(incident)
+            )
+        except Exception:  # the workflow must go on; the incident stays open in the ledger
+            log.exception(
+                "incident %s of account %s was not published", incident.incident_id, incident.account
+            )
+
+
+def _subject(incident: Incident) -> str:
+    """SNS accepts up to 100 printable ASCII characters."""
+    text = f"Belay {incident.account}: {incident.kind.replace('_', ' ')} {incident.subject}"
+    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in text)[:MAX_SUBJECT]
+
+
+def _message(incident: Incident) -> str:
+    return "\n".join(
+        [
+            f"What to do: {incident.action}",
+            "",
+            f"Account:    {incident.account}",
+            f"Incident:   {incident.incident_id}",
+            f"Symbol:     {incident.symbol or 'the whole account'}",
+            f"Expected:   {incident.expected}",
+            f"Actual:     {incident.actual}",
+            f"Opened:     {iso(incident.opened_at)}",
+        ]
+    )

@@ -1,0 +1,64 @@
+"""Messages between the functions: SQS, and one asynchronous Lambda invocation. All carry ids, never facts."""
+
+import json
+from typing import TYPE_CHECKING
+
+from belay.domain.errors import InvalidInput
+from belay.domain.orders import Order
+from belay.domain.slots import Tick
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+
+MAX_DELAY_SECONDS = 900
+
+
+class SqsQueue:
+    """A function names only the destinations it uses; using another one raises `InvalidInput`."""
+
+    def __init__(
+        self,
+        sqs: "SQSClient",
+        functions: "LambdaClient | None" = None,
+        *,
+        intents_url: str | None = None,
+        follow_ups_url: str | None = None,
+        evaluator: str | None = None,
+    ) -> None:
+        self._sqs = sqs
+        self._functions = functions
+        self._intents_url = intents_url
+        self._follow_ups_url = follow_ups_url
+        self._evaluator = evaluator
+
+    def publish_intent(self, order: Order) -> None:
+        """SQS drops a repeated deduplication id for five minutes: a deliberate re-send has a new number."""
+        self._sqs.send_message(
+            QueueUrl=_configured(self._intents_url, "INTENTS_QUEUE_URL"),
+            MessageBody=json.dumps({"order_id": order.order_id}),
+            MessageGroupId=order.message_group,
+            MessageDeduplicationId=f"{order.order_id}-{order.publications}",
+        )
+
+    def follow_up(self, account: str, delay_seconds: int) -> None:
+        """SQS delays at most 15 minutes; a longer wait ends then."""
+        self._sqs.send_message(
+            QueueUrl=_configured(self._follow_ups_url, "FOLLOW_UPS_QUEUE_URL"),
+            MessageBody=json.dumps({"account": account}),
+            DelaySeconds=min(max(delay_seconds, 0), MAX_DELAY_SECONDS),
+        )
+
+    def tick(self, tick: Tick) -> None:
+        _configured(self._functions, "EVALUATOR_FUNCTION_NAME").invoke(
+            FunctionName=_configured(self._evaluator, "EVALUATOR_FUNCTION_NAME"),
+            InvocationType="Event",
+            Payload=tick.model_dump_json(),
+        )
+
+
+def _configured[T](destination: T | None, variable: str) -> T:
+    if destination is None:
+        remedy = "Set it for this function in template.yaml."
+        raise InvalidInput(f"environment.{variable}", "is missing", remedy)
+    return destination

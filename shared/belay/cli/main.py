@@ -1,0 +1,300 @@
+"""The command `belay`: status, stopping and releasing, decisions, orders, explanations, account documents.
+
+Reads arguments, calls one operation or view, prints its document. Every failure is one line on stderr: exit code 2 for
+bad input, 1 for anything else.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from typer.core import TyperGroup
+
+from belay.cli import explain as explanation
+from belay.cli import operations, render, views
+from belay.cli.desk import Desk, open_desk
+from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.orders import OrderState
+
+BAD_INPUT = 2
+FAILURE = 1
+PIPE_WIDTH = 140  # columns where no terminal says its own width
+
+# Options of the whole command, accepted before and after the subcommand, with the number of values each takes.
+EVERYWHERE = {"--stage": 1, "--account": 1, "--local": 0, "--json": 0}
+
+
+class Command(TyperGroup):
+    """A group whose own options may stand anywhere and whose errors are one line."""
+
+    def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> NoReturn:  # type: ignore[override]
+        given = sys.argv[1:] if args is None else list(args)
+        try:
+            sys.exit(super().main(_own_options_first(given), standalone_mode=False, **extra) or 0)
+        except InvalidInput as error:
+            _fail(str(error), BAD_INPUT)
+        except BelayError as error:
+            _fail(f"{error}. Try again", FAILURE)
+        except typer.TyperException as error:
+            _fail(_usage_problem(error), BAD_INPUT)
+        except (BotoCoreError, ClientError) as error:
+            _fail(f"AWS refused or did not answer: {error}", FAILURE)
+        except Exception as error:  # a person at a terminal gets a line, never a traceback
+            _fail(f"{error or type(error).__name__}", FAILURE)
+
+
+def _own_options_first(args: list[str]) -> list[str]:
+    """Move the options that every command has in front of the subcommand."""
+    own: list[str] = []
+    rest: list[str] = []
+    remaining = iter(args)
+    for argument in remaining:
+        name = argument.partition("=")[0]
+        if argument == "--":
+            rest.extend(["--", *remaining])
+        elif name in EVERYWHERE:
+            own.append(argument)
+            takes_value = EVERYWHERE[name] and "=" not in argument
+            own.extend(value for value in [next(remaining, None)] if value is not None) if takes_value else None
+        else:
+            rest.append(argument)
+    return [*own, *rest]
+
+
+def _usage_problem(error: typer.TyperException) -> str:
+    described = getattr(error, "format_message", None)
+    return f"{described() if described else error} See `belay --help`."
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"belay: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the options of the whole command said; `open` reaches the stage's ledger when a command needs it."""
+
+    open: Callable[[], Desk]
+    account: str | None
+    as_json: bool
+
+    def show(self, document: Any, on_terminal: Callable[[Console, Any], None]) -> None:
+        if self.as_json:
+            print(json.dumps(document, indent=2))
+            return
+        console = Console(highlight=False)
+        on_terminal(console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH), document)
+
+    def accounts(self, desk: Desk) -> tuple[str, ...]:
+        """The account asked for, else all."""
+        stored = desk.ledger.accounts()
+        if self.account is not None and self.account not in stored:
+            known = ", ".join(stored) or "none is stored yet"
+            raise InvalidInput("--account", f"there is no account {self.account}", f"Accounts: {known}.")
+        return (self.account,) if self.account else stored
+
+    def one_account(self, desk: Desk) -> str:
+        """The account asked for, else the only one there is."""
+        accounts = self.accounts(desk)
+        if len(accounts) != 1:
+            known = ", ".join(accounts) or "none is stored yet"
+            raise InvalidInput("--account", "say which account is meant", f"Accounts: {known}.")
+        return accounts[0]
+
+
+app = typer.Typer(
+    cls=Command,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Belay's operator command. --stage, --local, --account and --json may stand before or after the command.",
+)
+account_app = typer.Typer(help="Account documents: set, show, validate, example.", rich_markup_mode=None)
+app.add_typer(account_app, name="account")
+
+
+@app.callback()
+def command(
+    context: typer.Context,
+    stage: Annotated[str, typer.Option(envvar="BELAY_STAGE", help="Stage to act on.")] = "dev",
+    local: Annotated[bool, typer.Option("--local", help="Act on the local stack instead of AWS.")] = False,
+    account: Annotated[str | None, typer.Option(help="Account to act on; default: all, or the only one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        return
+    opened: Callable[[str, bool], Desk] = context.obj or open_desk
+    context.obj = Session(open=lambda: opened(stage, local), account=account, as_json=as_json)
+
+
+Reason = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
+Author = Annotated[str, typer.Option(envvar="USER", help="Who acts.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most, newest first.")]
+Strategy = Annotated[str | None, typer.Option(help="Only this strategy.")]
+Scope = Annotated[str, typer.Option(help="all (every account and the switch) or account.")]
+Symbol = Annotated[str | None, typer.Option(help="Only this symbol; with --scope account.")]
+
+
+@app.command()
+def status(context: typer.Context) -> None:
+    """Show the switch and, for each account, what allows or stops trading now."""
+    session: Session = context.obj
+    desk = session.open()
+    session.show(views.status(desk, session.accounts(desk)), render.status)
+
+
+@app.command()
+def halt(
+    context: typer.Context,
+    scope: Scope = "all",
+    strategy: Strategy = None,
+    symbol: Symbol = None,
+    level: Annotated[str, typer.Option(help="halted (nothing new) or reduce-only (exits only).")] = "halted",
+    reason: Reason = "halted by the operator",
+    author: Author = "operator",
+) -> None:
+    """Stop: no new order leaves. Fills, cancels and reconciliation go on. Without options it stops everything."""
+    session: Session = context.obj
+    stop_level = _choice("--level", level, [StopLevel.HALTED, StopLevel.REDUCE_ONLY])
+    everything = _is_everything(session, scope, strategy, symbol)
+    desk = session.open()
+    if everything:
+        document = operations.halt_everything(desk, StopLevel(stop_level), reason, author)
+    else:
+        name = session.one_account(desk)
+        stopped = operations.halt_account(desk, name, StopLevel(stop_level), reason, author, strategy, symbol)
+        document = {"accounts": [stopped]}
+    session.show(document, render.halted)
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    scope: Scope = "all",
+    strategy: Strategy = None,
+    symbol: Symbol = None,
+    reason: Reason = "released by the operator",
+    author: Author = "operator",
+) -> None:
+    """Lift the operators' stops of one scope; a stop that an incident set stays until the incident is resolved."""
+    session: Session = context.obj
+    everything = _is_everything(session, scope, strategy, symbol)
+    desk = session.open()
+    if everything:
+        document = operations.release_everything(desk, reason, author)
+    else:
+        document = operations.release_one(desk, session.one_account(desk), strategy, symbol)
+    session.show(document, render.released)
+
+
+def _is_everything(session: Session, scope: str, strategy: str | None, symbol: str | None) -> bool:
+    _choice("--scope", scope, ["all", "account"])
+    narrower = {"--strategy": strategy, "--symbol": symbol, "--account": session.account}
+    if scope == "all" and (given := next((option for option, value in narrower.items() if value), None)):
+        raise InvalidInput(given, "narrows an account, but the scope is all", "Add --scope account.")
+    return scope == "all"
+
+
+def _choice(option: str, value: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise InvalidInput(option, f"{value} is not a choice", f"Use one of {', '.join(allowed)}.")
+    return value
+
+
+@app.command()
+def decisions(context: typer.Context, strategy: Strategy = None, limit: Limit = 20) -> None:
+    """List the latest decisions, the holds too, with reasons and order ids."""
+    session: Session = context.obj
+    desk = session.open()
+    session.show(views.decisions(desk.ledger, session.accounts(desk), strategy, limit), render.decisions)
+
+
+@app.command()
+def orders(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only this state, such as UNKNOWN or FILLED.")] = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Only orders that are not settled.")] = False,
+    limit: Limit = 20,
+) -> None:
+    """List the latest orders and what became of them."""
+    session: Session = context.obj
+    wanted = _choice("--state", state.upper(), [known.value for known in OrderState]) if state else None
+    desk = session.open()
+    session.show(views.orders(desk.ledger, session.accounts(desk), wanted, open_only, limit), render.orders)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="ID", help="A decision id or an order id.")],
+) -> None:
+    """Tell one decision's whole story: inputs, limits, submission, fills, where it stands."""
+    session: Session = context.obj
+    session.show(explanation.explain(session.open(), name), render.explain)
+
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="An account document in JSON; - reads standard input.")]
+
+
+@account_app.command("set")
+def set_account(context: typer.Context, file: File, author: Author = "operator") -> None:
+    """Store a document as the account's next version. It closes the gate until the next clean reconciliation."""
+    session: Session = context.obj
+    document = read_document(file)
+    session.show(operations.set_document(session.open(), document, author), render.stored)
+
+
+@account_app.command("show")
+def show_account(context: typer.Context) -> None:
+    """Print the stored document of an account."""
+    session: Session = context.obj
+    desk = session.open()
+    name = session.one_account(desk)
+    configuration = desk.ledger.configuration(name)
+    if configuration is None:
+        raise InvalidInput("--account", f"{name} has no document", "Store one with `belay account set FILE`.")
+    session.show(configuration.model_dump(mode="json", exclude_none=True), render.configuration)
+
+
+@account_app.command("validate")
+def validate_account(context: typer.Context, file: File) -> None:
+    """Check a document without storing it, and name the limits it lacks."""
+    session: Session = context.obj
+    document = read_document(file)
+    missing = views.missing_limits(document)
+    session.show({"account": document.account, "valid": True, "missing_limits": missing}, render.validated)
+
+
+@account_app.command("example")
+def example_account() -> None:
+    """Print a document for a paper account, to start from."""
+    print(example_document(), end="")
+
+
+def example_document() -> str:
+    return resources.files("belay.cli").joinpath("paper-account.json").read_text()
+
+
+def read_document(file: Path) -> AccountDocument:
+    """Raises InvalidInput when the file cannot be read or does not hold a valid document."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidInput(str(file), f"cannot be read: {reason}", "Give a JSON file.") from None
+    return AccountDocument.parse(text)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,137 @@
+"""What an operator may change: stops, the switch, account documents. Each write is conditional and repeated on conflict."""
+
+from collections.abc import Callable
+from typing import Any
+
+from belay.cli.desk import Desk
+from belay.domain.account import Account, AccountDocument, Configuration, Stop, StopLevel
+from belay.domain.errors import Conflict, InvalidInput
+from belay.domain.record import iso
+from belay.ports import Ledger
+
+WRITE_ATTEMPTS = 20
+type Document = dict[str, Any]
+
+
+def halt_everything(desk: Desk, level: StopLevel, reason: str, author: str) -> Document:
+    """Set the switch and stop every account: after the second write no claim can commit, whatever a function read.
+
+    The accounts are stopped even where the switch cannot be written; the error is raised afterwards.
+    """
+    failure: Exception | None = None
+    try:
+        desk.switch.write(level, reason, author, desk.now())
+    except Exception as error:
+        failure = error
+    accounts = [halt_account(desk, name, level, reason, author) for name in desk.ledger.accounts()]
+    if failure is not None:
+        stopped = ", ".join(document["account"] for document in accounts) or "none"
+        raise RuntimeError(f"the switch could not be written ({failure}); accounts stopped: {stopped}") from failure
+    return {"switch": {"level": level, "reason": reason}, "accounts": accounts}
+
+
+def halt_account(
+    desk: Desk,
+    account: str,
+    level: StopLevel,
+    reason: str,
+    author: str,
+    strategy: str | None = None,
+    symbol: str | None = None,
+) -> Document:
+    """Stop one account, or one strategy or symbol of it; tells what may still be on its way to the venue.
+
+    Raises:
+        InvalidInput: the account has no such symbol, so that the stop would cover nothing.
+    """
+    _require_symbol(desk.ledger, account, symbol)
+    stop = Stop(level=level, strategy=strategy, symbol=symbol, reason=reason, author=author, at=desk.now())
+    changed = change_account(desk.ledger, account, lambda held: held.with_stop(stop))
+    return {
+        "account": account,
+        "stop": stop.model_dump(mode="json"),
+        "last_outstanding_fence": last_outstanding_fence(desk.ledger, changed),
+    }
+
+
+def _require_symbol(ledger: Ledger, account: str, symbol: str | None) -> None:
+    configuration = ledger.configuration(account)
+    if symbol is not None and configuration is not None and symbol not in configuration.document.symbols:
+        known = ", ".join(configuration.document.symbols)
+        raise InvalidInput("--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}.")
+
+
+def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
+    """Until when (venue time) the venue may still accept a request that was claimed before `account` was written.
+
+    "unbounded" where a request has no fence; None where every outcome is known.
+    """
+    unresolved = [ledger.order(held.order_id) for held in account.reservations.values() if held.unresolved]
+    fences = [order.attempt.fence_at for order in unresolved if order and order.attempt]
+    known = [fence for fence in fences if fence is not None]
+    if len(known) < len(fences):
+        return "unbounded"
+    return iso(max(known)) if known else None
+
+
+def release_everything(desk: Desk, reason: str, author: str) -> Document:
+    """Lift the operators' stops on whole accounts, then the switch; what an incident stopped stays stopped."""
+    accounts = [release_account(desk, name) for name in desk.ledger.accounts()]
+    desk.switch.write(StopLevel.RUNNING, reason, author, desk.now())
+    return {"switch": _switch(desk), "accounts": accounts}
+
+
+def release_account(desk: Desk, account: str, strategy: str | None = None, symbol: str | None = None) -> Document:
+    """Lift the operators' stops of exactly this scope; tells which others still stand and why."""
+    before = desk.ledger.account(account).stops
+
+    def lifted(held: Account) -> Account:
+        kept = tuple(stop for stop in held.stops if stop.incident or stop.scope != (strategy, symbol))
+        return held.bumped(stops=kept) if kept != held.stops else held
+
+    after = change_account(desk.ledger, account, lifted).stops
+    return {
+        "account": account,
+        "released": [stop.model_dump(mode="json") for stop in before if stop not in after],
+        "remaining": [stop.model_dump(mode="json") for stop in after],
+    }
+
+
+def release_one(desk: Desk, account: str, strategy: str | None, symbol: str | None) -> Document:
+    """As `release_account`; says how the switch stands, which it leaves alone."""
+    return {"switch": _switch(desk), "accounts": [release_account(desk, account, strategy, symbol)]}
+
+
+def _switch(desk: Desk) -> Document:
+    return desk.switch.read().model_dump(mode="json")
+
+
+def change_account(ledger: Ledger, name: str, change: Callable[[Account], Account]) -> Account:
+    """Read, change, write; again when someone else wrote meanwhile. An unchanged account is not written."""
+    for _ in range(WRITE_ATTEMPTS):
+        held = ledger.account(name)
+        changed = change(held)
+        if changed is held:
+            return held
+        try:
+            ledger.save_account(changed)
+        except Conflict:
+            continue
+        return changed
+    raise Conflict(f"account {name}")
+
+
+def set_document(desk: Desk, document: AccountDocument, author: str) -> Document:
+    """Store a document as the account's next version; one that equals the current version is not stored again."""
+    for _ in range(WRITE_ATTEMPTS):
+        current = desk.ledger.configuration(document.account)
+        if current is not None and current.document == document:
+            return {"account": document.account, "version": current.version, "stored": False}
+        version = current.version + 1 if current else 1
+        following = Configuration(version=version, document=document, author=author, stored_at=desk.now())
+        try:
+            desk.ledger.store_configuration(following)
+        except Conflict:
+            continue
+        return {"account": document.account, "version": version, "stored": True}
+    raise Conflict(f"account {document.account}")

@@ -1,0 +1,355 @@
+"""The documents of `views`, `explain` and `operations` as text for a terminal. Formats; looks nothing up."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+type Document = dict[str, Any]
+
+LEVEL_STYLES = {"running": "green", "reduce-only": "yellow", "halted": "bold red"}
+STATE_STYLES = {"FILLED": "green", "UNKNOWN": "bold red", "SUBMITTED": "yellow", "DENIED": "yellow", "REJECTED": "yellow"}
+VERDICT_STYLES = {"pass": "green", "resize": "yellow", "wait": "yellow", "deny": "bold red"}
+
+
+def status(out: Console, document: Document) -> None:
+    switch = document["switch"]
+    out.print(f"Stage {document['stage']}   switch {_level(switch['level'])} {_why(switch['reason'])}")
+    if not document["accounts"]:
+        out.print("No account yet: store one with `belay account set FILE` (see `belay account example`).")
+    for account in document["accounts"]:
+        _account(out, account)
+
+
+def _account(out: Console, account: Document) -> None:
+    version = account["configuration_version"]
+    configured = f"{account['venue']}, {account['mode']}, document v{version}" if version else "no document"
+    out.print(f"\n[bold]Account {account['account']}[/]   {configured}   {', '.join(account['symbols'])}")
+    rows = Table.grid(padding=(0, 2))
+    rows.add_row("gate", _gate(account["gate"]))
+    rows.add_row("stops", "\n".join(_stop(stop) for stop in account["stops"]) or "none")
+    rows.add_row("open orders", ", ".join(f"{n} {state}" for state, n in account["open_orders"].items()) or "none")
+    if account["unresolved"]:
+        rows.add_row("unresolved", "\n".join(f"[bold red]{order_id}[/]" for order_id in account["unresolved"]))
+    rows.add_row("incidents", "\n".join(_incident(incident) for incident in account["incidents"]) or "none open")
+    rows.add_row("positions", "\n".join(_position(position) for position in account["positions"]) or "none")
+    rows.add_row("strategies", "\n".join(_latest(latest) for latest in account["strategies"]) or "none has ticked yet")
+    out.print(Padding(rows, (0, 0, 0, 2)))
+
+
+def _gate(gate: Document) -> str:
+    if gate["open"]:
+        return f"[green]open[/]: reconciled {_age(gate['age_seconds'])} ago"
+    age = f" ({_age(gate['age_seconds'])} ago)" if gate["age_seconds"] is not None else ""
+    return f"[yellow]closed[/]: {escape(gate['reason'])}{age}; no entries until the next clean reconciliation"
+
+
+def _stop(stop: Document) -> str:
+    scope = " ".join(part for part in (stop["strategy"], stop["symbol"]) if part) or "whole account"
+    by = f"incident {stop['incident']}" if stop["incident"] else stop["author"]
+    return f"{_level(stop['level'])} {scope}: {escape(stop['reason'])} (by {escape(by)}, {_short(stop['at'])})"
+
+
+def _incident(incident: Document) -> str:
+    title = f"[bold red]{escape(incident['kind'])}[/] {escape(incident['subject'])} ({_short(incident['opened_at'])})"
+    facts = f"  expected {escape(incident['expected'])}; actual {escape(incident['actual'])}"
+    return f"{title}\n{facts}\n  {escape(incident['action'])}"
+
+
+def _position(position: Document) -> str:
+    cost = f" at average cost {_number(position['average_cost'])}" if position["average_cost"] else ""
+    held = f"{_number(position['quantity'])} {position['symbol']}{cost}"
+    return f"{position['strategy']}: {held}, realised P&L {_number(position['realised_pnl'])}"
+
+
+def _latest(latest: Document) -> str:
+    decision = latest["last_decision"]
+    if decision is None:
+        return f"{latest['strategy']}: no decision yet"
+    return f"{latest['strategy']}: {_decided(decision)} (candle {_short(decision['candle_open'])})"
+
+
+def _decided(decision: Document) -> str:
+    if decision["kind"] == "hold":
+        return f"hold, {escape(decision['reason'])}"
+    return ", ".join(_leg(leg) for leg in decision["legs"])
+
+
+def _leg(leg: Document) -> str:
+    if leg["kind"] == "cancel":
+        return f"cancel {leg['order_id']}: {escape(leg['reason'])}"
+    size = leg.get("quantity") or (f"notional {leg['notional']}" if leg.get("notional") else "all")
+    price = f"limit {leg['limit_price']}" if leg.get("limit_price") else "at market"
+    return f"{leg['kind']} {size} {leg['symbol']} {price}: {escape(leg['reason'])}"
+
+
+def decisions(out: Console, documents: list[Document]) -> None:
+    """Two lines per decision: what and why, then the ids that `belay explain` takes."""
+    for document in documents:
+        out.print(f"[bold]{_short(document['candle_open'])}[/]  {document['strategy']}  {_decided(document)}")
+        if document["detail"]:
+            out.print(f"    {escape(document['detail'])}")
+        out.print(f"    [dim]{document['decision_id']}[/]")
+        for leg in document["legs"]:
+            out.print(f"    [dim]order {leg['order_id']}[/]")
+    if not documents:
+        out.print("No decisions.")
+
+
+def orders(out: Console, documents: list[Document]) -> None:
+    """Two lines per order: what became of it, then its id."""
+    for document in documents:
+        out.print(f"[bold]{_short(document['created_at'])}[/]  {_asked(document)}  {_became(document)}")
+        out.print(f"    [dim]{document['order_id']}[/]  {document['strategy']}: {escape(document['reason'])}")
+    if not documents:
+        out.print("No orders.")
+
+
+def _asked(order: Document) -> str:
+    size = _number(order["quantity"]) if order["quantity"] else _unsized(order)
+    price = f"limit {order['limit_price']}" if order["limit_price"] else "at market"
+    return f"{order['side']} {size} {order['symbol']} {price}"
+
+
+def _unsized(order: Document) -> str:
+    return f"notional {order['notional']} of" if order["notional"] else "all of"
+
+
+def _became(order: Document) -> str:
+    filled = ""
+    if order["average_price"]:
+        filled = f", {_number(order['filled_quantity'])} filled at {_number(order['average_price'])}"
+    return f"{_state(order['state'])}{filled}{'' if order['settled'] else ' (not settled yet)'}"
+
+
+# --- explain ---------------------------------------------------------------------------------------------------------
+
+
+def explain(out: Console, document: Document) -> None:
+    """The five questions, each with its answer."""
+    out.print(f"[bold]Decision {document['decision']['decision_id']}[/]")
+    _question(out, 1, "What was decided, and from which inputs?", _decided_from(document["decision"]))
+    orders = document["orders"]
+    none = ["No order was asked for, so nothing more followed."] if not orders else []
+    _question(out, 2, "Which limits were checked?", none or _per_order(orders, _checked))
+    _question(out, 3, "Was it submitted exactly once?", none or _per_order(orders, _submitted))
+    _question(out, 4, "What did the venue fill?", none or _per_order(orders, _filled))
+    _question(out, 5, "Where does it stand now?", [*_per_order(orders, _stands), *_surroundings(document["account"])])
+
+
+def _question(out: Console, number: int, question: str, answer: Iterable[Any]) -> None:
+    out.print(f"\n[bold cyan]{number}. {question}[/]")
+    for part in answer:
+        out.print(Padding(part, (0, 0, 0, 3)))
+
+
+def _decided_from(decision: Document) -> list[Any]:
+    lines: list[Any] = [_decided(decision)]
+    if decision["detail"]:
+        lines.append(escape(decision["detail"]))
+    rows = Table.grid(padding=(0, 2))
+    rows.add_row("strategy", f"{decision['strategy']} ({decision['algorithm']}: {_pairs(decision['parameters'])})")
+    rows.add_row("candle", f"{_short(decision['candle_open'])} to {_short(decision['candle_close'])}, {decision['timeframe']}")
+    rows.add_row("inputs", _pairs(decision["inputs"]) or "none")
+    rows.add_row("decided", f"{_second(decision['decided_at'])} venue time; stored {_second(decision['recorded_at'])}")
+    version = decision["configuration_version"]
+    rows.add_row("configuration", f"account document v{version}" if version else "no account document")
+    return [*lines, rows]
+
+
+def _per_order(orders: list[Document], answer: Any) -> list[Any]:
+    """Each order's part of an answer, under the order's name where there are several."""
+    parts: list[Any] = []
+    for order in orders:
+        if len(orders) > 1:
+            parts.append(f"[bold]{_asked(order)}[/]  [dim]{order['order_id']}[/]")
+        parts.extend(answer(order))
+    return parts
+
+
+def _checked(order: Document) -> list[Any]:
+    if not order["checks"]:
+        return ["Not checked yet."]
+    last = order["checks"][-1]
+    earlier = f", the last of {len(order['checks'])} checks" if len(order["checks"]) > 1 else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("limit", "value", "bound", "verdict"):
+        table.add_column(column, overflow="fold")
+    for line in last["limits"]:
+        verdict = line["verdict"]
+        shown = f"[{VERDICT_STYLES[verdict]}]{verdict}[/]"
+        table.add_row(line["limit"], escape(_number(line["value"])), escape(_number(line["bound"])), shown)
+    return [f"Checked {_second(last['at'])}{earlier}; it led to: {escape(last['led_to'])}", table]
+
+
+SUBMISSION_ANSWERS = {
+    "exactly once": "[green]Yes[/]: the venue has one order for it.",
+    "more than once": "[bold red]No: the venue has several orders for it.[/]",
+    "unknown": "[bold red]Unknown[/]: the outcome is not proven; it is held as unknown, and nothing is sent again.",
+    "never sent": "It was never sent.",
+    "no order at the venue": "It was claimed, and no order came of it at the venue.",
+}
+
+
+def _submitted(order: Document) -> list[Any]:
+    submission = order["submission"]
+    lines = [SUBMISSION_ANSWERS[submission["verdict"]]]
+    rows = Table.grid(padding=(0, 2))
+    rows.add_row("client order id", order["order_id"])
+    if submission["venue_order_ids"]:
+        rows.add_row("venue order id", escape(", ".join(submission["venue_order_ids"])))
+    for number, claim in enumerate(submission["claims"], start=1):
+        fence = f", refused by the venue after {_second(claim['fence_at'])}" if claim["fence_at"] else ", no fence"
+        answers = ", ".join(f"{a['outcome']} ({a['code']})" for a in claim["answers"]) or "no answer stored"
+        rows.add_row(f"claim {number}", f"{_second(claim['at'])}{fence}\nattempt {claim['attempt_id']}: {escape(answers)}")
+    return [*lines, rows]
+
+
+def _filled(order: Document) -> list[Any]:
+    if not order["fills"]:
+        return ["Nothing." if order["explained"] else f"The venue says {order['venue_filled']}; no fill is recorded yet."]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("time", "quantity", "price", "fees", "trade"):
+        table.add_column(column)
+    for fill in order["fills"]:
+        table.add_row(
+            _second(fill["at"]), _number(fill["quantity"]), _number(fill["price"]), _fees(fill["fees"]), fill["trade_id"]
+        )
+    asked = f" of {_number(order['quantity'])}" if order["quantity"] else ""
+    total = f"{_number(order['filled_quantity'])}{asked} {order['symbol']} at average {_number(order['average_price'])}"
+    unexplained = "" if order["explained"] else f"; the venue says {order['venue_filled']} in all"
+    return [f"{total}, fees {_fees(order['fees'])}{unexplained}", table]
+
+
+def _stands(order: Document) -> list[str]:
+    settled = "settled, nothing more is expected" if order["settled"] else "not settled yet"
+    asked = ", a cancel is requested" if order["cancel_requested"] else ""
+    steps = " > ".join(_steps(order["events"]))
+    return [f"{_state(order['state'])}, {settled}{asked}", f"[dim]{steps}[/]"]
+
+
+def _steps(events: list[Document]) -> list[str]:
+    """Each move once, by the state it led to, with the second of the venue's (else the function's) clock."""
+    moves = [event for event in events if event["from"] != event["to"] or event["sequence"] == 0]
+    return [f"{event['to']} {_clock(event['exchange_time'] or event['recorded_at'])}" for event in moves]
+
+
+def _surroundings(account: Document) -> list[str]:
+    gate = account["gate"]
+    if account["reconciled_since"]:
+        reconciled = f"Reconciled since: yes, clean at {_second(gate['proof_completed_at'])} venue time."
+    else:
+        reconciled = f"[yellow]Not reconciled since[/]: {escape(gate['reason'])}."
+    stops = [_stop(stop) for stop in account["stops"]]
+    if account["switch"]["level"] != "running":
+        stops.insert(0, f"switch {_level(account['switch']['level'])}: {escape(account['switch']['reason'])}")
+    incidents = [_incident(incident) for incident in account["incidents"]]
+    return [
+        reconciled,
+        f"Stops: {'; '.join(stops) or 'none'}.",
+        f"Open incidents: {'none.' if not incidents else ''}",
+        *incidents,
+    ]
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+
+def halted(out: Console, document: Document) -> None:
+    if "switch" in document:
+        out.print(f"Switch: {_level(document['switch']['level'])} {_why(document['switch']['reason'])}")
+    for account in document["accounts"]:
+        out.print(f"Account {account['account']}: {_stop(account['stop'])}")
+        out.print(f"  {_fence(account['last_outstanding_fence'])}")
+    if not document["accounts"]:
+        out.print("No account is stored, so there was no account to stop.")
+
+
+def _fence(fence: str | None) -> str:
+    if fence is None:
+        return "No request is on its way: the outcome of every submitted order is known."
+    if fence == "unbounded":
+        return "[bold red]A request is on its way and has no fence: the venue may accept it at any time (unbounded).[/]"
+    return f"[yellow]A request is on its way: the venue may still accept it until {_second(fence)} (venue time).[/]"
+
+
+def released(out: Console, document: Document) -> None:
+    if "switch" in document:
+        out.print(f"Switch: {_level(document['switch']['level'])} {_why(document['switch']['reason'])}")
+    for account in document["accounts"]:
+        out.print(f"Account {account['account']}: {len(account['released'])} stop(s) released")
+        for stop in account["remaining"]:
+            out.print(f"  still standing: {_stop(stop)}")
+
+
+def stored(out: Console, document: Document) -> None:
+    outcome = "stored" if document["stored"] else "unchanged"
+    out.print(f"Account {document['account']}: {outcome}, version {document['version']}")
+
+
+def validated(out: Console, document: Document) -> None:
+    out.print(f"Account {document['account']}: the document is valid")
+    for limit in document["missing_limits"]:
+        out.print(f"  [yellow]missing limit[/] {limit}: entries are denied until it is given")
+
+
+def configuration(out: Console, document: Document) -> None:
+    author, at = escape(document["author"]), _second(document["stored_at"])
+    out.print(f"[bold]Account {document['document']['account']}[/]   version {document['version']}, by {author}, {at}")
+    out.print_json(data=document["document"])
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _level(level: str) -> str:
+    return f"[{LEVEL_STYLES[level]}]{level}[/]"
+
+
+def _why(reason: str) -> str:
+    return f"({escape(reason)})" if reason else ""
+
+
+def _state(state: str) -> str:
+    style = STATE_STYLES.get(state)
+    return f"[{style}]{state}[/]" if style else state
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return escape(", ".join(f"{name} {_number(str(value))}" for name, value in values.items()))
+
+
+def _fees(fees: Mapping[str, str]) -> str:
+    return ", ".join(f"{_number(fee)} {asset}" for asset, fee in fees.items()) or "none"
+
+
+def _number(value: str) -> str:
+    """A decimal cut to eight places for reading; anything else as it is."""
+    whole, point, decimals = value.partition(".")
+    if not point or not (whole.lstrip("-") + decimals).isdigit():
+        return value
+    return f"{whole}.{decimals[:8]}".rstrip("0").rstrip(".")
+
+
+def _short(instant: str) -> str:
+    """2019-10-17 08:00Z, to the minute."""
+    return f"{instant[:10]} {instant[11:16]}Z"
+
+
+def _second(instant: str) -> str:
+    return f"{instant[:10]} {instant[11:19]}Z"
+
+
+def _clock(instant: str) -> str:
+    return instant[11:19]
+
+
+def _age(seconds: int) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3 h, 2 d."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

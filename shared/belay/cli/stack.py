@@ -1,0 +1,333 @@
+"""Builds template.yaml, deploys it to an embedded AWS emulator and talks to it; never reaches a real account.
+
+For example:
+
+    with Stack(Path("build/demo/aws")) as stack:
+        stack.deploy()
+        stack.client("sqs").send_message(QueueUrl=stack.outputs["IntentsQueueUrl"], ...)
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parents[3]
+SAM = ROOT / ".tools/sam/bin/sam"
+MINISTACK = ROOT / ".tools/ministack/bin/ministack"
+BUILDS = ROOT / ".aws-sam"
+
+STACK_NAME = "belay-local"
+REGION = "us-east-1"
+ADMIN = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+START_SECONDS = 60
+STOP_SECONDS = 30
+CLIENT_CONFIG = Config(
+    connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=32
+)
+LOG_TAIL_LINES = 40
+
+# What a child process may know of the caller, never an AWS setting: functions run inside the emulator and see
+# what it sees; building also needs to find packages.
+KEPT_VARIABLES = {"LANG", "LC_ALL", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TERM"}
+KEPT_FOR_BUILDING = {"HOME", "REQUESTS_CA_BUNDLE", "TMPDIR"}
+KEPT_PREFIXES_FOR_BUILDING = ("PIP_", "PYENV_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+class StackError(Exception):
+    """A step of building, starting or deploying failed; the message ends with the tail of its log."""
+
+
+def machine_architecture() -> str:
+    """This machine's architecture in Lambda's words, `arm64` or `x86_64`."""
+    return "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+
+
+def build(architecture: str | None = None, say: Callable[[str], None] | None = None) -> Path:
+    """Run `sam build` for an architecture (default: this machine's); return the folder of the built template.
+
+    Nothing runs when the sources are those of the last build. Raises StackError.
+    """
+    architecture = architecture or machine_architecture()
+    folder = BUILDS / architecture
+    with _alone(BUILDS / f"{architecture}.lock"):
+        fingerprint = _fingerprint(architecture)
+        stamp = BUILDS / f"{architecture}.built"
+        if (folder / "template.yaml").exists() and stamp.exists() and stamp.read_text() == fingerprint:
+            return folder
+        (say or _say)(f"Building functions and layer for {architecture}")
+        stamp.unlink(missing_ok=True)
+        command: list[str | Path] = [
+            _tool(SAM), "build", "--template-file", ROOT / "template.yaml", "--build-dir", folder,
+            "--parameter-overrides", f"Architecture={architecture}",
+        ]  # fmt: skip
+        _run(command, BUILDS / f"{architecture}.log", environment={"PYTHON": sys.executable})
+        stamp.write_text(fingerprint)
+    return folder
+
+
+class Stack:
+    """One emulator process, its state folder and the stack deployed to it.
+
+    `state` keeps the emulator's state, its log and its workers' files; a second start on it finds what the
+    first left. `say` receives progress lines (default: standard error).
+    """
+
+    def __init__(self, state: Path, say: Callable[[str], None] | None = None) -> None:
+        self.state = state.resolve()
+        self.log = self.state / "ministack.log"
+        self.outputs: dict[str, str] = {}
+        self._say = say or _say
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The emulator's URL, the same before and after a restart."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start the emulator and wait until it answers. Raises StackError."""
+        workers = self.state / "workers"
+        workers.mkdir(parents=True, exist_ok=True)
+        environment = _environment(building=False) | ADMIN | {
+            "AUTH": "true",
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self._port),
+            "HOME": str(workers),
+            "MINISTACK_REGION": REGION,
+            "PERSIST_STATE": "1",
+            "S3_DATA_DIR": str(self.state / "s3"),
+            "S3_PERSIST": "1",
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(self.state / "state"),
+            "TMPDIR": str(workers),
+        }  # fmt: skip
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [_tool(MINISTACK)],
+                cwd=workers,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(f"{self.endpoint}/_ministack/ready"):
+            if process.poll() is not None:
+                raise StackError(f"the AWS emulator ended with code {process.returncode}\n{_tail(self.log)}")
+            if time.monotonic() > deadline:
+                raise StackError(f"the AWS emulator gave no answer in {START_SECONDS} s\n{_tail(self.log)}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End the emulator, which stores its state, and every worker it started; harmless when stopped."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._say("The AWS emulator did not stop by itself; its state is lost")
+        finally:
+            _kill_group(process.pid)
+            process.wait()
+            shutil.rmtree(self.state / "workers", ignore_errors=True)
+
+    def restart(self) -> None:
+        """Stop and start on the same state and port: every worker is a new process afterwards."""
+        self.stop()
+        self.start()
+
+    def deploy(self, parameters: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Build, `sam deploy`, and return the stack's outputs by name. Raises StackError.
+
+        `parameters` override the local defaults: this machine's architecture, no schedules, short visibility.
+        """
+        defaults = {
+            "Stage": "dev",
+            "Architecture": machine_architecture(),
+            "ScheduleState": "DISABLED",
+            "VisibilityTimeout": "30",
+            "FollowUpsVisibilityTimeout": "60",
+        }
+        chosen = defaults | dict(parameters or {})
+        folder = build(chosen["Architecture"], self._say)
+        self._say(f"Deploying to the AWS emulator at {self.endpoint}")
+        command: list[str | Path] = [
+            _tool(SAM), "deploy", "--template-file", folder / "template.yaml", "--stack-name", STACK_NAME,
+            "--config-file", ROOT / "samconfig.toml", "--resolve-s3", "--s3-prefix", STACK_NAME,
+            "--capabilities", "CAPABILITY_IAM", "--region", REGION, "--no-progressbar",
+            "--no-confirm-changeset", "--no-fail-on-empty-changeset",
+            "--parameter-overrides", *(f"{name}={value}" for name, value in chosen.items()),
+        ]  # fmt: skip
+        _run(command, self.state / "deploy.log", environment=ADMIN | {"AWS_ENDPOINT_URL": self.endpoint})
+        self.outputs = self.read_outputs()
+        return self.outputs
+
+    def read_outputs(self) -> dict[str, str]:
+        """The outputs of the stack that is deployed here."""
+        stacks = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the emulator, with administrator credentials."""
+        session = boto3.session.Session(
+            aws_access_key_id=ADMIN["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ADMIN["AWS_SECRET_ACCESS_KEY"],
+            region_name=REGION,
+        )
+        create: Any = session.client
+        return create(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
+
+    def queue_depth(self, output: str) -> dict[str, int]:
+        """Messages `waiting`, `in_flight` and `delayed` in the queue whose URL is the named output."""
+        names = {
+            "waiting": "ApproximateNumberOfMessages",
+            "in_flight": "ApproximateNumberOfMessagesNotVisible",
+            "delayed": "ApproximateNumberOfMessagesDelayed",
+        }
+        answer = self.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs[output], AttributeNames=list(names.values())
+        )
+        return {word: int(answer["Attributes"][name]) for word, name in names.items()}
+
+    def queues_empty(self, *, ignore_delayed: bool = False) -> bool:
+        """Whether intents and follow-ups have nothing waiting or in flight, nor, unless ignored, delayed."""
+        depths = [self.queue_depth("IntentsQueueUrl"), self.queue_depth("FollowUpsQueueUrl")]
+        words = ("waiting", "in_flight") if ignore_delayed else ("waiting", "in_flight", "delayed")
+        return not any(depth[word] for depth in depths for word in words)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tool(program: Path) -> Path:
+    if not program.exists():
+        raise StackError(f"{program.relative_to(ROOT)} is missing: run `make setup` in {ROOT}")
+    return program
+
+
+def _environment(*, building: bool) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT_VARIABLES
+        or (building and (name in KEPT_FOR_BUILDING or name.startswith(KEPT_PREFIXES_FOR_BUILDING)))
+    }
+    # The interpreter's own folder first: SAM looks for python3.13 on PATH.
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}:{kept.get('PATH', os.defpath)}",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": REGION,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+
+
+def _run(command: list[str | Path], log: Path, environment: Mapping[str, str]) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        result = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=_environment(building=True) | dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if result.returncode != 0:
+        raise StackError(f"`sam {command[1]}` ended with code {result.returncode}\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return "\n".join([*lines[-LOG_TAIL_LINES:], f"(whole log: {log})"])
+
+
+def _fingerprint(architecture: str) -> str:
+    digest = hashlib.sha256(architecture.encode())
+    for path in sorted(_sources()):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    """What a build reads: the template, the functions and shared/, without caches and this command line."""
+    yield ROOT / "template.yaml"
+    for folder in (ROOT / "functions", ROOT / "shared"):
+        for path in folder.rglob("*"):
+            parts = path.relative_to(ROOT).parts
+            cached = "__pycache__" in parts or any(part.endswith(".egg-info") for part in parts)
+            if path.is_file() and not cached and parts[:3] != ("shared", "belay", "cli"):
+                yield path
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return

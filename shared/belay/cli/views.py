@@ -1,0 +1,183 @@
+"""What the ledger says, as plain documents for `--json` and for the terminal. Reads; decides and changes nothing."""
+
+from collections import Counter
+from typing import Any
+
+from belay.cli.desk import Desk
+from belay.domain.account import Account, AccountDocument, Configuration
+from belay.domain.decisions import DecisionRecord
+from belay.domain.orders import UNRESOLVED, Order
+from belay.domain.record import ZERO, iso
+from belay.ports import Ledger
+
+type Document = dict[str, Any]
+
+SEARCHED_ORDERS = 1_000
+
+
+def status(desk: Desk, accounts: tuple[str, ...]) -> Document:
+    """The switch, and for each account everything that allows or stops trading now."""
+    return {
+        "stage": desk.stage,
+        "switch": desk.switch.read().model_dump(mode="json"),
+        "accounts": [_account(desk, name) for name in accounts],
+    }
+
+
+def _account(desk: Desk, name: str) -> Document:
+    ledger = desk.ledger
+    account, configuration = ledger.account(name), ledger.configuration(name)
+    open_orders = ledger.open_orders(name)
+    return {
+        "account": name,
+        **_configured(configuration),
+        "gate": gate(desk, configuration),
+        "stops": [stop.model_dump(mode="json") for stop in account.stops],
+        "open_orders": dict(Counter(order.state.value for order in open_orders)),
+        "unresolved": [order.order_id for order in open_orders if order.state in UNRESOLVED],
+        "incidents": [i.model_dump(mode="json") for i in ledger.incidents(name) if i.status == "open"],
+        "positions": _positions(account),
+        "strategies": [_latest(ledger, name, strategy) for strategy in strategies(ledger, name)],
+    }
+
+
+def _configured(configuration: Configuration | None) -> Document:
+    if configuration is None:
+        return {"mode": None, "venue": None, "symbols": [], "configuration_version": None}
+    document = configuration.document
+    return {
+        "mode": document.mode,
+        "venue": document.venue,
+        "symbols": list(document.symbols),
+        "configuration_version": configuration.version,
+    }
+
+
+def gate(desk: Desk, configuration: Configuration | None) -> Document:
+    """Whether the last clean reconciliation of this deployment is recent enough for an entry; ages in seconds."""
+    if configuration is None:
+        return {"open": False, "reason": "the account has no document", "proof_completed_at": None, "age_seconds": None}
+    bound = configuration.document.limits.max_reconciliation_age_seconds
+    proof = desk.proof_of(configuration)
+    if proof is None:
+        reason = "not reconciled yet by this deployment with this account document"
+        return {"open": False, "reason": reason, "proof_completed_at": None, "age_seconds": None, "bound_seconds": bound}
+    age = round((desk.venue_time(configuration.document) - proof.completed_at).total_seconds())
+    recent = bound is not None and age <= bound
+    reason = "reconciled" if recent else "the last clean reconciliation is too old" if bound else "limit missing"
+    return {
+        "open": recent,
+        "reason": reason,
+        "proof_completed_at": iso(proof.completed_at),
+        "age_seconds": age,
+        "bound_seconds": bound,
+    }
+
+
+def _positions(account: Account) -> list[Document]:
+    return [
+        {
+            "strategy": strategy,
+            "symbol": symbol,
+            "quantity": str(position.quantity),
+            "average_cost": str(position.cost / position.quantity) if position.quantity > ZERO else None,
+            "realised_pnl": str(position.realised_pnl),
+        }
+        for strategy, held in account.positions.items()
+        for symbol, position in held.items()
+    ]
+
+
+def strategies(ledger: Ledger, account: str) -> tuple[str, ...]:
+    """The strategies whose schedule has ticked at least once, by name."""
+    return tuple(sorted({tick.strategy for tick in ledger.schedules(account)}))
+
+
+def _latest(ledger: Ledger, account: str, strategy: str) -> Document:
+    latest = ledger.decisions(account, strategy, 1)
+    return {"strategy": strategy, "last_decision": decision(latest[0]) if latest else None}
+
+
+def decisions(ledger: Ledger, accounts: tuple[str, ...], strategy: str | None, limit: int) -> list[Document]:
+    """The latest decisions, newest first, of one strategy or of all that have ticked."""
+    found = [
+        record
+        for account in accounts
+        for name in ([strategy] if strategy else strategies(ledger, account))
+        for record in ledger.decisions(account, name, limit)
+    ]
+    found.sort(key=lambda record: record.slot.candle_open, reverse=True)
+    return [decision(record) for record in found[:limit]]
+
+
+def decision(record: DecisionRecord) -> Document:
+    """One decision in short: kind, reason, legs with their order ids."""
+    held = record.held
+    return {
+        "decision_id": record.decision_id,
+        "account": record.slot.account,
+        "strategy": record.slot.strategy,
+        "symbol": record.slot.symbol,
+        "candle_open": iso(record.slot.candle_open),
+        "decided_at": iso(record.decided_at),
+        "kind": record.decision.kind,
+        "reason": held.reason if held else "; ".join(leg.reason for leg in record.trade_legs),
+        "detail": held.detail if held else "",
+        "legs": [
+            {**leg.model_dump(mode="json", exclude_none=True), "order_id": order_id or leg.model_dump().get("order_id")}
+            for leg, order_id in zip(record.trade_legs, record.order_ids, strict=True)
+        ],
+    }
+
+
+def orders(
+    ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_only: bool, limit: int
+) -> list[Document]:
+    """The latest orders, newest first; a state is looked for among the latest 1,000 of each account."""
+    depth = SEARCHED_ORDERS if state else limit
+    found = [
+        order
+        for account in accounts
+        for order in (ledger.open_orders(account) if open_only else ledger.orders(account, depth))
+        if state in (None, order.state)
+    ]
+    found.sort(key=lambda order: (order.created_at, order.order_id), reverse=True)
+    return [order_line(order) for order in found[:limit]]
+
+
+def order_line(order: Order) -> Document:
+    """One order in short; quantities in base currency, `notional` and prices in quote currency."""
+    asked = order.attempt.request.quantity if order.attempt else order.quantity
+    return {
+        "order_id": order.order_id,
+        "decision_id": order.decision_id,
+        "account": order.account,
+        "strategy": order.strategy,
+        "symbol": order.symbol,
+        "side": order.side.value,
+        "reducing": order.reducing,
+        "quantity": text(asked),
+        "notional": text(order.notional),
+        "limit_price": text(order.limit_price),
+        "state": order.state.value,
+        "settled": order.settled,
+        "filled_quantity": str(order.filled_quantity),
+        "average_price": text(order.average_price),
+        "fees": {asset: str(fee) for asset, fee in order.fees.items()},
+        "venue_order_ids": list(order.venue_order_ids),
+        "created_at": iso(order.created_at),
+        "expires_at": iso(order.expires_at),
+        "reason": order.reason,
+    }
+
+
+def missing_limits(document: AccountDocument) -> list[str]:
+    """The limits that the document leaves out: each denies every entry until it is given."""
+    limits = document.limits
+    missing = [name for name, value in limits if value is None]
+    unbounded = [symbol for symbol in document.symbols if symbol not in limits.max_position_notional]
+    return [*missing, *(f"max_position_notional.{symbol}" for symbol in unbounded)]
+
+
+def text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,280 @@
+"""The account: the one aggregate that limits protect, and the document that configures it."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from belay.domain.decisions import Side
+from belay.domain.errors import InvalidInput
+from belay.domain.record import ZERO, Fraction, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset, quote_asset
+from belay.domain.venues import VenueTrade
+
+
+class StopLevel(StrEnum):
+    """How much a stop forbids; listed from nothing to everything."""
+
+    RUNNING = "running"
+    REDUCE_ONLY = "reduce-only"
+    HALTED = "halted"
+
+    @property
+    def rank(self) -> int:
+        return list(StopLevel).index(self)
+
+
+class Stop(Record):
+    """A standing order to stop. `strategy` and `symbol` narrow its scope; both None stops the whole account."""
+
+    level: StopLevel
+    strategy: str | None = None
+    symbol: Symbol | None = None
+    reason: str
+    author: str
+    at: Utc
+    incident: str | None = None
+
+    @property
+    def scope(self) -> tuple[str | None, str | None]:
+        return (self.strategy, self.symbol)
+
+    def covers(self, strategy: str, symbol: str) -> bool:
+        return self.strategy in (None, strategy) and self.symbol in (None, symbol)
+
+
+class Position(Record):
+    """A strategy's holding of one symbol, derived from fills alone.
+
+    `quantity` is base currency net of fees taken in it; `cost` is what that quantity cost in quote currency, fees
+    included (average cost); `realised_pnl` is in quote currency, after fees in base or quote currency.
+    """
+
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    realised_pnl: Decimal = ZERO
+
+    def after(self, trade: VenueTrade) -> "Position":
+        base, quote = trade.symbol.split("/")
+        base_fee, quote_fee = trade.fees.get(base, ZERO), trade.fees.get(quote, ZERO)
+        if trade.side is Side.BUY:
+            return Position(
+                quantity=self.quantity + trade.quantity - base_fee,
+                cost=self.cost + trade.notional + quote_fee,
+                realised_pnl=self.realised_pnl,
+            )
+        gone = trade.quantity + base_fee
+        share = self.cost if gone >= self.quantity else self.cost * gone / self.quantity
+        return Position(
+            quantity=self.quantity - gone,
+            cost=self.cost - share,
+            realised_pnl=self.realised_pnl + trade.notional - quote_fee - share,
+        )
+
+
+class Reservation(Record):
+    """What a claimed order may still do to the account. `unresolved`: its outcome at the venue is not yet known."""
+
+    order_id: str
+    strategy: str
+    symbol: Symbol
+    side: Side
+    reducing: bool
+    quantity: NonNegative
+    price: Positive
+    cost_rate: NonNegative
+    unresolved: bool
+
+    @property
+    def notional(self) -> Decimal:
+        """Quote currency needed for what is left of a buy, assumed costs included."""
+        return self.quantity * self.price * (1 + self.cost_rate)
+
+
+RATE_WINDOW = timedelta(minutes=1)
+
+
+class Account(Record):
+    """Everything that can tighten a limit, in one versioned item.
+
+    `positions` by strategy, then symbol. `submissions` are the venue times of claims within the rate window.
+    `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `flows`
+    is the net change by asset through recorded fills, so `opening + flows` is what the venue should hold.
+    """
+
+    account: str
+    version: int = 0
+    positions: dict[str, dict[str, Position]] = {}
+    reservations: dict[str, Reservation] = {}
+    submissions: tuple[Utc, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    opening: dict[str, Decimal] | None = None
+    opened_at: Utc | None = None
+    flows: dict[str, Decimal] = {}
+
+    def position(self, strategy: str, symbol: str) -> Position:
+        return self.positions.get(strategy, {}).get(symbol, Position())
+
+    def symbol_quantity(self, symbol: str) -> Decimal:
+        """Base currency held in a symbol over all strategies."""
+        return sum((held[symbol].quantity for held in self.positions.values() if symbol in held), ZERO)
+
+    def held_symbols(self) -> frozenset[str]:
+        return frozenset(s for held in self.positions.values() for s, position in held.items() if position.quantity)
+
+    def stop_level(self, strategy: str, symbol: str) -> tuple[StopLevel, str]:
+        """The strictest stop that covers an order, with its reason."""
+        covering = [stop for stop in self.stops if stop.covers(strategy, symbol)]
+        strictest = max(covering, key=lambda stop: stop.level.rank, default=None)
+        return (strictest.level, strictest.reason) if strictest else (StopLevel.RUNNING, "")
+
+    def submissions_since(self, at: datetime) -> int:
+        return sum(1 for submission in self.submissions if submission > at - RATE_WINDOW)
+
+    def bumped(self, **changes: Any) -> "Account":
+        return self.model_copy(update={**changes, "version": self.version + 1})
+
+    def with_reservation(self, reservation: Reservation, claimed_at: datetime) -> "Account":
+        recent = tuple(at for at in self.submissions if at > claimed_at - RATE_WINDOW)
+        return self.bumped(
+            reservations={**self.reservations, reservation.order_id: reservation}, submissions=(*recent, claimed_at)
+        )
+
+    def with_resolution(self, order_id: str, unresolved: bool) -> "Account":
+        held = self.reservations[order_id]
+        changed = held.model_copy(update={"unresolved": unresolved})
+        return self.bumped(reservations={**self.reservations, order_id: changed})
+
+    def without_reservation(self, order_id: str) -> "Account":
+        return self.bumped(reservations={key: held for key, held in self.reservations.items() if key != order_id})
+
+    def with_fill(self, strategy: str, order_id: str, trade: VenueTrade) -> "Account":
+        """Apply one fill: position and balance flows; the reservation shrinks and its outcome is no longer unknown."""
+        held = self.positions.get(strategy, {})
+        moved = {**held, trade.symbol: self.position(strategy, trade.symbol).after(trade)}
+        flows = dict(self.flows)
+        for asset, change in trade.asset_changes().items():
+            flows[asset] = flows.get(asset, ZERO) + change
+        reservations = dict(self.reservations)
+        if reservation := reservations.get(order_id):
+            left = max(reservation.quantity - trade.quantity, ZERO)
+            reservations[order_id] = reservation.model_copy(update={"quantity": left, "unresolved": False})
+        return self.bumped(positions={**self.positions, strategy: moved}, flows=flows, reservations=reservations)
+
+    def with_stop(self, stop: Stop) -> "Account":
+        """Add a stop; one from the same author for the same scope and incident replaces the earlier."""
+        kept = [
+            held for held in self.stops if (held.scope, held.author, held.incident) != (stop.scope, stop.author, stop.incident)
+        ]
+        return self.bumped(stops=(*kept, stop))
+
+    def expected_balances(self) -> dict[str, Decimal]:
+        opening = self.opening or {}
+        return {asset: opening.get(asset, ZERO) + self.flows.get(asset, ZERO) for asset in {*opening, *self.flows}}
+
+
+class Limits(Record):
+    """The account's limits. None of them has a default: an entry is denied by the first one that is missing.
+
+    Notionals and exposure in quote currency; ages in seconds. `reserved_exit_submissions` of the submissions per
+    minute are kept for exits. `clock_offset_seconds` bounds the difference between venue and local clock.
+    """
+
+    max_order_notional: Positive | None = None
+    max_position_notional: dict[Symbol, Positive] = {}
+    max_aggregate_exposure: Positive | None = None
+    submissions_per_minute: int | None = Field(default=None, gt=0)
+    reserved_exit_submissions: int | None = Field(default=None, ge=0)
+    max_price_age_seconds: int | None = Field(default=None, gt=0)
+    max_balance_age_seconds: int | None = Field(default=None, gt=0)
+    max_input_age_seconds: int | None = Field(default=None, gt=0)
+    max_reconciliation_age_seconds: int | None = Field(default=None, gt=0)
+    clock_offset_seconds: int | None = Field(default=None, gt=0)
+
+
+class PaperSettings(Record):
+    """The paper venue of one account. `participation`: the most of a candle's volume that one order may take.
+
+    `replay`: match against stored candles on a replay clock; otherwise against the live public market of `exchange`.
+    """
+
+    balances: dict[str, NonNegative]
+    taker_fee: Fraction
+    maker_fee: Fraction
+    slippage: Fraction
+    participation: Fraction
+    quantity_step: Positive
+    price_tick: Positive
+    min_quantity: NonNegative
+    min_notional: NonNegative
+    replay: bool = False
+    exchange: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_market(self) -> Self:
+        if self.replay == (self.exchange is not None):
+            raise ValueError("give either replay = true or the exchange whose public market is used")
+        return self
+
+
+MAX_DOCUMENT_BYTES = 16_384
+
+
+class AccountDocument(Record):
+    """One account's configuration: the venue, how to reach it, its limits and tolerances.
+
+    `options` are constructor options of the venue class; secrets appear by name only. `balance_tolerance` is the
+    residual by asset, in units of the asset, that reconciliation accepts; an asset that is not listed must match.
+    """
+
+    account: Name
+    venue: str
+    mode: Literal["paper", "live"]
+    symbols: tuple[Symbol, ...] = Field(min_length=1)
+    options: dict[str, Any] = {}
+    executor_secret: str | None = None
+    reconciler_secret: str | None = None
+    limits: Limits = Limits()
+    balance_tolerance: dict[str, NonNegative] = {}
+    paper: PaperSettings | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_mode(self) -> Self:
+        if (self.mode == "paper") != (self.paper is not None):
+            raise ValueError("paper settings belong to mode paper, and to it only")
+        quotes = {quote_asset(symbol) for symbol in self.symbols}
+        if len(quotes) > 1:
+            raise ValueError("all symbols of an account share one quote currency, in which its limits are given")
+        return self
+
+    @property
+    def quote(self) -> str:
+        return quote_asset(self.symbols[0])
+
+    @property
+    def assets(self) -> frozenset[str]:
+        return frozenset({self.quote, *(base_asset(symbol) for symbol in self.symbols)})
+
+    @classmethod
+    def parse(cls, text: str) -> "AccountDocument":
+        """Read a document from JSON text.
+
+        Raises:
+            InvalidInput: not JSON, too large, an unknown field or a bad value; names the field.
+        """
+        if len(text.encode()) > MAX_DOCUMENT_BYTES:
+            raise InvalidInput("account", f"larger than {MAX_DOCUMENT_BYTES} bytes", "Shorten the document.")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InvalidInput.from_validation("account", error, "Correct the account document.") from None
+
+
+class Configuration(Record):
+    """An account document as stored: `version` counts from 1, and the history is kept."""
+
+    version: int
+    document: AccountDocument
+    author: str
+    stored_at: Utc

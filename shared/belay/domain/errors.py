@@ -1,0 +1,40 @@
+"""The errors Belay raises on purpose. Each names the fact that caused it and what to do."""
+
+from pydantic import ValidationError
+
+
+class BelayError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class InvalidInput(BelayError):
+    """Something handed to Belay is malformed: `field` is where, `problem` is what, `remedy` what to do."""
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}. {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+    @classmethod
+    def from_validation(cls, what: str, error: ValidationError, remedy: str) -> "InvalidInput":
+        """Name the first offending field of a pydantic error; the offending value itself is never repeated."""
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        field = ".".join([what, *(str(part) for part in first["loc"])])
+        return cls(field, first["msg"].removeprefix("Value error, "), remedy)
+
+
+class IllegalTransition(BelayError):
+    """An order was asked to make a move that the transition table does not hold."""
+
+
+class Conflict(BelayError):
+    """A conditional write lost: the stored record is not the one the change was computed from."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was changed by someone else since it was read")
+        self.what = what
+
+
+class VenueUnavailable(BelayError):
+    """A read from the venue gave no evidence: no answer, or one that cannot be believed."""

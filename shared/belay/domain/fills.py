@@ -1,0 +1,19 @@
+"""Fills: trades of the venue that belong to one of our orders. Append-only, each counted once."""
+
+from belay.domain.record import Record, Utc
+from belay.domain.venues import VenueTrade
+
+
+class Fill(Record):
+    """A venue trade attributed to an order. `trade.at` is venue time, `recorded_at` the function's own clock."""
+
+    account: str
+    strategy: str
+    decision_id: str
+    order_id: str
+    trade: VenueTrade
+    recorded_at: Utc
+
+    @property
+    def key(self) -> str:
+        return self.trade.key

@@ -1,0 +1,45 @@
+"""Incidents: facts that need a person, with what was compared and what to do."""
+
+from enum import StrEnum
+from typing import Literal
+
+from belay.domain.record import Record, Symbol, Utc
+
+
+class IncidentKind(StrEnum):
+    INVALID_EVENT = "invalid_event"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    UNKNOWN_VENUE_ORDER = "unknown_venue_order"
+    MISSING_ORDER = "missing_order"
+    BALANCE_MISMATCH = "balance_mismatch"
+    OVERFILL = "overfill"
+    DUPLICATE_VENUE_ORDER = "duplicate_venue_order"
+    ORDER_MISMATCH = "order_mismatch"
+    UNATTRIBUTED_TRADE = "unattributed_trade"
+    WRONG_ABSENCE_PROOF = "wrong_absence_proof"
+    EXIT_NOT_PLACED = "exit_not_placed"
+    VENUE_CONFIGURATION = "venue_configuration"
+    MISSED_SLOT = "missed_slot"
+    LOST_INTENT = "lost_intent"
+
+
+class Incident(Record):
+    """`expected` is the ledger's value, `actual` the venue's; `action` says what the person should do.
+
+    `incident_id` is made from kind and subject, so that the same fact opens one incident, however often it is seen.
+    """
+
+    account: str
+    kind: IncidentKind
+    subject: str
+    symbol: Symbol | None = None
+    expected: str
+    actual: str
+    action: str
+    opened_at: Utc
+    status: Literal["open", "resolved"] = "open"
+    resolution: str = ""
+
+    @property
+    def incident_id(self) -> str:
+        return f"{self.kind}:{self.subject}"

@@ -1,0 +1,202 @@
+"""Orders: their states, the one table of legal transitions, and the events that record each move."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from belay.domain.decisions import Buy, Cancel, DecisionRecord, Leg, Reduce, Side, TimeInForce, leg_notional, leg_side
+from belay.domain.errors import IllegalTransition
+from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc
+from belay.domain.venues import OrderRequest, VenueProfile
+
+
+class OrderState(StrEnum):
+    CREATED = "CREATED"
+    SUBMITTED = "SUBMITTED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    DENIED = "DENIED"
+    LAPSED = "LAPSED"
+    REJECTED = "REJECTED"
+    NOT_SENT = "NOT_SENT"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"
+
+
+S = OrderState
+SEEN_AT_VENUE = frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED, S.FILLED, S.CANCELLED, S.EXPIRED})
+
+TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
+    S.CREATED: frozenset({S.SUBMITTED, S.DENIED, S.LAPSED}),
+    S.SUBMITTED: SEEN_AT_VENUE | {S.REJECTED, S.NOT_SENT, S.UNKNOWN},
+    S.UNKNOWN: SEEN_AT_VENUE | {S.REJECTED, S.NOT_SENT},
+    S.ACKNOWLEDGED: frozenset({S.PARTIALLY_FILLED, S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED}),
+    S.PARTIALLY_FILLED: frozenset({S.FILLED, S.CANCELLED, S.EXPIRED}),
+    # One delivery ended without an order; venue evidence revives it, and a proven-absent exit may be claimed again.
+    S.REJECTED: SEEN_AT_VENUE,
+    S.NOT_SENT: SEEN_AT_VENUE | {S.SUBMITTED},
+    # A fill may arrive after a cancel: the state changes only when nothing is left to fill.
+    S.CANCELLED: frozenset({S.FILLED}),
+    S.EXPIRED: frozenset({S.FILLED}),
+    S.FILLED: frozenset(),
+    S.DENIED: frozenset(),
+    S.LAPSED: frozenset(),
+}
+
+NEVER_SENT = frozenset({S.CREATED, S.DENIED, S.LAPSED})
+UNRESOLVED = frozenset({S.SUBMITTED, S.UNKNOWN})
+WORKING = frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED})
+TERMINAL = frozenset({S.FILLED, S.DENIED, S.LAPSED, S.REJECTED, S.NOT_SENT, S.CANCELLED, S.EXPIRED})
+
+
+class Attempt(Record):
+    """One right to send: who holds it, until when the venue accepts it, and the exact request."""
+
+    attempt_id: str
+    number: int
+    request: OrderRequest
+
+    @property
+    def fence_at(self) -> datetime | None:
+        return self.request.fence_at
+
+
+class Order(Record):
+    """An order and everything known about it. Quantities in base, notionals in quote currency.
+
+    `quantity` is None while a notional is still to be turned into one, and for a `Reduce` of the whole position.
+    `reducing`: an exit. `resizable`: may be made smaller by its cap. `assumed_cost`: fee plus slippage, as a fraction
+    of notional, that the strategy assumes. `market_time`: close of the last candle the decision used. `venue_filled`: the venue's cumulative filled quantity, which the recorded
+    fills (`filled_quantity`) must come to explain. `misses`: venue times of well-formed look-ups that found nothing
+    for the current attempt. `settled`: nothing about it is expected to change. `write_id` names the last writer.
+    """
+
+    order_id: str
+    decision_id: str
+    account: str
+    strategy: str
+    symbol: Symbol
+    side: Side
+    reducing: bool
+    resizable: bool = True
+    quantity: Positive | None
+    notional: Positive | None
+    limit_price: Positive | None
+    time_in_force: TimeInForce
+    assumed_cost: NonNegative = ZERO
+    reason: str
+    market_time: Utc
+    created_at: Utc
+    expires_at: Utc
+    state: OrderState = OrderState.CREATED
+    version: int = 0
+    write_id: str
+    attempt: Attempt | None = None
+    venue_order_ids: tuple[str, ...] = ()
+    venue_filled: NonNegative = ZERO
+    filled_quantity: NonNegative = ZERO
+    filled_notional: NonNegative = ZERO
+    fees: dict[str, NonNegative] = {}
+    misses: tuple[Utc, ...] = ()
+    terminal_at: Utc | None = None
+    settled: bool = False
+    publications: int = 0
+
+    @property
+    def average_price(self) -> Decimal | None:
+        return self.filled_notional / self.filled_quantity if self.filled_quantity else None
+
+    @property
+    def explained(self) -> bool:
+        """Whether the recorded fills account for what the venue says was filled."""
+        return self.filled_quantity >= self.venue_filled
+
+    @property
+    def remaining(self) -> Decimal:
+        requested = self.attempt.request.quantity if self.attempt else self.quantity or ZERO
+        return max(requested - self.filled_quantity, ZERO)
+
+    @property
+    def message_group(self) -> str:
+        """Entries of one symbol queue behind each other; exits never wait for an entry."""
+        return f"{self.account}:{self.symbol.replace('/', '-')}{':exit' if self.reducing else ''}"
+
+
+class OrderEvent(Record):
+    """One line of an order's story. `sequence` is the order's version that this event produced.
+
+    `exchange_time` is venue time (None where the venue said nothing), `recorded_at` the function's own clock.
+    """
+
+    order_id: str
+    sequence: int
+    from_state: OrderState
+    to_state: OrderState
+    cause: str
+    attempt_id: str | None = None
+    exchange_time: Utc | None = None
+    recorded_at: Utc
+    detail: dict[str, Any] = {}
+
+
+def claimable(order: Order, profile: VenueProfile) -> bool:
+    """Whether an attempt may be claimed: never before, or again for an exit whose absence is proven and confirmed."""
+    if order.state is OrderState.CREATED:
+        return True
+    again = order.reducing and profile.resend == "after_absence"
+    return again and order.state is OrderState.NOT_SENT and bool(order.misses) and not order.settled
+
+
+def require_legal(before: OrderState, after: OrderState) -> None:
+    """Raises IllegalTransition unless the table holds the move or the state stays."""
+    if after is not before and after not in TRANSITIONS[before]:
+        raise IllegalTransition(f"{before} to {after} is not a transition of an order")
+
+
+def created_orders(record: DecisionRecord, expires_at: datetime, assumed_cost: Decimal) -> tuple[Order, ...]:
+    """The orders that the legs of a decision ask for, all `CREATED`; cancels ask for none."""
+    legs = zip(record.trade_legs, record.order_ids, strict=True)
+    return tuple(
+        _created(record, leg, order_id, expires_at, assumed_cost) for leg, order_id in legs if order_id is not None
+    )
+
+
+def _created(record: DecisionRecord, leg: Leg, order_id: str, expires_at: datetime, assumed_cost: Decimal) -> Order:
+    if isinstance(leg, Cancel):
+        raise TypeError("a cancel asks for no order")
+    return Order(
+        order_id=order_id,
+        decision_id=record.decision_id,
+        account=record.slot.account,
+        strategy=record.slot.strategy,
+        symbol=leg.symbol,
+        side=leg_side(leg),
+        reducing=not isinstance(leg, Buy),
+        resizable=isinstance(leg, Buy | Reduce),
+        quantity=leg.quantity,
+        notional=leg_notional(leg),
+        limit_price=leg.limit_price,
+        time_in_force=leg.time_in_force,
+        assumed_cost=assumed_cost,
+        reason=leg.reason,
+        market_time=record.market_time or record.decided_at,
+        created_at=record.decided_at,
+        expires_at=expires_at,
+        write_id=record.write_id,
+    )
+
+
+def created_event(order: Order, record: DecisionRecord) -> OrderEvent:
+    return OrderEvent(
+        order_id=order.order_id,
+        sequence=order.version,
+        from_state=OrderState.CREATED,
+        to_state=OrderState.CREATED,
+        cause="decided",
+        exchange_time=record.decided_at,
+        recorded_at=record.recorded_at,
+        detail={"reason": order.reason},
+    )

@@ -1,0 +1,30 @@
+"""Proofs: the stored result of one clean reconciliation, which opens the gate for entries."""
+
+import hashlib
+import json
+from decimal import Decimal
+
+from belay.domain.record import Record, Utc
+
+
+class Proof(Record):
+    """What one clean run compared. Times are venue time; `residuals` is venue minus expected, by asset.
+
+    `fingerprint` names the deployment, configuration, venue account, keys and table it holds for.
+    """
+
+    account: str
+    fingerprint: str
+    run_id: str
+    started_at: Utc
+    completed_at: Utc
+    account_version: int
+    open_orders: int
+    trades_read: int
+    residuals: dict[str, Decimal]
+
+
+def fingerprint(*, layer_version: str, configuration_version: int, venue: str, keys: tuple[str, ...], table_id: str) -> str:
+    """One name for everything whose change must close the gate."""
+    parts = [layer_version, configuration_version, venue, list(keys), table_id]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

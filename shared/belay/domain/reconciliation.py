@@ -1,0 +1,292 @@
+"""Compare the ledger with the venue as two values. Finds; repairs nothing, concludes no absence, invents no fill."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+
+from belay.domain.account import Account, AccountDocument
+from belay.domain.decisions import Side
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import NEVER_SENT, UNRESOLVED, WORKING, Order, OrderState
+from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, quote_asset
+from belay.domain.venues import Balances, VenueOrder, VenueTrade
+
+
+class LedgerView(Record):
+    """What the ledger holds: the account, every order that may still change or that the venue mentions.
+
+    `orders` by order id; `by_venue_id` maps symbol and venue order id to order id (venue order ids alone may repeat
+    across symbols); `recorded_trades` are keys already counted.
+    """
+
+    account: Account
+    document: AccountDocument
+    orders: dict[str, Order]
+    by_venue_id: dict[tuple[str, str], str]
+    recorded_trades: frozenset[str]
+
+    def order_for(self, seen: VenueOrder | VenueTrade) -> Order | None:
+        by_venue = self.by_venue_id.get((seen.symbol, seen.venue_order_id))
+        order_id = seen.client_order_id if seen.client_order_id in self.orders else by_venue
+        return self.orders.get(order_id) if order_id else None
+
+
+class VenueView(Record):
+    """What the venue says at `time`: open orders, look-ups by order id (None: a well-formed miss), trades, balances."""
+
+    time: Utc
+    open_orders: tuple[VenueOrder, ...]
+    lookups: dict[str, VenueOrder | None]
+    trades: tuple[VenueTrade, ...]
+    balances: Balances
+
+
+class Observed(Record):
+    """The venue shows an order of ours: attach it, follow its state."""
+
+    order_id: str
+    seen: VenueOrder
+
+
+class Filled(Record):
+    """A trade of one of our orders that is not yet counted."""
+
+    order_id: str
+    trade: VenueTrade
+
+
+class Unattributed(Record):
+    """A trade that matches no order yet."""
+
+    trade: VenueTrade
+
+
+class Missed(Record):
+    """A well-formed look-up did not find an order whose outcome is open."""
+
+    order_id: str
+
+
+class Mismatch(Record):
+    """Ledger and venue disagree in a way that no automatic repair settles. `symbol` None concerns the account."""
+
+    kind: IncidentKind
+    subject: str
+    symbol: Symbol | None
+    expected: str
+    actual: str
+    action: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}:{self.subject}"
+
+    def incident(self, account: str, at: datetime) -> Incident:
+        return Incident(
+            account=account,
+            kind=self.kind,
+            subject=self.subject,
+            symbol=self.symbol,
+            expected=self.expected,
+            actual=self.actual,
+            action=self.action,
+            opened_at=at,
+        )
+
+
+Finding = Observed | Filled | Unattributed | Missed | Mismatch
+
+
+def reconcile(ledger: LedgerView, venue: VenueView) -> tuple[Finding, ...]:
+    """Every difference between the two views, orders first, then trades, then balances."""
+    return (*_orders(ledger, venue), *_trades(ledger, venue), *_balances(ledger, venue))
+
+
+def _orders(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
+    shown = [*venue.open_orders, *(seen for seen in venue.lookups.values() if seen is not None)]
+    for seen in shown:
+        order = ledger.order_for(seen)
+        yield from _foreign_order(seen) if order is None else _own_order(order, seen)
+    for order_id, lookup in venue.lookups.items():
+        order = ledger.orders[order_id]
+        if lookup is None:
+            yield from _absent(order)
+
+
+def _foreign_order(seen: VenueOrder) -> Iterator[Finding]:
+    yield Mismatch(
+        kind=IncidentKind.UNKNOWN_VENUE_ORDER,
+        subject=seen.venue_order_id,
+        symbol=seen.symbol,
+        expected="no such order",
+        actual=f"{seen.side} {seen.quantity} {seen.symbol}, client order id {seen.client_order_id}",
+        action="Find out who placed it; cancel it at the venue or let it finish, then resolve the incident.",
+    )
+
+
+def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
+    known = order.attempt is not None and order.state not in NEVER_SENT
+    if not known or not same_order(order, seen):
+        yield Mismatch(
+            kind=IncidentKind.ORDER_MISMATCH,
+            subject=order.order_id,
+            symbol=order.symbol,
+            expected=_described(order),
+            actual=f"{seen.side} {seen.quantity} {seen.symbol} at {seen.limit_price or 'market'}",
+            action="Someone else used this client order id, or the ledger was restored: compare both and resolve.",
+        )
+        return
+    if order.venue_order_ids and seen.venue_order_id not in order.venue_order_ids:
+        yield Mismatch(
+            kind=IncidentKind.DUPLICATE_VENUE_ORDER,
+            subject=order.order_id,
+            symbol=order.symbol,
+            expected=", ".join(order.venue_order_ids),
+            actual=seen.venue_order_id,
+            action="The venue holds two orders of one order id: cancel one, then resolve.",
+        )
+    if _is_news(order, seen):
+        yield Observed(order_id=order.order_id, seen=seen)
+
+
+def same_order(order: Order, seen: VenueOrder) -> bool:
+    """Whether the venue's order is what the current attempt sent: symbol, side, quantity and price."""
+    if order.attempt is None:
+        return False
+    sent = order.attempt.request
+    return (sent.symbol, sent.side, sent.quantity, sent.limit_price) == (
+        seen.symbol,
+        seen.side,
+        seen.quantity,
+        seen.limit_price,
+    )
+
+
+def _is_news(order: Order, seen: VenueOrder) -> bool:
+    first_sight = seen.venue_order_id not in order.venue_order_ids
+    return first_sight or seen.filled_quantity > order.venue_filled or seen.status.name != _status_name(order.state)
+
+
+def _status_name(state: OrderState) -> str:
+    return "OPEN" if state in WORKING else state.name
+
+
+def _described(order: Order) -> str:
+    if order.attempt is None or order.state in NEVER_SENT:
+        return f"an order that is {order.state} and was never sent"
+    sent = order.attempt.request
+    return f"{sent.side} {sent.quantity} {sent.symbol} at {sent.limit_price or 'market'}"
+
+
+def _absent(order: Order) -> Iterator[Finding]:
+    if order.state in UNRESOLVED or order.state in (OrderState.REJECTED, OrderState.NOT_SENT):
+        yield Missed(order_id=order.order_id)
+    elif order.state in WORKING:
+        yield Mismatch(
+            kind=IncidentKind.MISSING_ORDER,
+            subject=order.order_id,
+            symbol=order.symbol,
+            expected=f"{order.state} at the venue as {', '.join(order.venue_order_ids)}",
+            actual="the venue does not know it",
+            action="Look the order up at the venue by its id; then resolve with what it says.",
+        )
+
+
+def _trades(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
+    filled: dict[str, Decimal] = {}
+    for trade in venue.trades:
+        if trade.key in ledger.recorded_trades:
+            continue
+        order = ledger.order_for(trade)
+        if order is None or order.state in NEVER_SENT:
+            yield Unattributed(trade=trade)
+            yield _foreign_trade(trade)
+            continue
+        yield Filled(order_id=order.order_id, trade=trade)
+        filled[order.order_id] = filled.get(order.order_id, order.filled_quantity) + trade.quantity
+        yield from _suspicious_fill(order, filled[order.order_id])
+
+
+def _foreign_trade(trade: VenueTrade) -> Mismatch:
+    return Mismatch(
+        kind=IncidentKind.UNATTRIBUTED_TRADE,
+        subject=trade.key,
+        symbol=trade.symbol,
+        expected="a trade of one of our orders",
+        actual=f"{trade.side} {trade.quantity} {trade.symbol} at {trade.price}, venue order {trade.venue_order_id}",
+        action="Find out who traded; rebase if it was a manual trade, then resolve the incident.",
+    )
+
+
+def _suspicious_fill(order: Order, filled: Decimal) -> Iterator[Finding]:
+    if order.state is OrderState.NOT_SENT:
+        yield Mismatch(
+            kind=IncidentKind.WRONG_ABSENCE_PROOF,
+            subject=order.order_id,
+            symbol=None,
+            expected="NOT_SENT, absence proven",
+            actual=f"a fill of {filled} {order.symbol}",
+            action="An order believed never sent has filled: keep the account halted and check the venue's profile.",
+        )
+    if order.attempt is not None and filled > order.attempt.request.quantity:
+        yield Mismatch(
+            kind=IncidentKind.OVERFILL,
+            subject=order.order_id,
+            symbol=order.symbol,
+            expected=f"at most {order.attempt.request.quantity}",
+            actual=str(filled),
+            action="The venue filled more than was asked: check for a second order, then resolve.",
+        )
+
+
+def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
+    for asset, residual in residuals(ledger, venue).items():
+        tolerance = ledger.document.balance_tolerance.get(asset, ZERO)
+        low, high = _in_flight(ledger.account, asset)
+        if low - tolerance <= residual and (high is None or residual <= high + tolerance):
+            continue
+        held = venue.balances.total.get(asset, ZERO)
+        yield Mismatch(
+            kind=IncidentKind.BALANCE_MISMATCH,
+            subject=asset,
+            symbol=None,
+            expected=f"{held - residual} {asset}",
+            actual=f"{held} {asset}",
+            action="Find the deposit, withdrawal or manual trade that explains the difference, then rebase.",
+        )
+
+
+def residuals(ledger: LedgerView, venue: VenueView) -> dict[str, Decimal]:
+    """Venue balance minus what opening balances and fills explain, by asset; empty before the opening is recorded.
+
+    Trades of our orders that are not yet counted are taken into account as if they were.
+    """
+    if ledger.account.opening is None:
+        return {}
+    expected = ledger.account.expected_balances()
+    for trade in venue.trades:
+        counted = trade.key in ledger.recorded_trades
+        if counted or ledger.order_for(trade) is None:
+            continue
+        for asset, change in trade.asset_changes().items():
+            expected[asset] = expected.get(asset, ZERO) + change
+    assets = sorted(ledger.document.assets | expected.keys())
+    return {asset: venue.balances.total.get(asset, ZERO) - expected.get(asset, ZERO) for asset in assets}
+
+
+def _in_flight(account: Account, asset: str) -> tuple[Decimal, Decimal | None]:
+    """How far orders that are still at the venue may move a balance before their fills are counted.
+
+    The proceeds of a sell are not bounded above: it may fill better than its price.
+    """
+    low, high = ZERO, ZERO
+    bounded = True
+    for held in account.reservations.values():
+        base, quote = base_asset(held.symbol), quote_asset(held.symbol)
+        if held.side is Side.BUY:
+            high += held.quantity if asset == base else ZERO
+            low -= held.notional if asset == quote else ZERO
+        else:
+            low -= held.quantity if asset == base else ZERO
+            bounded = bounded and not (asset == quote and held.quantity > 0)
+    return low, high if bounded else None

@@ -1,0 +1,36 @@
+"""What every stored or exchanged value has in common: immutable, strict about fields, Decimal and UTC inside."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Record(BaseModel):
+    """An immutable value. Unknown fields are errors; money is `Decimal`, instants are aware UTC datetimes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
+Positive = Annotated[Decimal, Field(gt=0)]
+NonNegative = Annotated[Decimal, Field(ge=0)]
+Fraction = Annotated[Decimal, Field(ge=0, lt=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
+
+ZERO = Decimal(0)
+
+
+def iso(instant: datetime) -> str:
+    """An instant as text of fixed width, so that text order is time order: 2019-10-17T08:00:00.000000Z."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def base_asset(symbol: str) -> str:
+    return symbol.split("/")[0]
+
+
+def quote_asset(symbol: str) -> str:
+    return symbol.split("/")[1]

@@ -1,0 +1,317 @@
+"""The account's limits as a pure, total function: what an intent may do now, with one recorded line per limit.
+
+Limits only tighten entries: an exit is stopped by `halted`, by sanity checks and by its cap, the strategy's own
+position minus exits that are open or unknown (freqtrade #13332). A limit that is missing denies and names itself.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from belay.domain.account import Account, AccountDocument, StopLevel
+from belay.domain.decisions import Side
+from belay.domain.market import Market, Price
+from belay.domain.orders import Order
+from belay.domain.proofs import Proof
+from belay.domain.record import ZERO, NonNegative, Record, Utc, base_asset, quote_asset
+from belay.domain.venues import Balances, VenueOrder
+
+
+class LineVerdict(StrEnum):
+    PASS = "pass"
+    RESIZE = "resize"
+    WAIT = "wait"
+    DENY = "deny"
+
+
+class Line(Record):
+    """One limit as it was checked: its name, the value compared, the bound, and what follows."""
+
+    limit: str
+    value: str
+    bound: str
+    verdict: LineVerdict
+
+
+class Verdict(Record):
+    """The result of a check. `action` is the strictest line's; `quantity` in base, `price` in quote currency."""
+
+    action: LineVerdict
+    reason: str
+    quantity: NonNegative
+    price: Decimal
+    lines: tuple[Line, ...]
+
+
+class Situation(Record):
+    """What was gathered for one check: venue state and the operators' switch, all at venue time `now`.
+
+    `prices` by symbol: the order's own and every symbol with a position. `offset_seconds`: venue minus local clock.
+    """
+
+    now: Utc
+    offset_seconds: Decimal
+    switch: StopLevel
+    switch_reason: str
+    market: Market
+    prices: dict[str, Price]
+    balances: Balances
+    venue_orders: tuple[VenueOrder, ...]
+    proof: Proof | None
+
+
+class Case(NamedTuple):
+    order: Order
+    account: Account
+    document: AccountDocument
+    at: Situation
+
+    @property
+    def price(self) -> Decimal:
+        """What the order is valued at: its limit, else the reference price."""
+        return self.order.limit_price or self.at.prices[self.order.symbol].value
+
+    def age(self, since: datetime) -> Decimal:
+        return Decimal(str((self.at.now - since).total_seconds()))
+
+
+Check = Callable[[Case], Line]
+Cap = Callable[[Case], tuple[str, Decimal | None, str]]
+
+
+def check(order: Order, account: Account, document: AccountDocument, situation: Situation) -> Verdict:
+    """Decide whether an intent may be claimed now, and how large.
+
+    Returns:
+        A verdict whose action is `pass` (send as asked), `resize` (send smaller), `wait` (not now, try again before it
+        lapses) or `deny` (never).
+    """
+    case = Case(order, account, document, situation)
+    if order.symbol not in document.symbols or order.symbol not in situation.prices:
+        return _verdict(case, ZERO, (_line("symbol", order.symbol, ", ".join(document.symbols), False),))
+    checks = EXIT_CHECKS if order.reducing else ENTRY_CHECKS
+    lines = [evaluate(case) for evaluate in checks]
+    quantity, sized = _size(case)
+    return _verdict(case, quantity, (*lines, *sized))
+
+
+def _verdict(case: Case, quantity: Decimal, lines: tuple[Line, ...]) -> Verdict:
+    for action in (LineVerdict.DENY, LineVerdict.WAIT, LineVerdict.RESIZE):
+        if worst := next((line for line in lines if line.verdict is action), None):
+            price = case.price if case.order.symbol in case.at.prices else ZERO
+            return Verdict(action=action, reason=worst.limit, quantity=quantity, price=price, lines=lines)
+    return Verdict(action=LineVerdict.PASS, reason="within limits", quantity=quantity, price=case.price, lines=lines)
+
+
+def _line(limit: str, value: object, bound: object, passed: bool, otherwise: LineVerdict = LineVerdict.DENY) -> Line:
+    return Line(limit=limit, value=str(value), bound=str(bound), verdict=LineVerdict.PASS if passed else otherwise)
+
+
+def _at_most(limit: str, value: Decimal, bound: Decimal | int | None) -> Line:
+    if bound is None:
+        return _line(limit, value, "missing", False)
+    return _line(limit, value, bound, value <= bound)
+
+
+# --- checks: allowed or not ------------------------------------------------------------------------------------------
+
+
+def _stop(case: Case) -> Line:
+    """The strictest of the operators' switch and the account's own stops."""
+    level, reason = case.account.stop_level(case.order.strategy, case.order.symbol)
+    if case.at.switch.rank >= level.rank:
+        level, reason = case.at.switch, case.at.switch_reason
+    allowed = StopLevel.REDUCE_ONLY if case.order.reducing else StopLevel.RUNNING
+    return _line("stop", f"{level} {reason}".strip(), allowed, level.rank <= allowed.rank)
+
+
+def _clock_offset(case: Case) -> Line:
+    return _at_most("clock_offset_seconds", abs(case.at.offset_seconds), case.document.limits.clock_offset_seconds)
+
+
+def _reconciliation_age(case: Case) -> Line:
+    """The gate: closed means wait, since the next clean reconciliation opens it."""
+    bound = case.document.limits.max_reconciliation_age_seconds
+    if bound is None:
+        return _line("max_reconciliation_age_seconds", "-", "missing", False)
+    if case.at.proof is None:
+        return _line("max_reconciliation_age_seconds", "no proof", bound, False, LineVerdict.WAIT)
+    age = case.age(case.at.proof.completed_at)
+    return _line("max_reconciliation_age_seconds", age, bound, age <= bound, LineVerdict.WAIT)
+
+
+def _unresolved_in_symbol(case: Case) -> Line:
+    held = [r.order_id for r in case.account.reservations.values() if r.symbol == case.order.symbol and r.unresolved]
+    return _line("unresolved_order_in_symbol", held[0] if held else "none", "none", not held)
+
+
+def _exit_behind_unresolved_entry(case: Case) -> Line:
+    order = case.order
+    held = [
+        r.order_id
+        for r in case.account.reservations.values()
+        if (r.strategy, r.symbol) == (order.strategy, order.symbol) and r.unresolved and not r.reducing
+    ]
+    return _line("unresolved_entry", held[0] if held else "none", "none", not held, LineVerdict.WAIT)
+
+
+def _submissions_per_minute(case: Case) -> Line:
+    limits = case.document.limits
+    if limits.submissions_per_minute is None or limits.reserved_exit_submissions is None:
+        missing = "submissions_per_minute" if limits.submissions_per_minute is None else "reserved_exit_submissions"
+        return _line(missing, "-", "missing", False)
+    bound = limits.submissions_per_minute - limits.reserved_exit_submissions
+    return _at_most("submissions_per_minute", Decimal(case.account.submissions_since(case.at.now) + 1), bound)
+
+
+def _input_age(case: Case) -> Line:
+    return _at_most("max_input_age_seconds", case.age(case.order.market_time), case.document.limits.max_input_age_seconds)
+
+
+def _price_age(case: Case) -> Line:
+    oldest = min(price.at for price in case.at.prices.values())
+    return _at_most("max_price_age_seconds", case.age(oldest), case.document.limits.max_price_age_seconds)
+
+
+def _balance_age(case: Case) -> Line:
+    return _at_most("max_balance_age_seconds", case.age(case.at.balances.at), case.document.limits.max_balance_age_seconds)
+
+
+ENTRY_CHECKS: tuple[Check, ...] = (
+    _stop,
+    _clock_offset,
+    _unresolved_in_symbol,
+    _submissions_per_minute,
+    _input_age,
+    _price_age,
+    _balance_age,
+    _reconciliation_age,
+)
+EXIT_CHECKS: tuple[Check, ...] = (_stop, _clock_offset, _exit_behind_unresolved_entry)
+
+
+# --- caps: how much --------------------------------------------------------------------------------------------------
+# Each gives a name, the largest base quantity it allows (None: the limit is missing) and the bound as configured.
+
+
+def _order_notional(case: Case) -> tuple[str, Decimal | None, str]:
+    bound = case.document.limits.max_order_notional
+    return "max_order_notional", bound and bound / case.price, str(bound or "missing")
+
+
+def _position_notional(case: Case) -> tuple[str, Decimal | None, str]:
+    symbol = case.order.symbol
+    bound = case.document.limits.max_position_notional.get(symbol)
+    price = case.at.prices[symbol].value
+    used = case.account.symbol_quantity(symbol) * price + _reserved_buys(case, symbol)
+    return "max_position_notional", bound and (bound - used) / case.price, str(bound or "missing")
+
+
+def _aggregate_exposure(case: Case) -> tuple[str, Decimal | None, str]:
+    """Positions at their current prices plus what open buys may add; unknown without every held symbol's price."""
+    bound = case.document.limits.max_aggregate_exposure
+    held = case.account.held_symbols()
+    if not held <= case.at.prices.keys():
+        return "max_aggregate_exposure", None, f"no price of {', '.join(sorted(held - case.at.prices.keys()))}"
+    used = _reserved_buys(case) + sum(
+        (case.account.symbol_quantity(symbol) * case.at.prices[symbol].value for symbol in held), ZERO
+    )
+    return "max_aggregate_exposure", bound and (bound - used) / case.price, str(bound or "missing")
+
+
+def _available_quote(case: Case) -> tuple[str, Decimal | None, str]:
+    quote = quote_asset(case.order.symbol)
+    foreign = sum((o.remaining * (o.limit_price or case.price) for o in _foreign(case, Side.BUY)), ZERO)
+    available = case.at.balances.total.get(quote, ZERO) - foreign - _reserved_buys(case)
+    return "available_balance", available / (case.price * (1 + case.order.assumed_cost)), f"{available} {quote}"
+
+
+def _own_position(case: Case) -> tuple[str, Decimal | None, str]:
+    order = case.order
+    leaving = sum(
+        (
+            r.quantity
+            for r in case.account.reservations.values()
+            if (r.strategy, r.symbol) == (order.strategy, order.symbol) and r.reducing and r.order_id != order.order_id
+        ),
+        ZERO,
+    )
+    left = case.account.position(order.strategy, order.symbol).quantity - leaving
+    return "own_position", left, str(left)
+
+
+def _available_base(case: Case) -> tuple[str, Decimal | None, str]:
+    base = base_asset(case.order.symbol)
+    foreign = sum((o.remaining for o in _foreign(case, Side.SELL)), ZERO)
+    reserved = sum(
+        (
+            r.quantity
+            for r in case.account.reservations.values()
+            if r.symbol == case.order.symbol and r.side is Side.SELL and r.order_id != case.order.order_id
+        ),
+        ZERO,
+    )
+    available = case.at.balances.total.get(base, ZERO) - foreign - reserved
+    return "available_balance", available, f"{available} {base}"
+
+
+ENTRY_CAPS: tuple[Cap, ...] = (_order_notional, _position_notional, _aggregate_exposure, _available_quote)
+EXIT_CAPS: tuple[Cap, ...] = (_own_position, _available_base)
+
+
+def _size(case: Case) -> tuple[Decimal, list[Line]]:
+    """The quantity after every cap, floored to the venue's step; below the venue's minimum it is denied."""
+    order, market = case.order, case.at.market
+    caps = [cap(case) for cap in (EXIT_CAPS if order.reducing else ENTRY_CAPS)]
+    wanted = _wanted(case, caps)
+    lines = [_cap_line(case, name, wanted, most, bound) for name, most, bound in caps]
+    allowed = min([wanted, *(most for _, most, _ in caps if most is not None)])
+    quantity = market.floor_quantity(max(allowed, ZERO))
+    # An entry must leave something that can be sold again after its fee (freqtrade #2011).
+    sellable = quantity if order.reducing else market.floor_quantity(quantity * (1 - market.taker_fee))
+    minimum = f"{market.min_quantity} and notional {market.min_notional}"
+    name = "dust" if order.reducing and ZERO < allowed else "venue_minimum"
+    lines.append(_line(name, sellable, minimum, not market.too_small(sellable, case.price)))
+    return quantity, lines
+
+
+def _wanted(case: Case, caps: list[tuple[str, Decimal | None, str]]) -> Decimal:
+    order = case.order
+    if order.quantity is not None:
+        return order.quantity
+    if order.notional is not None:
+        return order.notional / case.price
+    return max(caps[0][1] or ZERO, ZERO)
+
+
+def _cap_line(case: Case, name: str, wanted: Decimal, most: Decimal | None, bound: str) -> Line:
+    if most is None:
+        return _line(name, wanted * case.price, bound, False)
+    smaller = LineVerdict.RESIZE if case.order.resizable and most > 0 else LineVerdict.DENY
+    value = wanted if case.order.reducing else wanted * case.price
+    return _line(name, value, bound, wanted <= most, smaller)
+
+
+def _reserved_buys(case: Case, symbol: str | None = None) -> Decimal:
+    return sum(
+        (
+            r.notional
+            for r in case.account.reservations.values()
+            if r.side is Side.BUY and symbol in (None, r.symbol) and r.order_id != case.order.order_id
+        ),
+        ZERO,
+    )
+
+
+def _foreign(case: Case, side: Side) -> list[VenueOrder]:
+    """Open orders at the venue that are not ours: what they lock is not available."""
+    ours = case.account.reservations
+    spent = quote_asset(case.order.symbol) if side is Side.BUY else base_asset(case.order.symbol)
+    locked_by = quote_asset if side is Side.BUY else base_asset
+    return [
+        o
+        for o in case.at.venue_orders
+        if o.side is side and o.client_order_id not in ours and locked_by(o.symbol) == spent
+    ]

@@ -1,0 +1,244 @@
+"""Every change to an order as one value that is written atomically: the order, its event, its fill, its account.
+
+Each function takes what was read and returns the `Change` that would follow; the ledger refuses it with `Conflict`
+when what was read has changed meanwhile. Nothing here reads or writes anything.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from belay.domain.account import Account, Reservation
+from belay.domain.errors import IllegalTransition
+from belay.domain.fills import Fill
+from belay.domain.orders import (
+    NEVER_SENT,
+    TERMINAL,
+    TRANSITIONS,
+    UNRESOLVED,
+    Attempt,
+    Order,
+    OrderEvent,
+    OrderState,
+    require_legal,
+)
+from belay.domain.record import ZERO, Record, Utc
+from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, VenueStatus, VenueTrade
+
+
+class Stamp(Record):
+    """Who writes and when: a fresh `write_id`, the venue's time if known, the function's own clock."""
+
+    write_id: str
+    exchange_time: Utc | None
+    recorded_at: Utc
+
+
+class Requirement(Record):
+    """What must still hold in the ledger when a claim commits: the checked limits and, for an entry, the proof."""
+
+    configuration_version: int
+    proof_fingerprint: str | None
+    proof_completed_at: Utc | None
+
+
+class Change(Record):
+    """One transaction. `order.version` is `previous_version + 1`; `account.version` likewise, where present."""
+
+    order: Order
+    previous_version: int
+    event: OrderEvent
+    account: Account | None = None
+    fill: Fill | None = None
+    requirement: Requirement | None = None
+
+
+def _move(order: Order, to: OrderState, cause: str, stamp: Stamp, detail: dict[str, Any], **updates: Any) -> Change:
+    require_legal(order.state, to)
+    version = order.version + 1
+    if to is not order.state:
+        updates["terminal_at"] = (stamp.exchange_time or stamp.recorded_at) if to in TERMINAL else None
+    moved = order.model_copy(update={**updates, "state": to, "version": version, "write_id": stamp.write_id})
+    event = OrderEvent(
+        order_id=order.order_id,
+        sequence=version,
+        from_state=order.state,
+        to_state=to,
+        cause=cause,
+        attempt_id=moved.attempt.attempt_id if moved.attempt else None,
+        exchange_time=stamp.exchange_time,
+        recorded_at=stamp.recorded_at,
+        detail=detail,
+    )
+    return Change(order=moved, previous_version=order.version, event=event)
+
+
+def note(order: Order, cause: str, stamp: Stamp, detail: dict[str, Any], **updates: Any) -> Change:
+    """Record something about an order that changes no state."""
+    return _move(order, order.state, cause, stamp, detail, **updates)
+
+
+def deny(order: Order, reason: str, stamp: Stamp, detail: dict[str, Any]) -> Change:
+    return _move(order, OrderState.DENIED, reason, stamp, detail, settled=True)
+
+
+def lapse(order: Order, stamp: Stamp) -> Change:
+    return _move(order, OrderState.LAPSED, "expired", stamp, {"expires_at": order.expires_at}, settled=True)
+
+
+def claim(
+    order: Order,
+    account: Account,
+    request: OrderRequest,
+    price: Decimal,
+    requirement: Requirement,
+    stamp: Stamp,
+    detail: dict[str, Any],
+) -> Change:
+    """Give one attempt the right to send, and reserve what the request may do to the account."""
+    attempt = Attempt(
+        attempt_id=stamp.write_id, number=order.attempt.number + 1 if order.attempt else 1, request=request
+    )
+    reservation = Reservation(
+        order_id=order.order_id,
+        strategy=order.strategy,
+        symbol=order.symbol,
+        side=order.side,
+        reducing=order.reducing,
+        quantity=request.quantity,
+        price=price,
+        cost_rate=order.assumed_cost,
+        unresolved=True,
+    )
+    change = _move(
+        order, OrderState.SUBMITTED, "claimed", stamp, detail, attempt=attempt, misses=(), settled=False
+    )
+    return change.model_copy(
+        update={
+            "account": account.with_reservation(reservation, request.claimed_at),
+            "requirement": requirement,
+        }
+    )
+
+
+OUTCOME_STATES = {
+    OutcomeKind.REJECTED: OrderState.REJECTED,
+    OutcomeKind.NOT_SENT: OrderState.NOT_SENT,
+    OutcomeKind.UNKNOWN: OrderState.UNKNOWN,
+    OutcomeKind.CONFIGURATION: OrderState.UNKNOWN,
+}
+
+
+def settle(order: Order, account: Account, attempt_id: str, outcome: Outcome, stamp: Stamp) -> Change | None:
+    """Store the outcome of one submission; None when there is already better news about the order.
+
+    Only the attempt that sent may settle, and only while nobody else has resolved its order.
+    """
+    if order.attempt is None or order.attempt.attempt_id != attempt_id or order.state not in UNRESOLVED:
+        return None
+    detail = {"outcome": outcome.kind, "code": outcome.code, "detail": outcome.detail}
+    if outcome.kind is OutcomeKind.ACCEPTED and outcome.venue_order is not None:
+        return observe(order, account, outcome.venue_order, "accepted", stamp, detail)
+    state = OUTCOME_STATES.get(outcome.kind, OrderState.UNKNOWN)
+    if state is order.state:
+        return note(order, outcome.code, stamp, detail)
+    change = _move(order, state, outcome.code, stamp, detail, misses=())
+    return _resolved(change, account)
+
+
+VENUE_STATES = {
+    VenueStatus.FILLED: OrderState.FILLED,
+    VenueStatus.CANCELLED: OrderState.CANCELLED,
+    VenueStatus.EXPIRED: OrderState.EXPIRED,
+    VenueStatus.REJECTED: OrderState.REJECTED,
+}
+
+
+def observe(
+    order: Order, account: Account, seen: VenueOrder, cause: str, stamp: Stamp, detail: dict[str, Any] | None = None
+) -> Change | None:
+    """Attach the venue's order and follow its state; None when it says nothing that is new and better."""
+    if order.state in NEVER_SENT:
+        raise IllegalTransition(f"the venue has an order for {order.order_id}, which is {order.state}")
+    filled = max(seen.filled_quantity, order.venue_filled)
+    if seen.status in VENUE_STATES:
+        state = VENUE_STATES[seen.status]
+    else:
+        state = OrderState.PARTIALLY_FILLED if max(filled, order.filled_quantity) > 0 else OrderState.ACKNOWLEDGED
+    if state is not order.state and state not in TRANSITIONS[order.state]:
+        state = order.state
+    venue_ids = _with(order.venue_order_ids, seen.venue_order_id)
+    if (state, filled, venue_ids) == (order.state, order.venue_filled, order.venue_order_ids):
+        return None
+    story = {**(detail or {}), "venue_order": seen.model_dump(mode="json")}
+    change = _move(
+        order, state, cause, stamp, story, venue_filled=filled, venue_order_ids=venue_ids, settled=False, misses=()
+    )
+    return _resolved(change, account)
+
+
+def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp) -> Change:
+    """Count one trade: position, balance flows, reservation and order in one change. Accepted in any sent state."""
+    if order.state in NEVER_SENT:
+        raise IllegalTransition(f"the venue reports a fill of {order.order_id}, which is {order.state}")
+    filled = order.filled_quantity + trade.quantity
+    complete = order.attempt is not None and filled >= order.attempt.request.quantity
+    state = OrderState.FILLED if complete else OrderState.PARTIALLY_FILLED
+    if state is not order.state and state not in TRANSITIONS[order.state]:
+        state = order.state
+    fees = dict(order.fees)
+    for asset, fee in trade.fees.items():
+        fees[asset] = fees.get(asset, ZERO) + fee
+    change = _move(
+        order,
+        state,
+        "filled",
+        stamp,
+        {"trade": trade.model_dump(mode="json")},
+        filled_quantity=filled,
+        filled_notional=order.filled_notional + trade.notional,
+        fees=fees,
+        venue_filled=max(order.venue_filled, filled),
+        venue_order_ids=_with(order.venue_order_ids, trade.venue_order_id),
+        settled=False,
+    )
+    fill = Fill(
+        account=order.account,
+        strategy=order.strategy,
+        decision_id=order.decision_id,
+        order_id=order.order_id,
+        trade=trade,
+        recorded_at=stamp.recorded_at,
+    )
+    return change.model_copy(update={"account": account.with_fill(order.strategy, order.order_id, trade), "fill": fill})
+
+
+def presume_unknown(order: Order, cause: str, stamp: Stamp) -> Change:
+    """A claim whose answer never came: nothing is guessed."""
+    return _move(order, OrderState.UNKNOWN, cause, stamp, {})
+
+
+def conclude_absent(order: Order, account: Account, evidence: dict[str, Any], stamp: Stamp) -> Change:
+    """Absence is proven: the request never became an order. One more delayed look-up has to confirm it."""
+    change = _move(order, OrderState.NOT_SENT, "absence proven", stamp, evidence, misses=())
+    return _resolved(change, account)
+
+
+def release(order: Order, account: Account, stamp: Stamp, cause: str) -> Change:
+    """Nothing more is expected of this order: give its reservation back."""
+    change = note(order, cause, stamp, {}, settled=True)
+    held = order.order_id in account.reservations
+    return change.model_copy(update={"account": account.without_reservation(order.order_id) if held else None})
+
+
+def _resolved(change: Change, account: Account) -> Change:
+    """Keep the reservation's `unresolved` mark equal to the order's state."""
+    order = change.order
+    unresolved = order.state in UNRESOLVED
+    held = account.reservations.get(order.order_id)
+    if held is None or held.unresolved == unresolved:
+        return change
+    return change.model_copy(update={"account": account.with_resolution(order.order_id, unresolved)})
+
+
+def _with(ids: tuple[str, ...], new: str) -> tuple[str, ...]:
+    return ids if new in ids else (*ids, new)

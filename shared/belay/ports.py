@@ -1,0 +1,231 @@
+"""What the workflows need from the world, as protocols. Adapters implement them; nothing here does anything."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
+from belay.domain.decisions import DecisionRecord
+from belay.domain.fills import Fill
+from belay.domain.incidents import Incident
+from belay.domain.market import Candle, Market, Price
+from belay.domain.orders import Order, OrderEvent
+from belay.domain.proofs import Proof
+from belay.domain.record import Record, Utc
+from belay.domain.slots import Tick
+from belay.domain.transitions import Change
+from belay.domain.venues import (
+    Balances,
+    OrderRequest,
+    Outcome,
+    TradePage,
+    VenueOrder,
+    VenueProfile,
+    VenueTrade,
+)
+
+
+class Story(Record):
+    """One decision with everything that followed from it, each list in time order."""
+
+    decision: DecisionRecord
+    orders: tuple[Order, ...]
+    events: tuple[OrderEvent, ...]
+    fills: tuple[Fill, ...]
+
+
+class Cursor(Record):
+    """How far a symbol's trades were fully read: `read_until` in venue time, and the keys within the overlap."""
+
+    symbol: str
+    read_until: Utc
+    recent_keys: tuple[str, ...] = ()
+
+
+class CancelRequest(Record):
+    """A standing request to cancel one order, repeated until the order is terminal."""
+
+    account: str
+    order_id: str
+    reason: str
+    requested_at: Utc
+
+
+class Suspicion(Record):
+    """The mismatches that the last reconciliation saw, by key: one needs two runs to become an incident."""
+
+    account: str
+    run_id: str
+    keys: tuple[str, ...]
+
+
+class Ledger(Protocol):
+    """The durable record. Every write is conditional and atomic; a lost condition raises `Conflict`.
+
+    A write whose response was lost and that is repeated succeeds: the record carries its writer's `write_id`.
+    """
+
+    table_id: str
+
+    def accounts(self) -> tuple[str, ...]: ...
+    def configuration(self, account: str) -> Configuration | None: ...
+    def store_configuration(self, configuration: Configuration) -> None:
+        """Store version n+1 over version n; Conflict if another one was stored meanwhile. The history is kept."""
+
+    def decision(self, decision_id: str) -> DecisionRecord | None: ...
+    def record_decision(
+        self, record: DecisionRecord, orders: tuple[Order, ...], events: tuple[OrderEvent, ...]
+    ) -> DecisionRecord:
+        """Store a decision and its orders in one step unless the slot has one; returns the stored decision."""
+
+    def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
+        """The latest decisions of a strategy by candle time, newest first."""
+
+    def story(self, decision_id: str) -> Story | None: ...
+    def register_schedule(self, tick: Tick) -> None:
+        """Remember the latest tick of a strategy and symbol, so that a silent schedule can be noticed."""
+
+    def schedules(self, account: str) -> tuple[Tick, ...]: ...
+
+    def order(self, order_id: str) -> Order | None: ...
+    def open_orders(self, account: str) -> tuple[Order, ...]:
+        """Orders that are not settled, from the sparse index: may lag the last writes a little."""
+
+    def orders(self, account: str, limit: int) -> tuple[Order, ...]:
+        """The latest orders of an account by creation time, newest first."""
+
+    def fills(self, account: str, limit: int) -> tuple[Fill, ...]:
+        """The latest fills of an account by venue time, newest first."""
+
+    def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
+        """Whose venue order this is; venues number orders by symbol, so an id alone may name two."""
+
+    def commit(self, change: Change) -> None:
+        """Write one change atomically. Conflict if order, account or requirement is no longer what was read."""
+
+    def account(self, account: str) -> Account:
+        """Consistent read; an account never written is empty at version 0."""
+
+    def save_account(self, account: Account) -> None:
+        """Write version n+1 over version n."""
+
+    def proof(self, account: str, fingerprint: str) -> Proof | None: ...
+    def store_proof(self, proof: Proof) -> None:
+        """Store a newer proof; Conflict unless the account is still at the proof's version."""
+
+    def cursor(self, account: str, symbol: str) -> Cursor | None: ...
+    def store_cursor(self, account: str, cursor: Cursor) -> None:
+        """Advance a cursor; an older one is ignored."""
+
+    def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]: ...
+    def store_unattributed(self, account: str, trade: VenueTrade) -> None: ...
+    def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]: ...
+    def request_cancel(self, request: CancelRequest) -> None: ...
+    def clear_cancel(self, account: str, order_id: str) -> None: ...
+    def suspicion(self, account: str) -> Suspicion | None: ...
+    def store_suspicion(self, suspicion: Suspicion) -> None: ...
+    def incidents(self, account: str) -> tuple[Incident, ...]: ...
+    def open_incident(self, incident: Incident) -> bool:
+        """Open it unless it is open already; True if this call opened it."""
+
+    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
+        """Resolve it if it is open; an incident that was never opened is left alone."""
+
+
+class MarketData(Protocol):
+    """A venue's public data. Every read raises `VenueUnavailable` when it gives no believable answer."""
+
+    def time(self) -> datetime: ...
+    def market(self, symbol: str) -> Market: ...
+    def price(self, symbol: str) -> Price: ...
+    def candles(self, symbol: str, timeframe: str, until: datetime, limit: int) -> tuple[Candle, ...]:
+        """The last `limit` candles closed at `until`, oldest first; fewer where there are fewer."""
+
+
+class Venue(Protocol):
+    """One account at a venue. Reads raise `VenueUnavailable` when they give no evidence; `submit` never raises."""
+
+    profile: VenueProfile
+
+    def balances(self) -> Balances: ...
+    def open_orders(self) -> tuple[VenueOrder, ...]: ...
+    def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
+        """One page of the account's trades with start <= time <= end, oldest first."""
+
+    def lookup(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+        """Find an order by client order id among open and closed ones; None is a well-formed miss."""
+
+    def submit(self, request: OrderRequest) -> Outcome:
+        """Send once. Whatever happens is classified; nothing is retried."""
+
+    def cancel(self, symbol: str, client_order_id: str) -> None:
+        """Ask for a cancel; that the venue does not find the order changes nothing."""
+
+
+class Clock(Protocol):
+    """A clock of this process; on a replay account, the market's."""
+
+    def now(self) -> datetime: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Venues(Protocol):
+    """How an account's document becomes connections. The evaluator's gives market data only."""
+
+    def clock(self, document: AccountDocument) -> Clock:
+        """The clock that is compared with the venue's."""
+
+    def market_data(self, document: AccountDocument) -> MarketData: ...
+    def venue(self, document: AccountDocument) -> Venue: ...
+
+
+class SwitchReading(Record):
+    """The operators' switch as read now; unreadable or malformed reads as halted, with the reason."""
+
+    level: StopLevel
+    reason: str
+
+
+class KillSwitch(Protocol):
+    def read(self) -> SwitchReading:
+        """A fresh read, never a cached one. Never raises: what cannot be read is halted."""
+
+
+class Queue(Protocol):
+    """Messages to the other functions; each carries an id, never a fact to act on."""
+
+    def publish_intent(self, order: Order) -> None:
+        """At least once; deduplicated by order id and `order.publications`."""
+
+    def follow_up(self, account: str, delay_seconds: int) -> None:
+        """Ask for a reconciliation of one account after a delay."""
+
+    def tick(self, tick: Tick) -> None:
+        """Ask the evaluator for a missed slot."""
+
+
+class Alerts(Protocol):
+    def incident(self, incident: Incident) -> None:
+        """Tell on-call. Never raises: the incident is already in the ledger."""
+
+
+class Gather(Protocol):
+    def __call__(self, calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+        """Run independent reads, in parallel where that is possible; the first error is raised."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a workflow is handed. `clock` stamps what is recorded; `new_id` gives fresh unique ids."""
+
+    stage: str
+    layer_version: str
+    ledger: Ledger
+    venues: Venues
+    kill_switch: KillSwitch
+    queue: Queue
+    alerts: Alerts
+    gather: Gather
+    clock: Clock
+    new_id: Callable[[], str]

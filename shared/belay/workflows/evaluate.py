@@ -1,0 +1,191 @@
+"""A tick becomes one stored decision, and its order ids become messages. Sends no order, holds no trading key."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from belay.domain.account import Account, AccountDocument
+from belay.domain.decisions import Cancel, DecisionRecord, Hold, Trade, leg_order_ids
+from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.domain.market import Candle, check_candles
+from belay.domain.orders import Order, OrderState, created_event, created_orders
+from belay.domain.record import ZERO
+from belay.domain.slots import Slot, Tick
+from belay.domain.strategy import MarketState, State, Strategy
+from belay.ports import Clock, MarketData, Services
+
+CANDLE_POLL_SECONDS = 1
+LoadStrategy = Callable[[str], Strategy[Any]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was decided and from what: `now` in venue time, `market_time` the close of the last candle used."""
+
+    decision: Hold | Trade
+    now: datetime
+    market_time: datetime | None = None
+    assumed_cost: Decimal = ZERO
+    configuration_version: int | None = None
+
+
+def evaluate(tick: Tick, services: Services, load: LoadStrategy) -> DecisionRecord:
+    """Decide once for the tick's slot and publish the stored decision.
+
+    A repeated tick publishes what is stored, whatever it would decide now. Bad parameters, late ticks, missing
+    candles and failing strategies are stored as holds with their reason.
+
+    Returns:
+        The stored decision.
+    """
+    slot = Slot.of(tick, services.stage)
+    stored = services.ledger.decision(slot.decision_id)
+    if stored is None:
+        stored = _store(slot, tick, _evaluate(slot, tick, services, load), services)
+    _publish(stored, services)
+    return stored
+
+
+def _store(slot: Slot, tick: Tick, made: Evaluation, services: Services) -> DecisionRecord:
+    legs = made.decision.legs if isinstance(made.decision, Trade) else ()
+    record = DecisionRecord(
+        decision_id=slot.decision_id,
+        slot=slot,
+        algorithm=tick.algorithm,
+        parameters=tick.parameters,
+        decision=made.decision,
+        order_ids=leg_order_ids(slot, legs),
+        market_time=made.market_time,
+        decided_at=made.now,
+        recorded_at=services.clock.now(),
+        configuration_version=made.configuration_version,
+        layer_version=services.layer_version,
+        write_id=services.new_id(),
+    )
+    expires_at = slot.candle_close + timedelta(seconds=tick.order_expiry_seconds)
+    orders = created_orders(record, expires_at, made.assumed_cost)
+    stored = services.ledger.record_decision(record, orders, tuple(created_event(order, record) for order in orders))
+    services.ledger.register_schedule(tick)
+    return stored
+
+
+def _publish(stored: DecisionRecord, services: Services) -> None:
+    for order_id in stored.order_ids:
+        order = services.ledger.order(order_id) if order_id else None
+        if order is not None and order.state is OrderState.CREATED:
+            services.queue.publish_intent(order)
+
+
+def _evaluate(slot: Slot, tick: Tick, services: Services, load: LoadStrategy) -> Evaluation:
+    configuration = services.ledger.configuration(tick.account)
+    now = services.clock.now()
+    if configuration is None:
+        return Evaluation(_hold("account_not_configured", f"store a document for account {tick.account}"), now)
+    document = configuration.document
+    try:
+        market_data = services.venues.market_data(document)
+        now = market_data.time()
+        made = _evaluate_at(now, slot, tick, document, market_data, services, load)
+    except VenueUnavailable as error:
+        made = Evaluation(_hold("market_data_unavailable", str(error)), now)
+    except InvalidInput as error:
+        made = Evaluation(_hold("invalid_input", str(error)), now)
+    return Evaluation(made.decision, made.now, made.market_time, made.assumed_cost, configuration.version)
+
+
+def _evaluate_at(
+    now: datetime,
+    slot: Slot,
+    tick: Tick,
+    document: AccountDocument,
+    market_data: MarketData,
+    services: Services,
+    load: LoadStrategy,
+) -> Evaluation:
+    if now - tick.scheduled_time > timedelta(seconds=tick.max_lateness_seconds):
+        return Evaluation(_hold("late_tick", f"scheduled {tick.scheduled_time:%FT%TZ}, seen {now:%FT%TZ}"), now)
+    strategy = load(tick.algorithm)
+    try:
+        parameters = strategy.Parameters.model_validate(tick.parameters)
+    except ValidationError as error:
+        raise InvalidInput.from_validation("tick.parameters", error, "Correct the schedule's parameters.") from None
+    symbols = strategy.symbols(slot, parameters)
+    if unknown := [symbol for symbol in (slot.symbol, *symbols) if symbol not in document.symbols]:
+        listed = ", ".join(document.symbols)
+        return Evaluation(_hold("unknown_symbol", f"{unknown[0]} is not one of the account's symbols: {listed}"), now)
+    account = services.ledger.account(tick.account)
+    clock = services.venues.clock(document)
+    needed = strategy.candles_needed(parameters)
+    markets = {}
+    for symbol in symbols:
+        candles = _candles(symbol, needed, slot, tick, market_data, clock)
+        if problem := _unusable(candles, slot, document, now):
+            return Evaluation(problem, now)
+        markets[symbol] = MarketState(
+            candles=candles, market=market_data.market(symbol), position=account.position(tick.strategy, symbol)
+        )
+    state: State[Any] = State(
+        slot=slot,
+        parameters=parameters,
+        now=now,
+        markets=markets,
+        open_orders=_own_open_orders(account, tick, services),
+        limits=document.limits,
+    )
+    return Evaluation(_decide(strategy, state, document), now, slot.candle_close, parameters.assumed_cost)
+
+
+def _own_open_orders(account: Account, tick: Tick, services: Services) -> tuple[Order, ...]:
+    return tuple(order for order in services.ledger.open_orders(account.account) if order.strategy == tick.strategy)
+
+
+def _candles(
+    symbol: str, needed: int, slot: Slot, tick: Tick, market_data: MarketData, clock: Clock
+) -> tuple[Candle, ...]:
+    """The closed candles up to the slot's, waiting within the tick's bound for one that is not yet published."""
+    waited = 0
+    while True:
+        candles = market_data.candles(symbol, slot.timeframe, slot.candle_close, needed)
+        if (candles and candles[-1].open_time >= slot.candle_open) or waited >= tick.candle_wait_seconds:
+            return candles
+        clock.sleep(CANDLE_POLL_SECONDS)
+        waited += CANDLE_POLL_SECONDS
+
+
+def _unusable(candles: tuple[Candle, ...], slot: Slot, document: AccountDocument, now: datetime) -> Hold | None:
+    try:
+        check_candles(candles, slot.timeframe)
+    except InvalidInput as error:
+        return _hold("bad_candles", str(error))
+    last = candles[-1]
+    if last.open_time == slot.candle_open:
+        return None
+    age = (now - last.open_time).total_seconds()
+    bound = document.limits.max_input_age_seconds
+    reason = "stale_candles" if bound is not None and age > bound else "candle_not_published"
+    return _hold(reason, f"the last candle opened {last.open_time:%FT%TZ}, the slot's opens {slot.candle_open:%FT%TZ}")
+
+
+def _decide(strategy: Strategy[Any], state: State[Any], document: AccountDocument) -> Hold | Trade:
+    try:
+        decision = strategy.decide(state)
+    except Exception as error:  # a strategy is the user's code: its failure is a recorded hold, never a lost tick
+        return _hold("strategy_error", f"{type(error).__name__}: {error}")
+    if not isinstance(decision, Trade):
+        return decision
+    own = {order.order_id for order in state.open_orders}
+    for leg in decision.legs:
+        if isinstance(leg, Cancel):
+            if leg.order_id not in own:
+                return _hold("strategy_error", f"cancel of {leg.order_id}, which is not an open order of this strategy")
+        elif leg.symbol not in document.symbols:
+            return _hold("unknown_symbol", f"{leg.symbol} is not one of the account's symbols")
+    return decision
+
+
+def _hold(reason: str, detail: str) -> Hold:
+    return Hold(reason=reason, detail=detail)

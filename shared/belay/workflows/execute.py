@@ -1,0 +1,235 @@
+"""An intent becomes at most one venue order: load, gather, check, claim, guard, send once, settle.
+
+The only workflow that submits. It acts on ledger records, never on a message body.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from belay.domain.account import Account, StopLevel
+from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable
+from belay.domain.record import Record
+from belay.domain.risk import LineVerdict, Situation, Verdict, check
+from belay.domain.transitions import Change, Requirement, claim, deny, note, settle
+from belay.domain.venues import OrderRequest, Outcome, OutcomeKind
+from belay.ports import Services
+from belay.workflows.resolve import resolve
+from belay.workflows.session import Session, open_session
+from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, open_incident, stamp, update_order
+
+GUARD_MARGIN_SECONDS = 2
+FOLLOW_UP_SECONDS = 5
+
+
+class Executed(Record):
+    """What one message led to: `result` such as `submitted`, `denied`, `waiting`; `state` is the order's."""
+
+    order_id: str
+    result: str
+    state: OrderState | None = None
+    detail: str = ""
+
+
+def execute(order_id: str, services: Services, remaining_seconds: Callable[[], float]) -> Executed:
+    """Take one order as far as it may go now. Repeating it at any time, also at the same time, is harmless.
+
+    Args:
+        order_id: 32 hex characters, as published by the evaluator or the reconciler.
+        remaining_seconds: how long this invocation may still run.
+
+    Raises:
+        InvalidInput: there is no such order, or its account has no document.
+    """
+    order = services.ledger.order(order_id)
+    if order is None:
+        raise InvalidInput("message.order_id", f"the ledger has no order {order_id}", "Look for a restored table.")
+    session = open_session(services, order.account)
+    for _ in range(TRIES):
+        if not claimable(order, session.venue.profile):
+            return _find_out(order, session)
+        account = services.ledger.account(order.account)
+        try:
+            situation = _gather(order, account, session)
+        except VenueUnavailable as error:
+            return _wait(order, session, services.clock.now(), f"venue unavailable: {error}", {})
+        if situation.now >= order.expires_at:
+            lapse_order(services, order_id, situation.now)
+            return Executed(order_id=order_id, result="lapsed", state=OrderState.LAPSED)
+        verdict = check(order, account, session.document, situation)
+        if verdict.action is LineVerdict.DENY:
+            return _deny(order, session, situation.now, verdict)
+        if verdict.action is LineVerdict.WAIT:
+            return _wait(order, session, situation.now, verdict.reason, _limits(verdict))
+        change = _claim(order, account, session, situation, verdict)
+        try:
+            services.ledger.commit(change)
+        except Conflict:
+            order = services.ledger.order(order_id) or order
+            continue
+        outcome = _guard(change.order, session, situation, remaining_seconds) or _submit(change.order, session)
+        return _settle(change.order, session, outcome)
+    return _wait(order, session, services.clock.now(), "contended", {})
+
+
+def _find_out(order: Order, session: Session) -> Executed:
+    """Someone claimed it, now or earlier: never send, only look."""
+    if order.state not in UNRESOLVED:
+        return Executed(order_id=order.order_id, result="already done", state=order.state)
+    try:
+        order = resolve(order, session.services, session.venue, session.market_data.time())
+    except VenueUnavailable as error:
+        return Executed(order_id=order.order_id, result="unresolved", state=order.state, detail=str(error))
+    session.services.queue.follow_up(order.account, FOLLOW_UP_SECONDS)
+    result = "unresolved" if order.state in UNRESOLVED else "resolved"
+    return Executed(order_id=order.order_id, result=result, state=order.state)
+
+
+def _gather(order: Order, account: Account, session: Session) -> Situation:
+    """Everything the check looks at, read after the account: the claim then checks the account's version."""
+    services, venue, market_data = session.services, session.venue, session.market_data
+    symbols = sorted({order.symbol, *account.held_symbols()} & set(session.document.symbols))
+    reads: dict[str, Callable[[], Any]] = {
+        "times": lambda: (market_data.time(), session.clock.now()),
+        "market": lambda: market_data.market(order.symbol),
+        "balances": venue.balances,
+        "open orders": venue.open_orders,
+        "switch": services.kill_switch.read,
+        "proof": lambda: services.ledger.proof(order.account, session.fingerprint),
+    }
+    reads |= {f"price of {symbol}": partial(market_data.price, symbol) for symbol in symbols}
+    found = services.gather(reads)
+    venue_time, local_time = found["times"]
+    return Situation(
+        now=venue_time,
+        offset_seconds=Decimal(str((venue_time - local_time).total_seconds())),
+        switch=found["switch"].level,
+        switch_reason=found["switch"].reason,
+        market=found["market"],
+        prices={symbol: found[f"price of {symbol}"] for symbol in symbols},
+        balances=found["balances"],
+        venue_orders=found["open orders"],
+        proof=found["proof"],
+    )
+
+
+def _claim(order: Order, account: Account, session: Session, situation: Situation, verdict: Verdict) -> Change:
+    request = OrderRequest(
+        client_order_id=order.order_id,
+        symbol=order.symbol,
+        side=order.side,
+        quantity=verdict.quantity,
+        limit_price=order.limit_price and situation.market.round_price(order.limit_price, order.side),
+        time_in_force=order.time_in_force,
+        claimed_at=situation.now,
+        fence_at=session.venue.profile.fence_at(situation.now),
+    )
+    proof = None if order.reducing else situation.proof
+    requirement = Requirement(
+        configuration_version=session.configuration.version,
+        proof_fingerprint=proof.fingerprint if proof else None,
+        proof_completed_at=proof.completed_at if proof else None,
+    )
+    detail = {**_limits(verdict), "request": request.model_dump(mode="json")}
+    return claim(order, account, request, verdict.price, requirement, stamp(session.services, situation.now), detail)
+
+
+def _guard(
+    order: Order, session: Session, situation: Situation, remaining_seconds: Callable[[], float]
+) -> Outcome | None:
+    """The last look before sending; None lets the order go. Venue time is our clock plus the offset just measured."""
+    fence_at, needed = _attempt(order).fence_at, session.venue.profile.submit_timeout_seconds + GUARD_MARGIN_SECONDS
+    allowed = StopLevel.REDUCE_ONLY if order.reducing else StopLevel.RUNNING
+    switch = session.services.kill_switch.read()
+    if switch.level.rank > allowed.rank:
+        return _not_sent("stopped", f"{switch.level}: {switch.reason}")
+    if remaining_seconds() < needed:
+        return _not_sent("no_time_left", f"less than {needed} s of this invocation remain")
+    venue_now = session.clock.now() + timedelta(seconds=float(situation.offset_seconds))
+    if fence_at is not None and venue_now >= fence_at:
+        return _not_sent("fence_passed", f"the request was good until {fence_at:%FT%TZ}")
+    return None
+
+
+def _submit(order: Order, session: Session) -> Outcome:
+    """Send, once, in this thread. What the adapter did not foresee is unknown, like any other unproven outcome."""
+    try:
+        return session.venue.submit(_attempt(order).request)
+    except Exception as error:
+        return Outcome(kind=OutcomeKind.UNKNOWN, code="adapter_error", detail=type(error).__name__)
+
+
+def _settle(order: Order, session: Session, outcome: Outcome) -> Executed:
+    services, attempt_id = session.services, _attempt(order).attempt_id
+    stored = update_order(
+        services,
+        order.order_id,
+        outcome.exchange_time,
+        lambda latest, account, written: settle(latest, account, attempt_id, outcome, written),
+    )
+    services.queue.follow_up(order.account, FOLLOW_UP_SECONDS)
+    if outcome.kind is OutcomeKind.CONFIGURATION:
+        _configuration_incident(order, session, outcome)
+    state = stored.state if stored else None
+    result = "not sent" if outcome.kind is OutcomeKind.NOT_SENT else "submitted"
+    return Executed(order_id=order.order_id, result=result, state=state, detail=outcome.code)
+
+
+def _attempt(order: Order) -> Attempt:
+    if order.attempt is None:
+        raise ValueError(f"order {order.order_id} was not claimed")
+    return order.attempt
+
+
+def _not_sent(code: str, detail: str) -> Outcome:
+    return Outcome(kind=OutcomeKind.NOT_SENT, code=code, detail=detail)
+
+
+def _limits(verdict: Verdict) -> dict[str, Any]:
+    return {"limits": [line.model_dump(mode="json") for line in verdict.lines]}
+
+
+def _wait(order: Order, session: Session, at: datetime, reason: str, detail: dict[str, Any]) -> Executed:
+    """Leave the intent where it is: the reconciler publishes it again until it lapses."""
+    update_order(
+        session.services,
+        order.order_id,
+        at,
+        lambda latest, _, written: note(latest, f"waiting: {reason}", written, detail),
+        only_version=order.version,
+    )
+    return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=reason)
+
+
+def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Executed:
+    """Refuse the intent. An exit that was sent before and proven absent stays NOT_SENT: only a first claim is denied."""
+    refuse = deny if order.state is OrderState.CREATED else note
+    denied = update_order(
+        session.services,
+        order.order_id,
+        at,
+        lambda latest, _, written: refuse(latest, f"denied: {verdict.reason}", written, _limits(verdict)),
+        only_version=order.version,
+    )
+    if denied is not None:
+        exit_not_placed(session.services, denied, f"denied by {verdict.reason}", at)
+    state = denied.state if denied else None
+    return Executed(order_id=order.order_id, result="denied", state=state, detail=verdict.reason)
+
+
+def _configuration_incident(order: Order, session: Session, outcome: Outcome) -> None:
+    """The venue refuses this account as configured: no further entries until a person has looked."""
+    incident = Incident(
+        account=order.account,
+        kind=IncidentKind.VENUE_CONFIGURATION,
+        subject=outcome.code,
+        expected="the venue accepts this account's requests",
+        actual=f"{outcome.code} {outcome.detail}".strip(),
+        action="Check the API key, its permissions and the region; then resolve.",
+        opened_at=outcome.exchange_time or session.services.clock.now(),
+    )
+    open_incident(session.services, incident, StopLevel.REDUCE_ONLY)

@@ -1,0 +1,111 @@
+"""What still has to happen: cancels to repeat, intents to publish again or to lapse, slots that nobody evaluated."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from belay.domain.errors import VenueUnavailable
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import NEVER_SENT, TERMINAL, Order, OrderState, claimable
+from belay.domain.slots import Slot, Tick
+from belay.domain.transitions import note, release
+from belay.workflows.session import Session
+from belay.workflows.updates import exit_not_placed, lapse_order, open_incident, update_order
+
+PUBLISH_AGAIN_AFTER = timedelta(seconds=30)
+TICK_GRACE = timedelta(seconds=120)
+
+
+def repeat_cancels(session: Session, now: datetime) -> int:
+    """Ask again for every requested cancel whose order may still be open. Returns how many were asked."""
+    services, asked = session.services, 0
+    for request in services.ledger.cancel_requests(session.document.account):
+        order = services.ledger.order(request.order_id)
+        if order is None or order.state in TERMINAL:
+            services.ledger.clear_cancel(request.account, request.order_id)
+        elif order.state in NEVER_SENT:
+            lapse_order(services, request.order_id, now)
+        else:
+            try:
+                session.venue.cancel(order.symbol, order.order_id)
+            except VenueUnavailable:
+                continue
+            asked += 1
+            _note(session, order, now, "cancel requested", {"reason": request.reason})
+    return asked
+
+
+def publish_again(session: Session, now: datetime) -> int:
+    """Send the messages of intents that still wait, in case the first was lost; give up those that expired."""
+    services, published = session.services, 0
+    for indexed in services.ledger.open_orders(session.document.account):
+        order = services.ledger.order(indexed.order_id)
+        if order is None or not claimable(order, session.venue.profile):
+            continue
+        if now >= order.expires_at:
+            _give_up(session, order.order_id, order.state, now)
+        elif now >= order.created_at + PUBLISH_AGAIN_AFTER:
+            again = _note(session, order, now, "published again", {}, publications=order.publications + 1)
+            if again is not None:
+                services.queue.publish_intent(again)
+                published += 1
+    return published
+
+
+def _note(
+    session: Session, order: Order, now: datetime, cause: str, detail: dict[str, Any], **updates: Any
+) -> Order | None:
+    return update_order(
+        session.services,
+        order.order_id,
+        now,
+        lambda latest, _, stamp: note(latest, cause, stamp, detail, **updates),
+        only_version=order.version,
+    )
+
+
+def _give_up(session: Session, order_id: str, state: OrderState, now: datetime) -> None:
+    """A first intent lapses; an exit that was sent before, proven absent and not sent again, is released."""
+    if state is OrderState.CREATED:
+        lapse_order(session.services, order_id, now)
+        return
+    released = update_order(
+        session.services, order_id, now, lambda order, account, stamp: release(order, account, stamp, "expired")
+    )
+    if released is not None:
+        exit_not_placed(session.services, released, "proven absent, and expired before it was sent again", now)
+
+
+def tick_missed_slots(session: Session, now: datetime) -> int:
+    """Ask for the evaluation of each strategy's latest slot if it has no decision; page when it is too late for it."""
+    services, ticked = session.services, 0
+    for schedule in services.ledger.schedules(session.document.account):
+        tick = _due(schedule, services.stage, now)
+        slot = Slot.of(tick, services.stage)
+        age = now - slot.candle_close
+        if age < TICK_GRACE or services.ledger.decision(slot.decision_id) is not None:
+            continue
+        if age <= timedelta(seconds=tick.max_lateness_seconds):
+            services.queue.tick(tick)
+            ticked += 1
+        else:
+            open_incident(services, _missed_slot(slot, now))
+    return ticked
+
+
+def _due(schedule: Tick, stage: str, now: datetime) -> Tick:
+    """The tick that this schedule should have sent last."""
+    at_now = schedule.model_copy(update={"scheduled_time": now})
+    return schedule.model_copy(update={"scheduled_time": Slot.of(at_now, stage).candle_close})
+
+
+def _missed_slot(slot: Slot, now: datetime) -> Incident:
+    return Incident(
+        account=slot.account,
+        kind=IncidentKind.MISSED_SLOT,
+        subject=f"{slot.strategy}.{slot.symbol}.{slot.timeframe}",
+        symbol=slot.symbol,
+        expected=f"a decision for {slot.decision_id}",
+        actual="none was made in time",
+        action="Check the strategy's schedule and the evaluator's log; resolve when ticks arrive again.",
+        opened_at=now,
+    )

@@ -1,0 +1,164 @@
+"""Ledger and venue are compared and brought together until nothing differs; then that is proven and stored.
+
+Never submits: what is still to be sent is published again for the executor.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from belay.domain.account import StopLevel
+from belay.domain.errors import Conflict, VenueUnavailable
+from belay.domain.incidents import IncidentKind
+from belay.domain.proofs import Proof
+from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, residuals
+from belay.domain.reconciliation import reconcile as compare
+from belay.domain.record import ZERO, Record
+from belay.domain.transitions import record_fill
+from belay.domain.venues import VenueTrade
+from belay.ports import Services, Suspicion
+from belay.workflows.pending import publish_again, repeat_cancels, tick_missed_slots
+from belay.workflows.resolve import attach, close_unknown
+from belay.workflows.session import Session, open_session
+from belay.workflows.settling import settle_orders
+from belay.workflows.updates import open_incident, update_order
+from belay.workflows.views import Views, next_cursor, read
+
+PASSES = 5
+# Facts that cannot be a race between two reads; every other mismatch must be seen by two runs.
+CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
+
+
+class Reconciled(Record):
+    """What one run did. `clean` means that a proof was stored; otherwise `reason` says why not."""
+
+    account: str
+    clean: bool
+    reason: str
+    repairs: int
+    cancels: int
+    published: int
+    ticked: int
+
+
+def reconcile(account: str, services: Services) -> Reconciled:
+    """Compare and repair until a pass changes nothing, then prove it; move on what still waits.
+
+    Two runs at once are safe: every repair is conditional and idempotent.
+
+    Raises:
+        InvalidInput: the account has no document.
+    """
+    session, run_id = open_session(services, account), services.new_id()
+    repairs, reason = 0, "repairs have not come to an end"
+    try:
+        for _ in range(PASSES):
+            views = read(session)
+            findings = compare(views.ledger, views.venue)
+            mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
+            _open(session, (m for m in mismatches if m.kind in CERTAIN), views.venue.time)
+            changed = _repair(session, findings, views) + settle_orders(session, views) + _open_books(session, views)
+            repairs += changed
+            if not changed:
+                reason = _suspect(session, run_id, mismatches, views) or _prove(session, run_id, views)
+                break
+    except VenueUnavailable as error:
+        reason = f"venue unavailable: {error}"
+    now = _now(session)
+    return Reconciled(
+        account=account,
+        clean=not reason,
+        reason=reason,
+        repairs=repairs,
+        cancels=repeat_cancels(session, now),
+        published=publish_again(session, now),
+        ticked=tick_missed_slots(session, now),
+    )
+
+
+def _repair(session: Session, findings: Iterable[Finding], views: Views) -> int:
+    """Attach, count fills, keep the trades that match nothing; only then do the cursors move past what was read."""
+    services, account, changed = session.services, session.document.account, 0
+    for finding in findings:
+        match finding:
+            case Observed():
+                changed += attach(services, finding.order_id, finding.seen, views.venue.time) is not None
+            case Filled():
+                changed += _count(services, finding.order_id, finding.trade)
+            case Unattributed():
+                services.ledger.store_unattributed(account, finding.trade)
+    for symbol in views.fully_read:
+        services.ledger.store_cursor(account, next_cursor(views, symbol))
+    return changed
+
+
+def _count(services: Services, order_id: str, trade: VenueTrade) -> bool:
+    filled = update_order(
+        services, order_id, trade.at, lambda order, account, stamp: record_fill(order, account, trade, stamp)
+    )
+    if filled is not None:
+        close_unknown(services, filled, f"the venue reports trade {trade.trade_id}")
+    return filled is not None
+
+
+def _open_books(session: Session, views: Views) -> bool:
+    """The first reconciliation of an account records the balances that everything later is compared with."""
+    account = views.ledger.account
+    if account.opening is not None or account.flows or account.reservations:
+        return False
+    balances = views.venue.balances.total
+    opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets)}
+    try:
+        session.services.ledger.save_account(account.bumped(opening=opening, opened_at=views.venue.time))
+    except Conflict:
+        return False
+    return True
+
+
+def _suspect(session: Session, run_id: str, mismatches: list[Mismatch], views: Views) -> str:
+    """Open an incident for each mismatch that the previous run saw too. Returns what stands against a proof."""
+    ledger, account = session.services.ledger, session.document.account
+    before = ledger.suspicion(account)
+    seen_before = set(before.keys) if before else set()
+    _open(session, (m for m in mismatches if m.key in seen_before), views.venue.time)
+    keys = tuple(sorted(m.key for m in mismatches))
+    if set(keys) != seen_before:
+        ledger.store_suspicion(Suspicion(account=account, run_id=run_id, keys=keys))
+    return f"mismatch: {', '.join(keys)}" if keys else ""
+
+
+def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> None:
+    """Stop new entries in what a mismatch affects, everything where a proof was wrong, and tell on-call."""
+    for mismatch in mismatches:
+        wrong_proof = mismatch.kind is IncidentKind.WRONG_ABSENCE_PROOF
+        level = StopLevel.HALTED if wrong_proof else StopLevel.REDUCE_ONLY
+        open_incident(session.services, mismatch.incident(session.document.account, at), level)
+
+
+def _prove(session: Session, run_id: str, views: Views) -> str:
+    """Store the proof that opens the gate, unless something was not read or moved meanwhile. Returns why not."""
+    if views.gaps:
+        return f"not everything could be read: {'; '.join(views.gaps)}"
+    proof = Proof(
+        account=session.document.account,
+        fingerprint=session.fingerprint,
+        run_id=run_id,
+        started_at=views.venue.time,
+        completed_at=max(views.venue.time, views.venue.balances.at),
+        account_version=views.ledger.account.version,
+        open_orders=len(views.venue.open_orders),
+        trades_read=len(views.venue.trades),
+        residuals=residuals(views.ledger, views.venue),
+    )
+    try:
+        session.services.ledger.store_proof(proof)
+    except Conflict as conflict:
+        return str(conflict)
+    return ""
+
+
+def _now(session: Session) -> datetime:
+    """Venue time, or our own clock while the venue does not answer: intents must lapse even then."""
+    try:
+        return session.market_data.time()
+    except VenueUnavailable:
+        return session.clock.now()

@@ -1,0 +1,145 @@
+"""What became of each order that was sent: judge absence, confirm, release. Submits nothing."""
+
+from datetime import datetime, timedelta
+
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import TERMINAL, UNRESOLVED, Order, OrderState
+from belay.domain.reconciliation import residuals
+from belay.domain.record import ZERO, base_asset, quote_asset
+from belay.domain.transitions import conclude_absent, note, presume_unknown, release
+from belay.workflows.session import Session
+from belay.workflows.updates import exit_not_placed, open_incident, update_order
+from belay.workflows.views import Views
+
+ANSWER_BOUND = timedelta(seconds=60)
+UNKNOWN_BOUND = timedelta(minutes=10)
+MISSES_NEEDED = 2
+
+
+def settle_orders(session: Session, views: Views) -> int:
+    """Move every order as far as the evidence goes. Returns how many changed state or were released."""
+    return sum(_settle(order, session, views) for order in views.ledger.orders.values() if not order.settled)
+
+
+def _settle(order: Order, session: Session, views: Views) -> bool:
+    missed = views.venue.lookups.get(order.order_id, order) is None
+    if order.state in UNRESOLVED:
+        return missed and _judge_absence(order, session, views)
+    if order.state in (OrderState.REJECTED, OrderState.NOT_SENT):
+        return missed and _confirm(order, session, views)
+    return order.state in TERMINAL and _release(order, session, views)
+
+
+def _judge_absence(order: Order, session: Session, views: Views) -> bool:
+    """A miss proves nothing before fence and grace; after them, two spaced ones do, if nothing else moved."""
+    services, now, profile = session.services, views.venue.time, session.venue.profile
+    if order.attempt is None:
+        raise ValueError(f"order {order.order_id} is {order.state} without a claim")
+    claimed_at = order.attempt.request.claimed_at
+    provable = profile.absence_provable_from(order.attempt.fence_at)
+    if now >= (provable or claimed_at) + UNKNOWN_BOUND:
+        open_incident(services, _unknown_outcome(order, now))
+    if order.state is OrderState.SUBMITTED and now >= claimed_at + ANSWER_BOUND:
+        unknown = update_order(
+            services,
+            order.order_id,
+            now,
+            lambda o, _, stamp: presume_unknown(o, "no answer", stamp),
+            only_version=order.version,
+        )
+        return unknown is not None
+    retained = now <= claimed_at + timedelta(seconds=profile.closed_retention_seconds)
+    spaced = not order.misses or now >= order.misses[-1] + timedelta(seconds=profile.miss_spacing_seconds)
+    if provable is None or now < provable or not retained or not spaced:
+        return False
+    misses = (*order.misses, now)[-MISSES_NEEDED:]
+    evidence = {"not_found_at": [f"{at:%FT%TZ}" for at in misses], "provable_from": f"{provable:%FT%TZ}"}
+    if len(misses) == MISSES_NEEDED and not _something_moved(order, claimed_at, views):
+        absent = update_order(
+            services,
+            order.order_id,
+            now,
+            lambda o, a, stamp: conclude_absent(o, a, evidence, stamp),
+            only_version=order.version,
+        )
+        if absent is not None:
+            resolution = "absence proven"
+            services.ledger.resolve_incident(order.account, _unknown_outcome(order, now).incident_id, resolution)
+        return absent is not None
+    update_order(
+        services,
+        order.order_id,
+        now,
+        lambda o, _, stamp: note(o, "not found", stamp, evidence, misses=misses),
+        only_version=order.version,
+    )
+    return False
+
+
+def _something_moved(order: Order, claimed_at: datetime, views: Views) -> bool:
+    """Whether a trade without an order, or a balance without an explanation, could be this order's."""
+    ledger, venue = views.ledger, views.venue
+    foreign = (
+        trade
+        for trade in venue.trades
+        if trade.symbol == order.symbol
+        and trade.at >= claimed_at
+        and trade.key not in ledger.recorded_trades
+        and ledger.order_for(trade) is None
+    )
+    if next(foreign, None) is not None:
+        return True
+    assets = (base_asset(order.symbol), quote_asset(order.symbol))
+    unexplained = residuals(ledger, venue)
+    tolerance = ledger.document.balance_tolerance
+    return any(abs(unexplained.get(asset, ZERO)) > tolerance.get(asset, ZERO) for asset in assets)
+
+
+def _confirm(order: Order, session: Session, views: Views) -> bool:
+    """One delayed look-up after a rejection or a proof of absence; an exit that may go out again keeps its place."""
+    now, profile = views.venue.time, session.venue.profile
+    if order.terminal_at is None or now < order.terminal_at + timedelta(seconds=profile.history_lag_seconds):
+        return False
+    again = order.reducing and order.state is OrderState.NOT_SENT and profile.resend == "after_absence"
+    if again and now < order.expires_at:
+        if not order.misses:
+            update_order(
+                session.services,
+                order.order_id,
+                now,
+                lambda o, _, stamp: note(o, "absence confirmed, may be sent again", stamp, {}, misses=(now,)),
+                only_version=order.version,
+            )
+        return False
+    released = _release(order, session, views, "absence confirmed")
+    if released:
+        exit_not_placed(session.services, order, f"{order.state} at the venue", now)
+    return released
+
+
+def _release(order: Order, session: Session, views: Views, cause: str = "settled") -> bool:
+    """Settle a finished order once its fills explain what the venue says was filled, after the history lag."""
+    now, lag = views.venue.time, timedelta(seconds=session.venue.profile.history_lag_seconds)
+    if order.terminal_at is None or now < order.terminal_at + lag or not order.explained:
+        return False
+    released = update_order(
+        session.services,
+        order.order_id,
+        now,
+        lambda o, a, stamp: release(o, a, stamp, cause),
+        only_version=order.version,
+    )
+    return released is not None
+
+
+def _unknown_outcome(order: Order, now: datetime) -> Incident:
+    return Incident(
+        account=order.account,
+        kind=IncidentKind.UNKNOWN_OUTCOME,
+        subject=order.order_id,
+        symbol=order.symbol,
+        expected="the venue shows the order, or its absence can be proven",
+        actual=f"{order.state} since {order.attempt.request.claimed_at:%FT%TZ}" if order.attempt else order.state,
+        action="Search the venue's order history for this client order id; resolve with what it shows.",
+        opened_at=now,
+    )

@@ -1,0 +1,143 @@
+"""Small effects that the workflows share: change an order, open an incident. Decides nothing by itself."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from belay.domain.account import Account, Stop, StopLevel
+from belay.domain.errors import Conflict, IllegalTransition, InvalidInput
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import Order, OrderState
+from belay.domain.record import Utc
+from belay.domain.transitions import Change, Stamp, lapse, note
+from belay.ports import Services
+
+TRIES = 8
+AUTHOR = "belay"
+# Where incidents go that concern no known account, and how much of a refused event they repeat.
+NO_ACCOUNT = "none"
+EVENT_TEXT = 500
+
+
+def stamp(services: Services, exchange_time: Utc | None) -> Stamp:
+    return Stamp(write_id=services.new_id(), exchange_time=exchange_time, recorded_at=services.clock.now())
+
+
+def update_order(
+    services: Services,
+    order_id: str,
+    exchange_time: Utc | None,
+    change_of: Callable[[Order, Account, Stamp], Change | None],
+    only_version: int | None = None,
+) -> Order | None:
+    """Read order and account, compute a change, commit it; start over when either moved meanwhile.
+
+    Args:
+        only_version: give up when the order is no longer at the version that the caller judged.
+
+    Returns:
+        The order as stored, or None when there was nothing to change or the change was refused (which is recorded).
+
+    Raises:
+        Conflict: others kept winning; nothing of this change was written.
+    """
+    for _ in range(TRIES):
+        order = services.ledger.order(order_id)
+        if order is None or only_version not in (None, order.version):
+            return None
+        account = services.ledger.account(order.account)
+        written = stamp(services, exchange_time)
+        try:
+            change = change_of(order, account, written)
+        except IllegalTransition as refused:
+            change = note(order, "refused", written, {"refused": str(refused)})
+        if change is None:
+            return None
+        try:
+            services.ledger.commit(change)
+            return change.order
+        except Conflict as lost:
+            if lost.what == "fill":
+                return None
+    raise Conflict(f"order {order_id}")
+
+
+def open_incident(services: Services, incident: Incident, stop: StopLevel | None = None) -> bool:
+    """Record an incident, stop what it affects, tell on-call. The stop comes first: it is what protects.
+
+    Returns:
+        True if this call opened it. Repeating it is harmless.
+    """
+    if stop is not None:
+        _stop(services, incident, stop)
+    opened = services.ledger.open_incident(incident)
+    if opened:
+        services.alerts.incident(incident)
+    return opened
+
+
+def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
+    for _ in range(TRIES):
+        account = services.ledger.account(incident.account)
+        if any(held.incident == incident.incident_id for held in account.stops):
+            return
+        stop = Stop(
+            level=level,
+            symbol=incident.symbol,
+            reason=f"incident {incident.incident_id}",
+            author=AUTHOR,
+            at=incident.opened_at,
+            incident=incident.incident_id,
+        )
+        try:
+            return services.ledger.save_account(account.with_stop(stop))
+        except Conflict:
+            continue
+    raise Conflict(f"account {incident.account}")
+
+
+def exit_not_placed(services: Services, order: Order, why: str, at: Utc) -> None:
+    """An exit that does not go out pages a person; an entry that does not is merely missed."""
+    if not order.reducing:
+        return
+    incident = Incident(
+        account=order.account,
+        kind=IncidentKind.EXIT_NOT_PLACED,
+        subject=order.order_id,
+        symbol=order.symbol,
+        expected=f"{order.strategy} leaves {order.symbol}",
+        actual=why,
+        action="Check the position; sell it at the venue or let the strategy decide again, then resolve.",
+        opened_at=at,
+    )
+    open_incident(services, incident)
+
+
+def lapse_order(services: Services, order_id: str, at: Utc) -> Order | None:
+    """Give up an intent that nobody claimed in time."""
+    lapsed = update_order(
+        services,
+        order_id,
+        at,
+        lambda order, _, written: lapse(order, written) if order.state is OrderState.CREATED else None,
+    )
+    if lapsed is not None:
+        exit_not_placed(services, lapsed, f"expired at {lapsed.expires_at:%FT%TZ} before it was claimed", at)
+    return lapsed
+
+
+def refuse_event(services: Services, event: object, error: InvalidInput) -> None:
+    """Keep an event that cannot be acted on as an incident, so that no message is lost without a record."""
+    text = json.dumps(event, default=str, sort_keys=True)
+    account = event.get("account") if isinstance(event, dict) else None
+    known = isinstance(account, str) and account in services.ledger.accounts()
+    incident = Incident(
+        account=str(account) if known else NO_ACCOUNT,
+        kind=IncidentKind.INVALID_EVENT,
+        subject=f"{error.field}:{hashlib.sha256(text.encode()).hexdigest()[:12]}",
+        expected="an event that names what to act on",
+        actual=f"{error.field}: {error.problem}; received {text[:EVENT_TEXT]}",
+        action=error.remedy,
+        opened_at=services.clock.now(),
+    )
+    open_incident(services, incident)

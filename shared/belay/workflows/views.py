@@ -1,0 +1,135 @@
+"""Read what reconciliation compares: the ledger first, then the venue. Writes nothing."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from belay.domain.errors import VenueUnavailable
+from belay.domain.orders import NEVER_SENT, Order
+from belay.domain.reconciliation import LedgerView, VenueView
+from belay.domain.record import Record
+from belay.domain.venues import VenueOrder, VenueTrade
+from belay.ports import Cursor
+from belay.workflows.session import Session
+
+OVERLAP = timedelta(seconds=60)
+
+
+class Views(Record):
+    """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
+    could not be read: with a gap nothing is proven, but everything that was read still counts."""
+
+    ledger: LedgerView
+    venue: VenueView
+    fully_read: tuple[str, ...]
+    gaps: tuple[str, ...]
+
+
+def read(session: Session) -> Views:
+    """Account, open orders and cursors from the ledger; open orders, look-ups, trades and balances from the venue.
+
+    Raises:
+        VenueUnavailable: time, open orders or balances could not be read; nothing can be compared then.
+    """
+    ledger, account_name = session.services.ledger, session.document.account
+    gaps: list[str] = []
+    account = ledger.account(account_name)
+    indexed = (ledger.order(order.order_id) for order in ledger.open_orders(account_name))
+    watched = {order.order_id: order for order in indexed if order is not None and not order.settled}
+    now = session.market_data.time()
+    shown = session.venue.open_orders()
+    lookups = _look_up(session, watched.values(), shown, gaps)
+    symbols = sorted({*session.document.symbols, *account.held_symbols(), *(o.symbol for o in watched.values())})
+    cursors = {symbol: ledger.cursor(account_name, symbol) for symbol in symbols}
+    windows = {
+        symbol: window
+        for symbol, cursor in cursors.items()
+        if (window := _window(session, symbol, cursor, account.opened_at or now, now, gaps)) is not None
+    }
+    waiting = ledger.unattributed_trades(account_name)
+    trades = {trade.key: trade for trade in (*waiting, *(trade for window in windows.values() for trade in window))}
+    counted = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
+    counted -= {trade.key for trade in waiting}
+    balances = session.venue.balances()
+    orders, by_venue_id = _match(session, watched, shown, lookups, [t for t in trades.values() if t.key not in counted])
+    return Views(
+        ledger=LedgerView(
+            account=account,
+            document=session.document,
+            orders=orders,
+            by_venue_id=by_venue_id,
+            recorded_trades=frozenset(counted),
+        ),
+        venue=VenueView(
+            time=now,
+            open_orders=shown,
+            lookups=lookups,
+            trades=tuple(sorted(trades.values(), key=lambda trade: (trade.at, trade.key))),
+            balances=balances,
+        ),
+        fully_read=tuple(windows),
+        gaps=tuple(gaps),
+    )
+
+
+def _look_up(
+    session: Session, watched: Iterable[Order], shown: tuple[VenueOrder, ...], gaps: list[str]
+) -> dict[str, VenueOrder | None]:
+    """Every order that was ever sent and is not among the venue's open ones, by client order id."""
+    open_ids = {seen.client_order_id for seen in shown}
+    found: dict[str, VenueOrder | None] = {}
+    for order in watched:
+        if order.state in NEVER_SENT or order.order_id in open_ids:
+            continue
+        try:
+            found[order.order_id] = session.venue.lookup(order.symbol, order.order_id)
+        except VenueUnavailable as error:
+            gaps.append(f"look-up of {order.order_id}: {error}")
+    return found
+
+
+def _window(
+    session: Session, symbol: str, cursor: Cursor | None, opened_at: datetime, now: datetime, gaps: list[str]
+) -> list[VenueTrade] | None:
+    """A closed window that overlaps what was read before, every page of it; None when a page could not be read."""
+    start = max(cursor.read_until - OVERLAP, opened_at) if cursor else opened_at
+    try:
+        page = session.venue.trades(symbol, start, now)
+        found = list(page.trades)
+        while page.next_page is not None:
+            page = session.venue.trades(symbol, start, now, page.next_page)
+            found.extend(page.trades)
+    except VenueUnavailable as error:
+        gaps.append(f"trades of {symbol}: {error}")
+        return None
+    return found
+
+
+def _match(
+    session: Session,
+    watched: dict[str, Order],
+    shown: tuple[VenueOrder, ...],
+    lookups: dict[str, VenueOrder | None],
+    new_trades: list[VenueTrade],
+) -> tuple[dict[str, Order], dict[tuple[str, str], str]]:
+    """The orders that anything at the venue refers to, settled ones included, and which venue order is whose."""
+    ledger, account = session.services.ledger, session.document.account
+    orders = dict(watched)
+    by_venue_id = {(s.symbol, s.venue_order_id): order_id for order_id, s in lookups.items() if s is not None}
+    mentioned: tuple[VenueOrder | VenueTrade, ...] = (*shown, *new_trades)
+    for seen in mentioned:
+        key = (seen.symbol, seen.venue_order_id)
+        if key in by_venue_id:
+            continue
+        order_id = seen.client_order_id or ledger.order_of_venue_id(account, *key)
+        order = orders.get(order_id) or ledger.order(order_id) if order_id else None
+        if order is not None and order.account == account:
+            orders[order.order_id] = order
+            by_venue_id[key] = order.order_id
+    return orders, by_venue_id
+
+
+def next_cursor(views: Views, symbol: str) -> Cursor:
+    """Where reading goes on: past this window, remembering which trades of the next overlap are dealt with."""
+    since = views.venue.time - 2 * OVERLAP
+    recent = tuple(trade.key for trade in views.venue.trades if trade.symbol == symbol and trade.at >= since)
+    return Cursor(symbol=symbol, read_until=views.venue.time, recent_keys=recent)

@@ -1,0 +1,519 @@
+"""The operator's command over an in-memory ledger: what it prints, what it changes, how it fails."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from belay.adapters.memory import InMemoryLedger
+from belay.cli.desk import Desk
+from belay.cli.main import app, example_document
+from belay.cli.operations import change_account
+from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
+from belay.domain.errors import Conflict
+from belay.domain.orders import Order
+from belay.domain.proofs import Proof
+from belay.domain.record import iso
+from belay.domain.transitions import conclude_absent, deny, observe, record_fill, release
+from belay.domain.venues import VenueStatus
+from belay.ports import Ledger, SwitchReading
+from tests.builders import (
+    ACCOUNT,
+    FINGERPRINT,
+    NOW,
+    STRATEGY,
+    SYMBOL,
+    make_claim,
+    make_configuration,
+    make_decision,
+    make_document,
+    make_events,
+    make_hold,
+    make_incident,
+    make_orders,
+    make_proof,
+    make_request,
+    make_slot,
+    make_stamp,
+    make_stop,
+    make_tick,
+    make_trade,
+    make_venue_order,
+    seconds,
+)
+
+LIMIT_LINES = [
+    {"limit": "stop", "value": "running", "bound": "running", "verdict": "pass"},
+    {"limit": "max_order_notional", "value": "1000", "bound": "2000", "verdict": "pass"},
+]
+
+
+@dataclass
+class Switch:
+    """A switch that remembers who wrote it; `broken` refuses every write."""
+
+    level: StopLevel = StopLevel.RUNNING
+    reason: str = ""
+    writes: list[tuple[StopLevel, str, str]] = field(default_factory=list)
+    broken: bool = False
+
+    def read(self) -> SwitchReading:
+        return SwitchReading(level=self.level, reason=self.reason)
+
+    def write(self, level: StopLevel, reason: str, author: str, at: datetime) -> None:
+        if self.broken:
+            raise OSError("no connection")
+        self.level, self.reason = level, reason
+        self.writes.append((level, reason, author))
+
+
+@dataclass
+class Office:
+    """A ledger, a switch, and the command run over them."""
+
+    ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
+    switch: Switch = field(default_factory=Switch)
+    venue_time: datetime = NOW + timedelta(seconds=61)
+
+    def desk(self) -> Desk:
+        return Desk(
+            stage="dev",
+            ledger=self.ledger,
+            switch=self.switch,
+            proof_of=self._proof_of,
+            venue_time=lambda document: self.venue_time,
+        )
+
+    def _proof_of(self, configuration: Configuration) -> Proof | None:
+        return self.ledger.proof(configuration.document.account, FINGERPRINT)
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments), obj=lambda stage, local: self.desk())
+
+    def json(self, *arguments: str) -> Any:
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    def text(self, *arguments: str) -> str:
+        result = self.run(*arguments)
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
+
+@pytest.fixture
+def office() -> Office:
+    """One configured paper account."""
+    office = Office()
+    office.ledger.store_configuration(make_configuration())
+    return office
+
+
+def decided(ledger: Ledger, hour: int = 0) -> Order:
+    """A stored decision to buy; its order as created."""
+    record = make_decision(slot=make_slot(hour))
+    orders = make_orders(record)
+    ledger.record_decision(record, orders, make_events(record, orders))
+    ledger.register_schedule(make_tick())
+    return orders[0]
+
+
+def claimed(ledger: Ledger, order: Order, **request: Any) -> Order:
+    change = make_claim(order, ledger.account(ACCOUNT), write_id=f"claim-{order.order_id}")
+    assert change.order.attempt is not None
+    attempt = change.order.attempt.model_copy(update={"request": make_request(order, **request)})
+    change = change.model_copy(
+        update={
+            "order": change.order.model_copy(update={"attempt": attempt}),
+            "event": change.event.model_copy(
+                update={"detail": {"limits": LIMIT_LINES, "request": attempt.request.model_dump(mode="json")}}
+            ),
+        }
+    )
+    ledger.commit(change)
+    return change.order
+
+
+def filled(ledger: Ledger, order: Order) -> Order:
+    """Accepted, filled by one trade, settled."""
+    answer = {"outcome": "accepted", "code": "OK", "detail": ""}
+    seen = make_venue_order(order, status=VenueStatus.FILLED, filled_quantity="0.1")
+    steps = (
+        lambda now, account: observe(now, account, seen, "accepted", make_stamp("answer"), answer),
+        lambda now, account: record_fill(now, account, make_trade(), make_stamp("fill")),
+        lambda now, account: release(now, account, make_stamp("settled")),
+    )
+    for step in steps:
+        change = step(order, ledger.account(ACCOUNT))
+        assert change is not None
+        ledger.commit(change)
+        order = change.order
+    return order
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def test_status_of_a_stage_without_accounts_says_how_to_store_one() -> None:
+    assert "belay account set FILE" in Office().text("status")
+
+
+def test_status_shows_switch_gate_stops_orders_incidents_positions_and_last_decision(office: Office) -> None:
+    filled(office.ledger, claimed(office.ledger, decided(office.ledger)))
+    claimed(office.ledger, decided(office.ledger, hour=1))
+    office.ledger.open_incident(make_incident())
+    change_account(office.ledger, ACCOUNT, lambda account: account.with_stop(make_stop()))
+    account = office.json("status")["accounts"][0]
+    assert account["mode"] == "paper"
+    assert account["gate"]["open"] is False
+    assert [stop["reason"] for stop in account["stops"]] == ["maintenance"]
+    assert account["open_orders"] == {"SUBMITTED": 1}
+    assert len(account["unresolved"]) == 1
+    assert [incident["kind"] for incident in account["incidents"]] == ["balance_mismatch"]
+    assert account["positions"] == [
+        {
+            "strategy": STRATEGY,
+            "symbol": SYMBOL,
+            "quantity": "0.1",
+            "average_cost": "10010",
+            "realised_pnl": "0",
+        }
+    ]
+    assert account["strategies"][0]["last_decision"]["kind"] == "trade"
+
+
+def test_the_gate_is_open_while_the_proof_is_recent_enough(office: Office) -> None:
+    office.ledger.store_proof(make_proof())
+    gate = office.json("status")["accounts"][0]["gate"]
+    assert (gate["open"], gate["age_seconds"], gate["bound_seconds"]) == (True, 60, 300)
+    assert "open: reconciled 60 s ago" in office.text("status")
+
+
+def test_the_gate_is_closed_once_the_proof_is_too_old(office: Office) -> None:
+    office.ledger.store_proof(make_proof())
+    office.venue_time = NOW + timedelta(minutes=10)
+    assert office.json("status")["accounts"][0]["gate"]["open"] is False
+    assert "too old (9 min ago)" in office.text("status")
+
+
+# --- halt and release ------------------------------------------------------------------------------------------------
+
+
+def test_halt_sets_the_switch_and_stops_every_account(office: Office) -> None:
+    office.ledger.store_configuration(make_configuration(account="second"))
+    document = office.json("halt", "--reason", "something smells", "--author", "ann")
+    assert office.switch.writes == [(StopLevel.HALTED, "something smells", "ann")]
+    assert [account["account"] for account in document["accounts"]] == [ACCOUNT, "second"]
+    for account in (ACCOUNT, "second"):
+        (stop,) = office.ledger.account(account).stops
+        assert (stop.level, stop.reason, stop.author, stop.incident) == ("halted", "something smells", "ann", None)
+
+
+def test_halt_says_that_nothing_is_on_its_way(office: Office) -> None:
+    assert office.json("halt")["accounts"][0]["last_outstanding_fence"] is None
+    assert "No request is on its way" in office.text("halt")
+
+
+def test_halt_prints_the_last_fence_of_a_request_that_may_be_on_its_way(office: Office) -> None:
+    claimed(office.ledger, decided(office.ledger))
+    claimed(office.ledger, decided(office.ledger, hour=1), fence_at=NOW + seconds(40))
+    assert office.json("halt")["accounts"][0]["last_outstanding_fence"] == iso(NOW + seconds(40))
+    assert "until 2024-03-01 12:00:40Z (venue time)" in office.text("halt")
+
+
+def test_halt_says_unbounded_where_a_request_has_no_fence(office: Office) -> None:
+    claimed(office.ledger, decided(office.ledger))
+    claimed(office.ledger, decided(office.ledger, hour=1), fence_at=None)
+    assert office.json("halt")["accounts"][0]["last_outstanding_fence"] == "unbounded"
+    assert "unbounded" in office.text("halt")
+
+
+def test_halt_stops_the_accounts_even_when_the_switch_cannot_be_written(office: Office) -> None:
+    office.switch.broken = True
+    result = office.run("halt")
+    assert result.exit_code == 1
+    assert result.stderr == "belay: the switch could not be written (no connection); accounts stopped: paper\n"
+    assert office.ledger.account(ACCOUNT).stops
+
+
+def test_halt_of_one_symbol_leaves_the_switch_and_the_rest_running(office: Office) -> None:
+    office.json("halt", "--scope", "account", "--symbol", SYMBOL, "--level", "reduce-only")
+    assert office.switch.writes == []
+    account = office.ledger.account(ACCOUNT)
+    assert account.stop_level(STRATEGY, SYMBOL)[0] is StopLevel.REDUCE_ONLY
+    assert account.stop_level(STRATEGY, "ETH/USD")[0] is StopLevel.RUNNING
+
+
+def test_a_stop_is_written_again_when_the_account_changed_meanwhile(office: Office) -> None:
+    class Contended(InMemoryLedger):
+        lost = 3
+
+        def save_account(self, account: Account) -> None:
+            if self.lost:
+                self.lost -= 1
+                raise Conflict("account")
+            super().save_account(account)
+
+    office.ledger = Contended()
+    office.ledger.store_configuration(make_configuration())
+    office.json("halt", "--scope", "account")
+    assert office.ledger.account(ACCOUNT).stops
+
+
+def test_release_lifts_the_operators_stops_and_sets_the_switch_to_running(office: Office) -> None:
+    office.json("halt")
+    document = office.json("release", "--author", "bob")
+    assert office.switch.writes[-1] == (StopLevel.RUNNING, "released by the operator", "bob")
+    assert len(document["accounts"][0]["released"]) == 1
+    assert office.ledger.account(ACCOUNT).stops == ()
+
+
+def test_release_leaves_the_stop_of_an_incident_and_says_why(office: Office) -> None:
+    stop = make_stop(incident="overfill:abc", reason="incident overfill:abc", author="belay")
+    change_account(office.ledger, ACCOUNT, lambda account: account.with_stop(stop))
+    office.json("halt")
+    text = office.text("release")
+    assert "still standing: halted whole account: incident overfill:abc" in text
+    assert office.ledger.account(ACCOUNT).stops == (stop,)
+
+
+def test_release_of_a_narrow_scope_keeps_the_wider_stop(office: Office) -> None:
+    office.json("halt", "--scope", "account")
+    office.json("halt", "--scope", "account", "--symbol", SYMBOL)
+    document = office.json("release", "--scope", "account", "--symbol", SYMBOL)
+    assert [stop["symbol"] for stop in document["accounts"][0]["remaining"]] == [None]
+
+
+def test_a_release_that_lifts_nothing_does_not_touch_the_account(office: Office) -> None:
+    office.json("release", "--scope", "account")
+    assert office.ledger.account(ACCOUNT).version == 0
+
+
+# --- decisions and orders --------------------------------------------------------------------------------------------
+
+
+def test_decisions_lists_holds_and_trades_newest_first_with_reasons_and_order_ids(office: Office) -> None:
+    order = decided(office.ledger)
+    hold = make_hold(make_slot(1))
+    office.ledger.record_decision(hold, (), ())
+    listed = office.json("decisions")
+    assert [(line["kind"], line["reason"]) for line in listed] == [
+        ("hold", "no_cross"),
+        ("trade", "fast crossed above slow"),
+    ]
+    assert listed[1]["legs"][0]["order_id"] == order.order_id
+    assert order.order_id in office.text("decisions", "--strategy", STRATEGY)
+
+
+def test_decisions_stops_at_the_limit(office: Office) -> None:
+    for hour in range(3):
+        decided(office.ledger, hour)
+    assert len(office.json("decisions", "--limit", "2")) == 2
+
+
+def test_orders_can_be_narrowed_to_a_state_and_to_open_ones(office: Office) -> None:
+    done = filled(office.ledger, claimed(office.ledger, decided(office.ledger)))
+    waiting = decided(office.ledger, hour=1)
+    assert [line["order_id"] for line in office.json("orders")] == [waiting.order_id, done.order_id]
+    assert [line["order_id"] for line in office.json("orders", "--state", "filled")] == [done.order_id]
+    assert [line["order_id"] for line in office.json("orders", "--open")] == [waiting.order_id]
+
+
+# --- explain ---------------------------------------------------------------------------------------------------------
+
+
+def test_explain_answers_the_five_questions_by_order_id_and_by_decision_id(office: Office) -> None:
+    order = filled(office.ledger, claimed(office.ledger, decided(office.ledger)))
+    office.ledger.store_proof(make_proof(completed_at=NOW + seconds(30), account_version=3))
+    document = office.json("explain", order.order_id)
+    assert document == office.json("explain", order.decision_id)
+    (told,) = document["orders"]
+    assert document["decision"]["legs"][0]["reason"] == "fast crossed above slow"
+    assert told["checks"][0]["limits"] == LIMIT_LINES
+    assert told["submission"]["verdict"] == "exactly once"
+    assert told["submission"]["claims"][0]["answers"][0]["outcome"] == "accepted"
+    assert told["submission"]["venue_order_ids"] == ["V1"]
+    assert [(fill["quantity"], fill["price"], fill["fees"]) for fill in told["fills"]] == [
+        ("0.1", "10000", {"USD": "1"})
+    ]
+    assert (told["state"], told["settled"]) == ("FILLED", True)
+    assert document["account"]["reconciled_since"] is True
+
+
+def test_explain_reads_as_five_answered_questions(office: Office) -> None:
+    order = filled(office.ledger, claimed(office.ledger, decided(office.ledger)))
+    text = office.text("explain", order.order_id)
+    for answer in (
+        "1. What was decided",
+        "buy 0.1 BTC/USD at market: fast crossed above slow",
+        "max_order_notional",
+        "Yes: the venue has one order for it.",
+        "0.1 of 0.1 BTC/USD at average 10000, fees 1 USD",
+        "FILLED, settled, nothing more is expected",
+        "Not reconciled since: not reconciled yet by this deployment",
+        "Open incidents: none.",
+    ):
+        assert answer in text
+
+
+def test_explain_of_a_hold_says_why_and_that_nothing_followed(office: Office) -> None:
+    record = make_hold()
+    office.ledger.record_decision(record, (), ())
+    text = office.text("explain", record.decision_id)
+    assert "hold, no_cross" in text
+    assert "No order was asked for" in text
+
+
+def test_explain_of_a_denied_order_shows_the_limit_that_denied_it(office: Office) -> None:
+    order = decided(office.ledger)
+    line = {"limit": "max_order_notional", "value": "3000", "bound": "2000", "verdict": "deny"}
+    office.ledger.commit(deny(order, "max_order_notional", make_stamp("deny"), {"limits": [line]}))
+    told = office.json("explain", order.order_id)["orders"][0]
+    assert told["checks"] == [{"at": iso(NOW + seconds(3)), "led_to": "max_order_notional", "limits": [line]}]
+    assert told["submission"]["verdict"] == "never sent"
+    assert "deny" in office.text("explain", order.order_id)
+
+
+@pytest.mark.parametrize(
+    ("become", "verdict"),
+    [
+        (lambda order, account: None, "unknown"),
+        (lambda order, account: conclude_absent(order, account, {}, make_stamp("absent")), "no order at the venue"),
+    ],
+)
+def test_explain_never_claims_more_than_is_proven(office: Office, become: Any, verdict: str) -> None:
+    order = claimed(office.ledger, decided(office.ledger))
+    if change := become(order, office.ledger.account(ACCOUNT)):
+        office.ledger.commit(change)
+    assert office.json("explain", order.order_id)["orders"][0]["submission"]["verdict"] == verdict
+
+
+def test_explain_shows_a_second_venue_order(office: Office) -> None:
+    order = claimed(office.ledger, decided(office.ledger))
+    for venue_order_id in ("V1", "V2"):
+        seen = make_venue_order(order, venue_order_id=venue_order_id)
+        change = observe(order, office.ledger.account(ACCOUNT), seen, "seen", make_stamp(venue_order_id))
+        assert change is not None
+        office.ledger.commit(change)
+        order = change.order
+    assert office.json("explain", order.order_id)["orders"][0]["submission"]["verdict"] == "more than once"
+
+
+# --- account documents -----------------------------------------------------------------------------------------------
+
+
+def test_the_example_document_is_valid_and_lacks_no_limit(tmp_path: Path) -> None:
+    file = tmp_path / "paper.json"
+    file.write_text(Office().text("account", "example"))
+    assert Office().json("account", "validate", str(file)) == {
+        "account": "paper",
+        "valid": True,
+        "missing_limits": [],
+    }
+
+
+def test_the_limits_of_the_example_document_let_a_notional_of_1000_through() -> None:
+    limits = AccountDocument.parse(example_document()).limits
+    assert limits.max_order_notional is not None
+    assert limits.max_order_notional >= Decimal(1000)
+
+
+def test_account_set_stores_versions_and_leaves_an_equal_document_alone(office: Office, tmp_path: Path) -> None:
+    file = tmp_path / "paper.json"
+    file.write_text(make_document(symbols=[SYMBOL, "ETH/USD"]).model_dump_json())
+    assert office.json("account", "set", str(file)) == {"account": ACCOUNT, "version": 2, "stored": True}
+    assert office.json("account", "set", str(file)) == {"account": ACCOUNT, "version": 2, "stored": False}
+    assert office.json("account", "show")["document"]["symbols"] == [SYMBOL, "ETH/USD"]
+
+
+def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> None:
+    file = tmp_path / "paper.json"
+    document = json.loads(example_document())
+    del document["limits"]["max_order_notional"], document["limits"]["max_position_notional"]
+    file.write_text(json.dumps(document))
+    missing = Office().json("account", "validate", str(file))["missing_limits"]
+    assert missing == ["max_order_notional", "max_position_notional.BTC/USD"]
+
+
+# --- bad input and failures ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["explain", "0" * 32], "the ledger has no order"),
+        (["explain", "nonsense"], "the ledger has no decision nonsense"),
+        (["orders", "--state", "ASLEEP"], "--state: ASLEEP is not a choice"),
+        (["decisions", "--limit", "0"], "--limit"),
+        (["halt", "--level", "running"], "--level: running is not a choice"),
+        (["halt", "--symbol", SYMBOL], "Add --scope account"),
+        (["halt", "--scope", "account", "--symbol", "DOGE/USD"], "DOGE/USD is not one of the account's symbols"),
+        (["release", "--scope", "planet"], "--scope: planet is not a choice"),
+        (["status", "--account", "nobody"], "there is no account nobody"),
+        (["account", "set", "/no/such/file.json"], "cannot be read"),
+        (["account"], "Missing command"),
+        (["stauts"], "No such command"),
+        (["explain"], "Missing argument"),
+        (["status", "--colour"], "--colour"),
+        (["status", "--account"], "--account"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(office: Office, arguments: list[str], named: str) -> None:
+    result = office.run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert named in result.stderr
+    assert result.stderr.startswith("belay: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{", "account"),
+        (example_document().replace('"mode"', '"mood"'), "account."),
+        (example_document().replace('"1200"', '"-5"'), "account.limits.max_order_notional"),
+        ("x" * 20_000, "larger than 16384 bytes"),
+    ],
+)
+def test_a_bad_document_names_the_field_and_stores_nothing(
+    office: Office, tmp_path: Path, text: str, named: str
+) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(text)
+    result = office.run("account", "set", str(file))
+    assert result.exit_code == 2
+    assert named in result.stderr
+    configuration = office.ledger.configuration(ACCOUNT)
+    assert configuration is not None
+    assert configuration.version == 1
+
+
+def test_a_failure_is_one_line_and_exit_code_1() -> None:
+    def unreachable(stage: str, local: bool) -> Desk:
+        raise ConnectionError("no route to the stage")
+
+    result = CliRunner().invoke(app, ["status"], obj=unreachable)
+    assert result.exit_code == 1
+    assert result.stderr == "belay: no route to the stage\n"
+
+
+def test_an_account_must_be_named_where_there_are_several(office: Office) -> None:
+    office.ledger.store_configuration(make_configuration(account="second"))
+    result = office.run("account", "show")
+    assert result.exit_code == 2
+    assert "Accounts: paper, second" in result.stderr
+    assert office.json("account", "show", "--account", "second")["document"]["account"] == "second"
+
+
+def test_the_common_options_may_stand_before_or_after_the_command(office: Office) -> None:
+    assert office.json("status") == json.loads(office.text("--json", "--account=paper", "status"))
+
+
+def test_belay_alone_prints_its_help() -> None:
+    assert "explain" in Office().text()
