@@ -30,7 +30,8 @@ help:
 	@echo "make build      the template for AWS (ARCHITECTURE=arm64 or x86_64)"
 	@echo "make lock       pin the dependencies again   make clean      remove everything that was made"
 
-setup: $(READY) $(SAM_READY) $(MINISTACK_READY)
+setup:
+	@$(MAKE) -j 3 $(READY) $(SAM_READY) $(MINISTACK_READY)
 
 # ---- Environments: one for the project, one for each tool that pins its own boto3 -------------------------------------
 
@@ -68,7 +69,7 @@ lint: $(READY)
 
 validate: $(READY) $(SAM_READY)
 	AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none $(SAM) validate --lint
-	$(BIN)/cfn-lint
+	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules
 
 # ---- Building and running ---------------------------------------------------------------------------------------------
 

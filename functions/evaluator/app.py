@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from strategies import load
 
 from belay.adapters.telemetry import count, logger, metrics
 from belay.bootstrap import evaluator_services
@@ -12,6 +11,7 @@ from belay.domain.errors import InvalidInput
 from belay.domain.slots import Tick
 from belay.workflows.evaluate import evaluate
 from belay.workflows.updates import refuse_event
+from strategies import load
 
 SERVICES = evaluator_services(os.environ)
 
@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return {"kind": "refused", "error": str(error)}
     record = evaluate(tick, SERVICES, load)
     held = record.held
-    result = {
+    result: dict[str, Any] = {
         "decision_id": record.decision_id,
         "kind": record.decision.kind,
         "reason": held.reason if held else ", ".join(leg.reason for leg in record.trade_legs),

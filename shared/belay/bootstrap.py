@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -11,14 +12,18 @@ from belay.adapters.ccxt_market import CcxtMarketData
 from belay.adapters.clock import SystemClock
 from belay.adapters.dynamodb import DynamoLedger
 from belay.adapters.gather import gather_in_threads
-from belay.adapters.paper_store import DynamoPaperStore, PaperStore
-from belay.adapters.paper_venue import PaperVenue, ReplayClock, ReplayMarketData
+from belay.adapters.paper_store import DynamoPaperStore
+from belay.adapters.paper_venue import LiveFeed, PaperMarketData, PaperVenue
+from belay.adapters.replay import ReplayClock, ReplayFeed, ReplayMarketData
 from belay.adapters.sns import SnsAlerts
 from belay.adapters.sqs import SqsQueue
 from belay.adapters.ssm import SsmKillSwitch
-from belay.domain.account import AccountDocument, PaperSettings, StopLevel
+from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import InvalidInput
 from belay.ports import Clock, KillSwitch, MarketData, Services, SwitchReading, Venue
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 Environment = Mapping[str, str]
 CONFIGURATION = client_configuration()
@@ -33,32 +38,47 @@ class NoSwitch:
 
 
 @dataclass(frozen=True)
-class StoredPaperVenues:
-    """Connections of paper accounts, whose venue lives in a table of its own."""
+class Connections:
+    clock: Clock
+    market_data: MarketData
+    venue: Venue
 
-    table_name: str
+
+class PaperVenues:
+    """Connections of paper accounts, whose venue lives in a table of its own; kept while the process is warm."""
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._connected: dict[str, Connections] = {}
 
     def clock(self, document: AccountDocument) -> Clock:
-        return ReplayClock(self._store(document)) if _settings(document).replay else SystemClock()
+        return self._connections(document).clock
 
     def market_data(self, document: AccountDocument) -> MarketData:
-        settings = _settings(document)
-        if settings.exchange is not None:
-            return CcxtMarketData(settings.exchange, document.options)
-        return ReplayMarketData(self._store(document), settings, self.clock(document))
+        return self._connections(document).market_data
 
     def venue(self, document: AccountDocument) -> Venue:
-        return PaperVenue(document, self._store(document), self.market_data(document))
+        return self._connections(document).venue
 
-    def _store(self, document: AccountDocument) -> PaperStore:
-        client = boto3.client("dynamodb", config=CONFIGURATION)
-        return DynamoPaperStore(client, self.table_name, document.account)
+    def _connections(self, document: AccountDocument) -> Connections:
+        key = document.model_dump_json()
+        if key not in self._connected:
+            self._connected[key] = self._connect(document)
+        return self._connected[key]
 
-
-def _settings(document: AccountDocument) -> PaperSettings:
-    if document.paper is None:
-        raise InvalidInput("account.mode", "live venues are not supported yet", "Use mode paper.")
-    return document.paper
+    def _connect(self, document: AccountDocument) -> Connections:
+        settings = document.paper
+        if settings is None:
+            raise InvalidInput("account.mode", "live venues are not supported yet", "Use mode paper.")
+        store = DynamoPaperStore(self._client, self._table_name, document.account)
+        if settings.exchange is None:
+            replay = ReplayClock(store)
+            market_data = ReplayMarketData(store, settings, replay)
+            return Connections(replay, market_data, PaperVenue(document, store, ReplayFeed(store)))
+        exchange = CcxtMarketData(settings.exchange, document.options)
+        venue = PaperVenue(document, store, LiveFeed(exchange))
+        return Connections(SystemClock(), PaperMarketData(exchange, settings), venue)
 
 
 def evaluator_services(environment: Environment) -> Services:
@@ -68,9 +88,7 @@ def evaluator_services(environment: Environment) -> Services:
 
 def executor_services(environment: Environment) -> Services:
     """The only function that submits, and the only one that reads the switch."""
-    switch = SsmKillSwitch(
-        boto3.client("ssm", config=CONFIGURATION), _required(environment, "KILL_SWITCH_PARAMETER")
-    )
+    switch = SsmKillSwitch(boto3.client("ssm", config=CONFIGURATION), _required(environment, "KILL_SWITCH_PARAMETER"))
     return _services(environment, switch, intents=False, evaluator=False)
 
 
@@ -80,11 +98,12 @@ def reconciler_services(environment: Environment) -> Services:
 
 
 def _services(environment: Environment, switch: KillSwitch, *, intents: bool, evaluator: bool) -> Services:
+    dynamodb = boto3.client("dynamodb", config=CONFIGURATION)
     return Services(
         stage=_required(environment, "STAGE"),
         layer_version=_required(environment, "LAYER_VERSION"),
-        ledger=DynamoLedger(boto3.client("dynamodb", config=CONFIGURATION), _required(environment, "TABLE_NAME")),
-        venues=StoredPaperVenues(_required(environment, "PAPER_TABLE_NAME")),
+        ledger=DynamoLedger(dynamodb, _required(environment, "TABLE_NAME")),
+        venues=PaperVenues(dynamodb, _required(environment, "PAPER_TABLE_NAME")),
         kill_switch=switch,
         queue=SqsQueue(
             boto3.client("sqs", config=CONFIGURATION),

@@ -66,7 +66,9 @@ class Ledger(Protocol):
     A write whose response was lost and that is repeated succeeds: the record carries its writer's `write_id`.
     """
 
-    table_id: str
+    @property
+    def table_id(self) -> str:
+        """Names this very table: a restored copy has another id."""
 
     def accounts(self) -> tuple[str, ...]: ...
     def configuration(self, account: str) -> Configuration | None: ...

@@ -70,6 +70,7 @@ class Switch:
             raise OSError("no connection")
         self.level, self.reason = level, reason
         self.writes.append((level, reason, author))
+        assert at.tzinfo is not None
 
 
 @dataclass
@@ -86,14 +87,14 @@ class Office:
             ledger=self.ledger,
             switch=self.switch,
             proof_of=self._proof_of,
-            venue_time=lambda document: self.venue_time,
+            venue_time=lambda _document: self.venue_time,
         )
 
     def _proof_of(self, configuration: Configuration) -> Proof | None:
         return self.ledger.proof(configuration.document.account, FINGERPRINT)
 
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(app, list(arguments), obj=lambda stage, local: self.desk())
+        return CliRunner().invoke(app, list(arguments), obj=lambda _stage, _local: self.desk())
 
     def json(self, *arguments: str) -> Any:
         result = self.run(*arguments, "--json")
@@ -146,7 +147,7 @@ def filled(ledger: Ledger, order: Order) -> Order:
     steps = (
         lambda now, account: observe(now, account, seen, "accepted", make_stamp("answer"), answer),
         lambda now, account: record_fill(now, account, make_trade(), make_stamp("fill")),
-        lambda now, account: release(now, account, make_stamp("settled")),
+        lambda now, account: release(now, account, make_stamp("settled"), "settled"),
     )
     for step in steps:
         change = step(order, ledger.account(ACCOUNT))
@@ -156,7 +157,7 @@ def filled(ledger: Ledger, order: Order) -> Order:
     return order
 
 
-# --- status ----------------------------------------------------------------------------------------------------------
+# --- status ---------------------------------------------------------------------------------------
 
 
 def test_status_of_a_stage_without_accounts_says_how_to_store_one() -> None:
@@ -201,7 +202,7 @@ def test_the_gate_is_closed_once_the_proof_is_too_old(office: Office) -> None:
     assert "too old (9 min ago)" in office.text("status")
 
 
-# --- halt and release ------------------------------------------------------------------------------------------------
+# --- halt and release -----------------------------------------------------------------------------
 
 
 def test_halt_sets_the_switch_and_stops_every_account(office: Office) -> None:
@@ -211,7 +212,12 @@ def test_halt_sets_the_switch_and_stops_every_account(office: Office) -> None:
     assert [account["account"] for account in document["accounts"]] == [ACCOUNT, "second"]
     for account in (ACCOUNT, "second"):
         (stop,) = office.ledger.account(account).stops
-        assert (stop.level, stop.reason, stop.author, stop.incident) == ("halted", "something smells", "ann", None)
+        assert (stop.level, stop.reason, stop.author, stop.incident) == (
+            "halted",
+            "something smells",
+            "ann",
+            None,
+        )
 
 
 def test_halt_says_that_nothing_is_on_its_way(office: Office) -> None:
@@ -237,7 +243,9 @@ def test_halt_stops_the_accounts_even_when_the_switch_cannot_be_written(office: 
     office.switch.broken = True
     result = office.run("halt")
     assert result.exit_code == 1
-    assert result.stderr == "belay: the switch could not be written (no connection); accounts stopped: paper\n"
+    assert (
+        result.stderr == "belay: the switch could not be written (no connection); accounts stopped: paper\n"
+    )
     assert office.ledger.account(ACCOUNT).stops
 
 
@@ -294,7 +302,7 @@ def test_a_release_that_lifts_nothing_does_not_touch_the_account(office: Office)
     assert office.ledger.account(ACCOUNT).version == 0
 
 
-# --- decisions and orders --------------------------------------------------------------------------------------------
+# --- decisions and orders -------------------------------------------------------------------------
 
 
 def test_decisions_lists_holds_and_trades_newest_first_with_reasons_and_order_ids(office: Office) -> None:
@@ -324,7 +332,7 @@ def test_orders_can_be_narrowed_to_a_state_and_to_open_ones(office: Office) -> N
     assert [line["order_id"] for line in office.json("orders", "--open")] == [waiting.order_id]
 
 
-# --- explain ---------------------------------------------------------------------------------------------------------
+# --- explain --------------------------------------------------------------------------------------
 
 
 def test_explain_answers_the_five_questions_by_order_id_and_by_decision_id(office: Office) -> None:
@@ -382,8 +390,11 @@ def test_explain_of_a_denied_order_shows_the_limit_that_denied_it(office: Office
 @pytest.mark.parametrize(
     ("become", "verdict"),
     [
-        (lambda order, account: None, "unknown"),
-        (lambda order, account: conclude_absent(order, account, {}, make_stamp("absent")), "no order at the venue"),
+        (lambda _order, _account: None, "unknown"),
+        (
+            lambda order, account: conclude_absent(order, account, {}, make_stamp("absent")),
+            "no order at the venue",
+        ),
     ],
 )
 def test_explain_never_claims_more_than_is_proven(office: Office, become: Any, verdict: str) -> None:
@@ -404,7 +415,7 @@ def test_explain_shows_a_second_venue_order(office: Office) -> None:
     assert office.json("explain", order.order_id)["orders"][0]["submission"]["verdict"] == "more than once"
 
 
-# --- account documents -----------------------------------------------------------------------------------------------
+# --- account documents ----------------------------------------------------------------------------
 
 
 def test_the_example_document_is_valid_and_lacks_no_limit(tmp_path: Path) -> None:
@@ -423,7 +434,9 @@ def test_the_limits_of_the_example_document_let_a_notional_of_1000_through() -> 
     assert limits.max_order_notional >= Decimal(1000)
 
 
-def test_account_set_stores_versions_and_leaves_an_equal_document_alone(office: Office, tmp_path: Path) -> None:
+def test_account_set_stores_versions_and_leaves_an_equal_document_alone(
+    office: Office, tmp_path: Path
+) -> None:
     file = tmp_path / "paper.json"
     file.write_text(make_document(symbols=[SYMBOL, "ETH/USD"]).model_dump_json())
     assert office.json("account", "set", str(file)) == {"account": ACCOUNT, "version": 2, "stored": True}
@@ -440,7 +453,7 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
     assert missing == ["max_order_notional", "max_position_notional.BTC/USD"]
 
 
-# --- bad input and failures ------------------------------------------------------------------------------------------
+# --- bad input and failures -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -452,7 +465,10 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
         (["decisions", "--limit", "0"], "--limit"),
         (["halt", "--level", "running"], "--level: running is not a choice"),
         (["halt", "--symbol", SYMBOL], "Add --scope account"),
-        (["halt", "--scope", "account", "--symbol", "DOGE/USD"], "DOGE/USD is not one of the account's symbols"),
+        (
+            ["halt", "--scope", "account", "--symbol", "DOGE/USD"],
+            "DOGE/USD is not one of the account's symbols",
+        ),
         (["release", "--scope", "planet"], "--scope: planet is not a choice"),
         (["status", "--account", "nobody"], "there is no account nobody"),
         (["account", "set", "/no/such/file.json"], "cannot be read"),
@@ -463,7 +479,9 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
         (["status", "--account"], "--account"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_exit_code_2(office: Office, arguments: list[str], named: str) -> None:
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    office: Office, arguments: list[str], named: str
+) -> None:
     result = office.run(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -495,7 +513,7 @@ def test_a_bad_document_names_the_field_and_stores_nothing(
 
 
 def test_a_failure_is_one_line_and_exit_code_1() -> None:
-    def unreachable(stage: str, local: bool) -> Desk:
+    def unreachable(_stage: str, _local: bool) -> Desk:
         raise ConnectionError("no route to the stage")
 
     result = CliRunner().invoke(app, ["status"], obj=unreachable)

@@ -32,7 +32,7 @@ def candles_needed(parameters: Parameters) -> int:
     return parameters.slow * WARM_UP
 
 
-def symbols(slot: Slot, parameters: Parameters) -> tuple[str, ...]:
+def symbols(slot: Slot, _: Parameters) -> tuple[str, ...]:
     return (slot.symbol,)
 
 

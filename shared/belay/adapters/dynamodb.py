@@ -18,7 +18,7 @@
                               SCHEDULE#<strategy>#<symbol>#<timeframe>   the latest tick
     ACCOUNTS                  <account>                         the list of accounts
 
-Index `open-orders` holds the orders that are not settled, index `timeline` decisions by strategy and candle and
+Index `open-orders` holds the orders that are not settled; index `timeline` decisions by strategy and candle,
 orders and fills by account and time. It decides nothing: rules are in the domain.
 """
 

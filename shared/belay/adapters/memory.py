@@ -1,8 +1,9 @@
-"""The ports in memory, with the semantics of the real ones. Reads no clock and no randomness; same calls, same state.
+"""The ports in memory, with the semantics of the real ones. Reads no clock and no randomness.
 
 Records are kept as JSON text, so that sharing an object or losing a type in storage shows here too.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import wraps
@@ -60,15 +61,16 @@ class Drawer[K, R: Record]:
     def drop(self, key: K) -> None:
         self._bodies.pop(key, None)
 
-    def where(self, chosen: Callable[[R], bool], position: Callable[[R], Any]) -> tuple[R, ...]:
-        """The chosen records, sorted by position."""
-        every = (self[key] for key in self._bodies)
-        return tuple(sorted((record for record in every if chosen(record)), key=position))
+    def all(self, position: Callable[[R], str]) -> tuple[R, ...]:
+        """Every record, sorted by position."""
+        return tuple(sorted((self[key] for key in self._bodies), key=position))
 
-    def of(self, account: str, position: Callable[[R], Any]) -> tuple[R, ...]:
-        """The records whose key starts with the account, sorted by position."""
-        mine = (self[key] for key in self._bodies if isinstance(key, tuple) and key[0] == account)
-        return tuple(sorted(mine, key=position))
+
+class Line[R: Record](Drawer[str, R]):
+    """Records by their position on a time line."""
+
+    def latest(self, limit: int) -> tuple[R, ...]:
+        return tuple(self[position] for position in sorted(self._bodies, reverse=True)[:limit])
 
 
 def _locked[**P, T](
@@ -90,22 +92,31 @@ class InMemoryLedger:
     def __init__(self, table_id: str = "in-memory") -> None:
         self.table_id = table_id
         self.lock = RLock()
-        self._configurations: Drawer[tuple[str, int], Configuration] = Drawer(Configuration)
         self._versions: dict[str, int] = {}
-        self._accounts: Drawer[str, Account] = Drawer(Account)
-        self._decisions: Drawer[str, DecisionRecord] = Drawer(DecisionRecord)
-        self._schedules: Drawer[tuple[str, str], Tick] = Drawer(Tick)
-        self._orders: Drawer[str, Order] = Drawer(Order)
-        self._events: Drawer[tuple[str, int], OrderEvent] = Drawer(OrderEvent)
-        self._event_writers: dict[tuple[str, int], str] = {}
-        self._fills: Drawer[tuple[str, str], Fill] = Drawer(Fill)
+        self._configurations = Drawer[tuple[str, int], Configuration](Configuration)
+        self._accounts = Drawer[str, Account](Account)
+        self._decisions = Drawer[str, DecisionRecord](DecisionRecord)
+        self._orders = Drawer[str, Order](Order)
+        self._writers: dict[tuple[str, int], str] = {}
+        self._proofs = Drawer[tuple[str, str], Proof](Proof)
+        self._cursors = Drawer[tuple[str, str], Cursor](Cursor)
+        self._suspicions = Drawer[str, Suspicion](Suspicion)
         self._venue_orders: dict[tuple[str, str, str], str] = {}
-        self._proofs: Drawer[tuple[str, str], Proof] = Drawer(Proof)
-        self._cursors: Drawer[tuple[str, str], Cursor] = Drawer(Cursor)
-        self._unattributed: Drawer[tuple[str, str], VenueTrade] = Drawer(VenueTrade)
-        self._cancels: Drawer[tuple[str, str], CancelRequest] = Drawer(CancelRequest)
-        self._suspicions: Drawer[str, Suspicion] = Drawer(Suspicion)
-        self._incidents: Drawer[tuple[str, str], Incident] = Drawer(Incident)
+        # By order.
+        self._events = defaultdict[str, Drawer[int, OrderEvent]](lambda: Drawer(OrderEvent))
+        self._fills = defaultdict[str, Drawer[str, Fill]](lambda: Drawer(Fill))
+        # By account.
+        self._schedules = defaultdict[str, Drawer[str, Tick]](lambda: Drawer(Tick))
+        self._unattributed = defaultdict[str, Drawer[str, VenueTrade]](lambda: Drawer(VenueTrade))
+        self._cancels = defaultdict[str, Drawer[str, CancelRequest]](lambda: Drawer(CancelRequest))
+        self._incidents = defaultdict[str, Drawer[str, Incident]](lambda: Drawer(Incident))
+        # What the indexes of the table hold.
+        self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
+        self._decision_lines = defaultdict[tuple[str, str], Line[DecisionRecord]](
+            lambda: Line(DecisionRecord)
+        )
+        self._order_lines = defaultdict[str, Line[Order]](lambda: Line(Order))
+        self._fill_lines = defaultdict[str, Line[Fill]](lambda: Line(Fill))
 
     # --- accounts and their documents -------------------------------------------------------------
 
@@ -151,9 +162,11 @@ class InMemoryLedger:
             return self._decisions[record.decision_id]
         if any(order.order_id in self._orders for order in orders):
             raise Conflict("order")
+        slot = record.slot
         self._decisions[record.decision_id] = record
+        self._decision_lines[slot.account, slot.strategy][decision_position(record)] = record
         for order in orders:
-            self._orders[order.order_id] = order
+            self._keep(order)
         for event in events:
             self._append(event, record.write_id)
         for request in cancels_of(record):
@@ -162,33 +175,29 @@ class InMemoryLedger:
 
     @_locked
     def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
-        mine = self._decisions.where(
-            lambda record: (record.slot.account, record.slot.strategy) == (account, strategy),
-            decision_position,
-        )
-        return _latest(mine, limit)
+        return self._decision_lines[account, strategy].latest(limit)
 
     @_locked
     def story(self, decision_id: str) -> Story | None:
         decision = self._decisions.get(decision_id)
         if decision is None:
             return None
-        orders = self._orders.where(lambda order: order.decision_id == decision_id, order_position)
-        ours = {order.order_id for order in orders}
-        events = self._events.where(lambda event: event.order_id in ours, lambda event: event.sequence)
-        fills = self._fills.where(lambda fill: fill.decision_id == decision_id, fill_position)
+        orders = [
+            order for order_id in decision.order_ids if order_id and (order := self._orders.get(order_id))
+        ]
+        events = [event for order in orders for event in self._events[order.order_id].all(_sequence)]
+        fills = [fill for order in orders for fill in self._fills[order.order_id].all(fill_position)]
         return told(decision, orders, events, fills)
 
     @_locked
     def register_schedule(self, tick: Tick) -> None:
-        key = (tick.account, schedule_key(tick))
-        known = self._schedules.get(key)
+        known = self._schedules[tick.account].get(schedule_key(tick))
         if known is None or known.scheduled_time <= tick.scheduled_time:
-            self._schedules[key] = tick
+            self._schedules[tick.account][schedule_key(tick)] = tick
 
     @_locked
     def schedules(self, account: str) -> tuple[Tick, ...]:
-        return self._schedules.of(account, schedule_key)
+        return self._schedules[account].all(schedule_key)
 
     # --- orders -----------------------------------------------------------------------------------
 
@@ -198,17 +207,15 @@ class InMemoryLedger:
 
     @_locked
     def open_orders(self, account: str) -> tuple[Order, ...]:
-        return self._orders.where(
-            lambda order: order.account == account and not order.settled, order_position
-        )
+        return self._open_orders[account].all(order_position)
 
     @_locked
     def orders(self, account: str, limit: int) -> tuple[Order, ...]:
-        return _latest(self._orders.where(lambda order: order.account == account, order_position), limit)
+        return self._order_lines[account].latest(limit)
 
     @_locked
     def fills(self, account: str, limit: int) -> tuple[Fill, ...]:
-        return _latest(self._fills.where(lambda fill: fill.account == account, fill_position), limit)
+        return self._fill_lines[account].latest(limit)
 
     @_locked
     def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
@@ -224,7 +231,7 @@ class InMemoryLedger:
             return None
         if fill is not None and "fill" in lost:
             # Counted already: a late copy of it must not wait for its order for ever.
-            self._unattributed.drop((order.account, fill.key))
+            self._unattributed[order.account].drop(fill.key)
         raise Conflict(lost[0])
 
     def _lost(self, change: Change) -> list[str]:
@@ -234,9 +241,9 @@ class InMemoryLedger:
         conditions = {
             "order": stored is not None
             and stored.version == change.previous_version
-            and (order.order_id, change.event.sequence) not in self._events,
+            and change.event.sequence not in self._events[order.order_id],
             "account": account is None or self.account(account.account).version == account.version - 1,
-            "fill": fill is None or (fill.order_id, fill.key) not in self._fills,
+            "fill": fill is None or fill.key not in self._fills[fill.order_id],
             "venue order": all(
                 self._venue_orders.get((order.account, order.symbol, venue_id), order.order_id)
                 == order.order_id
@@ -261,23 +268,32 @@ class InMemoryLedger:
         ours, stored = change.order.write_id, self._orders.get(change.order.order_id)
         if stored is not None and stored.version != change.previous_version and stored.write_id == ours:
             return True
-        return self._event_writers.get((change.order.order_id, change.event.sequence)) == ours
+        return self._writers.get((change.order.order_id, change.event.sequence)) == ours
 
     def _apply(self, change: Change) -> None:
         order, fill = change.order, change.fill
-        self._orders[order.order_id] = order
+        self._keep(order)
         self._append(change.event, order.write_id)
         if change.account is not None:
             self._accounts[change.account.account] = change.account
         if fill is not None:
-            self._fills[fill.order_id, fill.key] = fill
-            self._unattributed.drop((fill.account, fill.key))
+            self._fills[fill.order_id][fill.key] = fill
+            self._fill_lines[fill.account][fill_position(fill)] = fill
+            self._unattributed[fill.account].drop(fill.key)
         for venue_id in order.venue_order_ids:
             self._venue_orders[order.account, order.symbol, venue_id] = order.order_id
 
+    def _keep(self, order: Order) -> None:
+        self._orders[order.order_id] = order
+        self._order_lines[order.account][order_position(order)] = order
+        if order.settled:
+            self._open_orders[order.account].drop(order_position(order))
+        else:
+            self._open_orders[order.account][order_position(order)] = order
+
     def _append(self, event: OrderEvent, writer: str) -> None:
-        self._events[event.order_id, event.sequence] = event
-        self._event_writers[event.order_id, event.sequence] = writer
+        self._events[event.order_id][event.sequence] = event
+        self._writers[event.order_id, event.sequence] = writer
 
     # --- reconciliation ---------------------------------------------------------------------------
 
@@ -309,23 +325,23 @@ class InMemoryLedger:
 
     @_locked
     def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]:
-        return self._unattributed.of(account, trade_position)
+        return self._unattributed[account].all(trade_position)
 
     @_locked
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
-        self._unattributed[account, trade.key] = trade
+        self._unattributed[account][trade.key] = trade
 
     @_locked
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
-        return self._cancels.of(account, cancel_position)
+        return self._cancels[account].all(cancel_position)
 
     @_locked
     def request_cancel(self, request: CancelRequest) -> None:
-        self._cancels[request.account, request.order_id] = request
+        self._cancels[request.account][request.order_id] = request
 
     @_locked
     def clear_cancel(self, account: str, order_id: str) -> None:
-        self._cancels.drop((account, order_id))
+        self._cancels[account].drop(order_id)
 
     @_locked
     def suspicion(self, account: str) -> Suspicion | None:
@@ -337,27 +353,27 @@ class InMemoryLedger:
 
     @_locked
     def incidents(self, account: str) -> tuple[Incident, ...]:
-        return self._incidents.of(account, incident_position)
+        return self._incidents[account].all(incident_position)
 
     @_locked
     def open_incident(self, incident: Incident) -> bool:
-        key = (incident.account, incident.incident_id)
-        stored = self._incidents.get(key)
+        incidents, key = self._incidents[incident.account], incident.incident_id
+        stored = incidents.get(key)
         if stored is not None and stored.status == "open":
-            return self._incidents.holds(key, incident)
-        self._incidents[key] = incident
+            return incidents.holds(key, incident)
+        incidents[key] = incident
         return True
 
     @_locked
     def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
-        incident = self._incidents.get((account, incident_id))
+        incident = self._incidents[account].get(incident_id)
         if incident is not None and incident.status == "open":
             resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
-            self._incidents[account, incident_id] = resolved
+            self._incidents[account][incident_id] = resolved
 
 
-def _latest[R](records: tuple[R, ...], limit: int) -> tuple[R, ...]:
-    return records[::-1][:limit]
+def _sequence(event: OrderEvent) -> str:
+    return f"{event.sequence:06}"
 
 
 # --- the other ports ------------------------------------------------------------------------------

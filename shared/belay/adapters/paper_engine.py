@@ -1,12 +1,14 @@
 """The paper venue's matching engine: pure functions on an immutable state. No I/O, no clock, no look-ahead.
 
-A market order takes the current price, moved against it by the slippage, and at most `participation` of the last
-closed candle's volume; what is left takes the opens of later candles, each once. A limit order that crosses the
-current price on arrival takes likewise, at its limit or better; otherwise it rests and fills at its limit when a later
-candle, opened at or after its arrival, has closed and traded through the limit. Fees are taken in quote currency.
+A market order takes the current price, moved against it by the slippage, and at most `participation` of the
+last closed candle's volume; what is left takes the opens of later candles, each once. A limit order that
+crosses the current price on arrival takes likewise, at its limit or better; otherwise it rests and fills at
+its limit when a later candle, opened at or after its arrival, has closed and traded through the limit. Fees
+are taken in quote currency.
 
-Funds of open orders are locked, so no balance ever goes negative. Matching is driven by candles in time order, each
-order remembering the last candle it was matched with: how often it is advanced makes no difference.
+Funds of open orders are locked, so no balance ever goes negative. Matching is driven by candles in time
+order, each order remembering the last candle it was matched with: how often it is advanced makes no
+difference.
 """
 
 import re
@@ -14,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import NamedTuple
+
+from pydantic import Field
 
 from belay.domain.account import PaperSettings
 from belay.domain.decisions import Side, TimeInForce
@@ -31,11 +35,11 @@ FEE_UNIT = Decimal("0.00000001")
 CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 
 
-# --- values ----------------------------------------------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------
 
 
 class Bar(Record):
-    """What a candle shows at one moment: its open once it has begun, the whole of it (`closed`) once it has closed.
+    """What a candle shows at one moment: its open once it began, the whole of it (`closed`) once it closed.
 
     `volume_before` is the volume of the candle before it, zero where that is not known.
     """
@@ -47,17 +51,26 @@ class Bar(Record):
     closed: Candle | None
 
 
+class Tape(Record):
+    """The bars of one symbol, oldest first, which hold everything that was to be seen `until` then."""
+
+    bars: tuple[Bar, ...]
+    until: Utc
+
+
 class Quote(Record):
-    """The current price in quote currency, and the last closed candle's volume in base currency."""
+    """The current price in quote currency, its time, and the last closed candle's volume in base currency."""
 
     price: Positive
     volume: NonNegative
+    at: Utc
 
 
 class PaperOrder(Record):
     """An order in the venue's books. `matched` is the open time of the last candle it was matched with.
 
-    `lock_price`: what each unit not yet bought may cost before fees; the limit, or the last price a market order saw.
+    `lock_price`: what each unit not yet bought may cost before fees; the limit, or the last price a market
+    order saw.
     """
 
     venue_order_id: str
@@ -89,10 +102,10 @@ class PaperOrder(Record):
 
 
 class VenueState(Record):
-    """Everything about one account that can still change. `time` is the latest venue time that was ever acted on."""
+    """Everything about one account that can still change. `time` is the latest venue time acted on."""
 
     balances: dict[str, NonNegative]
-    orders: dict[str, PaperOrder] = {}
+    orders: dict[str, PaperOrder] = Field(default_factory=dict)
     next_order: int = 1
     next_trade: int = 1
     next_submission: int = 1
@@ -112,7 +125,7 @@ class Submission(Record):
 
 
 class Step(Record):
-    """A new state with everything to be stored with it. Not `complete`: more of the past is still to be matched."""
+    """A new state and what is to be stored with it. Not `complete`: more of the past is to be matched."""
 
     state: VenueState
     trades: tuple[VenueTrade, ...] = ()
@@ -140,7 +153,7 @@ def paper_market(symbol: str, settings: PaperSettings) -> Market:
 
 
 def visible_bars(candles: Sequence[Candle], timeframe: str, at: datetime) -> tuple[Bar, ...]:
-    """What ascending candles show at `at`: nothing of those still to come, only its open of one not yet closed."""
+    """What ascending candles show at `at`: of those still to come nothing, of an unclosed one its open."""
     bars: list[Bar] = []
     volume_before = ZERO
     for candle in candles:
@@ -160,24 +173,25 @@ def visible_bars(candles: Sequence[Candle], timeframe: str, at: datetime) -> tup
     return tuple(bars)
 
 
-# --- what may happen -------------------------------------------------------------------------------------------------
+# --- what may happen ------------------------------------------------------------------------------
 
 
 def advance(
     state: VenueState,
     settings: PaperSettings,
-    tapes: Mapping[str, Sequence[Bar]],
+    tapes: Mapping[str, Tape],
     until: datetime,
     dated: datetime | None = None,
 ) -> Step:
-    """Match the open orders against the market up to `until`.
+    """Match the open orders against the market up to `until`, or as far as every tape reaches.
 
     Args:
-        tapes: by symbol, the bars seen by now, oldest first, without a gap since its orders were last matched.
-        dated: the venue time to report fills at, where candles become known late; None reports each at its own time.
+        tapes: by symbol, for each symbol with open orders, without a gap since they were last matched.
+        dated: the venue time to report fills at where candles become known late; None: each at its own time.
     """
     book = _Book(state, settings)
-    for event in _events(state, tapes, until):
+    horizon = min([until, *(tape.until for tape in tapes.values())])
+    for event in _events(state, tapes, horizon):
         if book.items >= MAX_ITEMS:
             return book.step(complete=False)
         order = book.orders.get(event.venue_order_id)
@@ -186,10 +200,10 @@ def advance(
         order = book.keep(order, matched=event.bar.open_time)
         at = dated or event.at
         if order.limit_price is None:
-            _take(book, order, Quote(price=event.bar.open, volume=event.bar.volume_before), at)
+            _take(book, order, Quote(price=event.bar.open, volume=event.bar.volume_before, at=event.at), at)
         else:
             _make(book, order, event.bar, at)
-    return book.step()
+    return book.step(complete=horizon == until)
 
 
 def receive(
@@ -239,7 +253,7 @@ def open_order(state: VenueState, symbol: str, client_order_id: str) -> PaperOrd
     return next((order for order in state.orders.values() if (order.symbol, order.client_order_id) == wanted), None)
 
 
-# --- matching --------------------------------------------------------------------------------------------------------
+# --- matching -------------------------------------------------------------------------------------
 
 
 class _Book:
@@ -302,10 +316,8 @@ class _Book:
         self._closed.append(closed)
         return closed
 
-    def fill(
-        self, order: PaperOrder, quantity: Decimal, price: Decimal, fee_rate: Decimal, at: datetime
-    ) -> PaperOrder:
-        """Execute a part of an order: balances, trade, cumulative quantity. Nothing happens for a quantity of zero."""
+    def fill(self, order: PaperOrder, quantity: Decimal, price: Decimal, fee_rate: Decimal, at: datetime) -> PaperOrder:
+        """Execute a part of an order: balances, trade, cumulative quantity. Zero does nothing."""
         if quantity <= 0:
             return order
         quote = quote_asset(order.symbol)
@@ -325,7 +337,8 @@ class _Book:
         self._trades.append(trade)
         for asset, change in trade.asset_changes().items():
             self._balances[asset] = self._balances.get(asset, ZERO) + change
-            assert self._balances[asset] >= 0, f"{asset} went negative"
+            if self._balances[asset] < 0:
+                raise ArithmeticError(f"order {order.venue_order_id} overdraws {asset}")
         order = self.keep(order, filled_quantity=order.filled_quantity + quantity, updated_at=at)
         return order if order.remaining else self.close(order, VenueStatus.FILLED, at)
 
@@ -342,18 +355,22 @@ class _Book:
         return Step(state=state, trades=tuple(self._trades), closed=tuple(self._closed), complete=complete)
 
 
+# What a candle traded comes before what the next one opens at.
+AT_CLOSE, AT_OPEN = 0, 1
+
+
 class _Event(NamedTuple):
-    """An order meets a candle. Sorted: by time; what closed candles traded comes before what the next one opens at."""
+    """An order meets a candle: when, and in which turn among the events then. They sort by their fields."""
 
     at: datetime
-    opening: bool
+    turn: int
     symbol: str
     venue_order_id: str
     bar: Bar
 
 
-def _events(state: VenueState, tapes: Mapping[str, Sequence[Bar]], until: datetime) -> list[_Event]:
-    met = (event for order in state.orders.values() for event in _meetings(order, tapes.get(order.symbol, ())))
+def _events(state: VenueState, tapes: Mapping[str, Tape], until: datetime) -> list[_Event]:
+    met = (event for order in state.orders.values() for event in _meetings(order, tapes[order.symbol].bars))
     return sorted((event for event in met if event.at <= until), key=lambda event: event[:4])
 
 
@@ -362,9 +379,9 @@ def _meetings(order: PaperOrder, tape: Sequence[Bar]) -> Iterator[_Event]:
         if not order.waits_for(bar):
             continue
         if order.limit_price is None:
-            yield _Event(bar.open_time, True, order.symbol, order.venue_order_id, bar)
+            yield _Event(bar.open_time, AT_OPEN, order.symbol, order.venue_order_id, bar)
         elif bar.closed is not None:
-            yield _Event(bar.close_time, False, order.symbol, order.venue_order_id, bar)
+            yield _Event(bar.close_time, AT_CLOSE, order.symbol, order.venue_order_id, bar)
 
 
 def _allowance(book: _Book, order: PaperOrder, volume: Decimal) -> Decimal:
@@ -373,7 +390,7 @@ def _allowance(book: _Book, order: PaperOrder, volume: Decimal) -> Decimal:
     return min(order.remaining, market.floor_quantity(volume * book.settings.participation))
 
 
-def _slipped(order: PaperOrder, price: Decimal, settings: PaperSettings) -> Decimal:
+def _slipped(order: PaperOrder | OrderRequest, price: Decimal, settings: PaperSettings) -> Decimal:
     """The price after slippage, on a tick, both against the order."""
     market = paper_market(order.symbol, settings)
     if order.side is Side.BUY:
@@ -410,7 +427,7 @@ def _payable(book: _Book, order: PaperOrder, price: Decimal) -> Decimal:
 
 
 def _cross(book: _Book, order: PaperOrder, quote: Quote, at: datetime) -> PaperOrder:
-    """An arriving limit order takes if the market is at its price or better, and never pays more than its limit."""
+    """An arriving limit order takes if the market is at its price or better, and never does worse than it."""
     limit = order.lock_price
     if order.side is Side.BUY:
         crosses, better = quote.price <= limit, min
@@ -431,7 +448,7 @@ def _make(book: _Book, order: PaperOrder, bar: Bar, at: datetime) -> None:
         book.fill(order, _allowance(book, order, candle.volume), limit, book.settings.maker_fee, at)
 
 
-# --- arrival ---------------------------------------------------------------------------------------------------------
+# --- arrival --------------------------------------------------------------------------------------
 
 
 class _Arrival(NamedTuple):
@@ -492,16 +509,17 @@ def _insufficient_funds(arrival: _Arrival) -> bool:
     book, request = arrival.book, arrival.request
     if request.side is Side.SELL:
         return request.quantity > book.spendable(base_asset(request.symbol))
-    market, settings = paper_market(request.symbol, book.settings), book.settings
-    slipped = market.round_price(arrival.market_quote.price * (1 + settings.slippage), Side.SELL)
-    cost = request.quantity * book.unit_cost(request.limit_price or slipped)
-    return cost > book.spendable(quote_asset(request.symbol))
+    price = request.limit_price or _slipped(request, arrival.market_quote.price, book.settings)
+    return request.quantity * book.unit_cost(price) > book.spendable(quote_asset(request.symbol))
 
 
 REFUSALS: tuple[tuple[str, Callable[[_Arrival], bool]], ...] = (
     ("FENCE_REQUIRED", lambda arrival: arrival.request.fence_at is None),
     ("FENCE_PASSED", _passed),
-    ("INVALID_CLIENT_ORDER_ID", lambda arrival: not CLIENT_ORDER_ID.fullmatch(arrival.request.client_order_id)),
+    (
+        "INVALID_CLIENT_ORDER_ID",
+        lambda arrival: not CLIENT_ORDER_ID.fullmatch(arrival.request.client_order_id),
+    ),
     ("INVALID_SYMBOL", lambda arrival: arrival.request.symbol not in arrival.symbols),
     ("LOT_SIZE", _lot_size),
     ("PRICE_FILTER", _price_filter),

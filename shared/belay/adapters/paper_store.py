@@ -1,11 +1,14 @@
-"""Where the paper venue keeps its books: one versioned state per account, append-only history, stored candles.
+"""Where the paper venue keeps its books: one versioned state per account, append-only history, stored
+candles.
 
-Knows no rule of matching. Every change of the state is one atomic, conditional write of everything that belongs to it.
+Knows no rule of matching. Every change of the state is one atomic, conditional write of everything that
+belongs to it.
 
     PAPER#<account>                               STATE · CLOCK · MARKET#<symbol>
                                                   ORDER#<venue order id>                     closed orders
-                                                  CLIENT#<client order id>#<venue order id>  which of them it names
-                                                  SUBMISSION#<submission id>                 every request received
+                                                  CLIENT#<client order id>#<venue order id>  which of them it
+                                                  names SUBMISSION#<submission id>                 every
+                                                  request received
     PAPER#<account>#TRADES#<symbol>               <time>#<trade id>
     PAPER#<account>#CANDLES#<symbol>#<timeframe>  <open time>
 """
@@ -33,8 +36,8 @@ from belay.domain.venues import TradePage, VenueTrade
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Sorts after every sort key that begins with a time or an id.
-LAST = "~"
+# Appended to a sort key: before everything that follows it, and after everything that extends it.
+AFTER, LAST = " ", "~"
 
 
 class Put(NamedTuple):
@@ -64,8 +67,8 @@ class PaperStore(ABC):
     """The books of one account over four primitive operations, which the subclasses implement.
 
     Raises:
-        VenueUnavailable: from every method, when the table gave no answer or one that cannot be read. After a write,
-            whether it took place is then not known.
+        VenueUnavailable: from every method, when the table gave no answer or one that cannot be read. After a
+            write, whether it took place is then not known.
     """
 
     page_size = 200
@@ -83,7 +86,8 @@ class PaperStore(ABC):
         """Write `step.state` over the version it was computed from, with the history that belongs to it.
 
         Raises:
-            Conflict: the state was changed meanwhile, or the submission is recorded already; nothing was written.
+            Conflict: the state was changed meanwhile, or the submission is recorded already; nothing was
+                written.
         """
         version = step.state.version
         state = step.state.model_copy(update={"version": version + 1})
@@ -111,7 +115,7 @@ class PaperStore(ABC):
 
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
         """One page of the trades with start <= time <= end, oldest first."""
-        low = page + LAST if page else iso(start)
+        low = page + AFTER if page else iso(start)
         found = self._span(self._trades(symbol), low, f"{iso(end)}#{LAST}", self.page_size + 1)
         shown = found[: self.page_size]
         return TradePage(
@@ -128,7 +132,7 @@ class PaperStore(ABC):
         low = "SUBMISSION#"
         while page := self._span(self._account, low, f"SUBMISSION#{LAST}", self.page_size):
             found += [_parsed(Submission, body) for _, body in page]
-            low = page[-1][0] + LAST
+            low = page[-1][0] + AFTER
         return tuple(sorted(found, key=lambda submission: submission.sequence))
 
     # --- the market of a replay ---
@@ -198,7 +202,7 @@ class PaperStore(ABC):
 
     @abstractmethod
     def _span(self, pk: str, low: str, high: str, limit: int, *, newest: bool = False) -> list[tuple[str, str]]:
-        """Up to `limit` sort keys with their bodies, low <= sort key <= high, in order or, `newest`, from the end."""
+        """Up to `limit` (sort key, body), low <= sort key <= high, in order or `newest` first."""
 
     @abstractmethod
     def _write(self, puts: Sequence[Put]) -> None:

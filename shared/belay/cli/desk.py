@@ -1,4 +1,4 @@
-"""Where the operator sits: the ledger and the switch of one stage, on AWS or on the local stack. Opens them only."""
+"""The operator's place: ledger and switch of one stage, on AWS or on the local stack. Opens them, no more."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ from belay.adapters.aws import client_configuration
 from belay.adapters.clock import SystemClock
 from belay.adapters.dynamodb import DynamoLedger
 from belay.adapters.paper_store import DynamoPaperStore
-from belay.adapters.paper_venue import ReplayClock
+from belay.adapters.replay import ReplayClock
 from belay.adapters.ssm import SsmKillSwitch
 from belay.domain.account import AccountDocument, Configuration, StopLevel
 from belay.domain.errors import InvalidInput
@@ -22,7 +22,11 @@ from belay.domain.proofs import Proof, fingerprint
 from belay.ports import Clock, KillSwitch, Ledger
 
 LOCAL_STACK = Path(".local/stack.json")
-LOCAL_ACCESS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+LOCAL_ACCESS: dict[str, Any] = {
+    "aws_access_key_id": "test",
+    "aws_secret_access_key": "test",
+    "region_name": "us-east-1",
+}
 
 type MakeClient = Callable[[str], Any]
 
@@ -107,7 +111,9 @@ def _local_stack() -> tuple[dict[str, str], MakeClient]:
         found = json.loads(LOCAL_STACK.read_text())
     except FileNotFoundError:
         remedy = "Start `make demo` in this folder, or leave --local out to act on AWS."
-        raise InvalidInput("--local", f"no local stack is running ({LOCAL_STACK} is missing)", remedy) from None
+        raise InvalidInput(
+            "--local", f"no local stack is running ({LOCAL_STACK} is missing)", remedy
+        ) from None
     session: Any = boto3.session.Session(**LOCAL_ACCESS)
 
     def make_client(service: str) -> Any:

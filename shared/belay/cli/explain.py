@@ -21,8 +21,8 @@ def explain(desk: Desk, name: str) -> Document:
     """Everything about the decision that `name` (a decision id or one of its order ids) belongs to.
 
     Returns:
-        A document with `decision`, `orders` (one per leg that asked for an order, each with `checks`, `submission`,
-        `fills`, `state` and `events`) and `account` (stops, gate, incidents as they are now).
+        A document with `decision`, `orders` (one per leg that asked for an order, each with `checks`,
+        `submission`, `fills`, `state` and `events`) and `account` (stops, gate, incidents as they are now).
 
     Raises:
         InvalidInput: the ledger has no such decision or order.
@@ -160,7 +160,7 @@ def _time(event: OrderEvent) -> str:
 
 
 def _account(desk: Desk, story: Story) -> Document:
-    """What surrounds the decision now: the switch, stops that cover it, the gate, incidents that name its orders."""
+    """What surrounds the decision now: the switch, stops that cover it, the gate, open incidents."""
     slot = story.decision.slot
     account, configuration = desk.ledger.account(slot.account), desk.ledger.configuration(slot.account)
     gate_now = gate(desk, configuration)

@@ -1,12 +1,12 @@
 """The command `belay`: status, stopping and releasing, decisions, orders, explanations, account documents.
 
-Reads arguments, calls one operation or view, prints its document. Every failure is one line on stderr: exit code 2 for
-bad input, 1 for anything else.
+Reads arguments, calls one operation or view, prints its document. Every failure is one line on stderr, with exit
+code 2 for bad input and 1 for anything else.
 """
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -28,17 +28,18 @@ BAD_INPUT = 2
 FAILURE = 1
 PIPE_WIDTH = 140  # columns where no terminal says its own width
 
-# Options of the whole command, accepted before and after the subcommand, with the number of values each takes.
+# Options of the whole command, accepted before and after the subcommand; how many values each takes.
 EVERYWHERE = {"--stage": 1, "--account": 1, "--local": 0, "--json": 0}
 
 
 class Command(TyperGroup):
     """A group whose own options may stand anywhere and whose errors are one line."""
 
-    def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> NoReturn:  # type: ignore[override]
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         given = sys.argv[1:] if args is None else list(args)
+        extra["standalone_mode"] = False  # errors come here instead of being printed in many lines
         try:
-            sys.exit(super().main(_own_options_first(given), standalone_mode=False, **extra) or 0)
+            code = super().main(_own_options_first(given), **extra)
         except InvalidInput as error:
             _fail(str(error), BAD_INPUT)
         except BelayError as error:
@@ -48,7 +49,8 @@ class Command(TyperGroup):
         except (BotoCoreError, ClientError) as error:
             _fail(f"AWS refused or did not answer: {error}", FAILURE)
         except Exception as error:  # a person at a terminal gets a line, never a traceback
-            _fail(f"{error or type(error).__name__}", FAILURE)
+            _fail(str(error) or type(error).__name__, FAILURE)
+        sys.exit(code or 0)
 
 
 def _own_options_first(args: list[str]) -> list[str]:
@@ -62,11 +64,18 @@ def _own_options_first(args: list[str]) -> list[str]:
             rest.extend(["--", *remaining])
         elif name in EVERYWHERE:
             own.append(argument)
-            takes_value = EVERYWHERE[name] and "=" not in argument
-            own.extend(value for value in [next(remaining, None)] if value is not None) if takes_value else None
+            if EVERYWHERE[name] and "=" not in argument:
+                own.append(_value(name, remaining))
         else:
             rest.append(argument)
     return [*own, *rest]
+
+
+def _value(option: str, remaining: Iterator[str]) -> str:
+    try:
+        return next(remaining)
+    except StopIteration:
+        raise InvalidInput(option, "a value is missing", f"Write {option} and the value.") from None
 
 
 def _usage_problem(error: typer.TyperException) -> str:
@@ -81,7 +90,7 @@ def _fail(message: str, code: int) -> NoReturn:
 
 @dataclass(frozen=True)
 class Session:
-    """What the options of the whole command said; `open` reaches the stage's ledger when a command needs it."""
+    """What the options of the whole command said; `open` reaches the stage once a command needs it."""
 
     open: Callable[[], Desk]
     account: str | None
@@ -117,7 +126,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Belay's operator command. --stage, --local, --account and --json may stand before or after the command.",
+    help="Belay's operator command. Its options may stand before or after the subcommand.",
 )
 account_app = typer.Typer(help="Account documents: set, show, validate, example.", rich_markup_mode=None)
 app.add_typer(account_app, name="account")
@@ -128,7 +137,9 @@ def command(
     context: typer.Context,
     stage: Annotated[str, typer.Option(envvar="BELAY_STAGE", help="Stage to act on.")] = "dev",
     local: Annotated[bool, typer.Option("--local", help="Act on the local stack instead of AWS.")] = False,
-    account: Annotated[str | None, typer.Option(help="Account to act on; default: all, or the only one.")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Account to act on; default: all, or the only one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -164,7 +175,7 @@ def halt(
     reason: Reason = "halted by the operator",
     author: Author = "operator",
 ) -> None:
-    """Stop: no new order leaves. Fills, cancels and reconciliation go on. Without options it stops everything."""
+    """Stop: no new order leaves; fills, cancels and reconciliation go on. By default it stops everything."""
     session: Session = context.obj
     stop_level = _choice("--level", level, [StopLevel.HALTED, StopLevel.REDUCE_ONLY])
     everything = _is_everything(session, scope, strategy, symbol)
@@ -187,7 +198,7 @@ def release(
     reason: Reason = "released by the operator",
     author: Author = "operator",
 ) -> None:
-    """Lift the operators' stops of one scope; a stop that an incident set stays until the incident is resolved."""
+    """Lift the operators' stops of one scope; an incident's stop stays until the incident is resolved."""
     session: Session = context.obj
     everything = _is_everything(session, scope, strategy, symbol)
     desk = session.open()
@@ -244,12 +255,14 @@ def explain(
     session.show(explanation.explain(session.open(), name), render.explain)
 
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="An account document in JSON; - reads standard input.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="An account document in JSON; - reads standard input.")
+]
 
 
 @account_app.command("set")
 def set_account(context: typer.Context, file: File, author: Author = "operator") -> None:
-    """Store a document as the account's next version. It closes the gate until the next clean reconciliation."""
+    """Store a document as the next version; closes the gate until the next clean reconciliation."""
     session: Session = context.obj
     document = read_document(file)
     session.show(operations.set_document(session.open(), document, author), render.stored)

@@ -1,4 +1,4 @@
-"""What an operator may change: stops, the switch, account documents. Each write is conditional and repeated on conflict."""
+"""What an operator may change: stops, the switch, account documents. Conditional writes, repeated on conflict."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ type Document = dict[str, Any]
 
 
 def halt_everything(desk: Desk, level: StopLevel, reason: str, author: str) -> Document:
-    """Set the switch and stop every account: after the second write no claim can commit, whatever a function read.
+    """Set the switch and stop every account: once an account is stopped, no claim on it can commit.
 
     The accounts are stopped even where the switch cannot be written; the error is raised afterwards.
     """
@@ -26,7 +26,9 @@ def halt_everything(desk: Desk, level: StopLevel, reason: str, author: str) -> D
     accounts = [halt_account(desk, name, level, reason, author) for name in desk.ledger.accounts()]
     if failure is not None:
         stopped = ", ".join(document["account"] for document in accounts) or "none"
-        raise RuntimeError(f"the switch could not be written ({failure}); accounts stopped: {stopped}") from failure
+        raise RuntimeError(
+            f"the switch could not be written ({failure}); accounts stopped: {stopped}"
+        ) from failure
     return {"switch": {"level": level, "reason": reason}, "accounts": accounts}
 
 
@@ -58,11 +60,13 @@ def _require_symbol(ledger: Ledger, account: str, symbol: str | None) -> None:
     configuration = ledger.configuration(account)
     if symbol is not None and configuration is not None and symbol not in configuration.document.symbols:
         known = ", ".join(configuration.document.symbols)
-        raise InvalidInput("--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}.")
+        raise InvalidInput(
+            "--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}."
+        )
 
 
 def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
-    """Until when (venue time) the venue may still accept a request that was claimed before `account` was written.
+    """Until when (venue time) the venue may still accept a request claimed before `account` was written.
 
     "unbounded" where a request has no fence; None where every outcome is known.
     """
@@ -75,13 +79,15 @@ def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
 
 
 def release_everything(desk: Desk, reason: str, author: str) -> Document:
-    """Lift the operators' stops on whole accounts, then the switch; what an incident stopped stays stopped."""
+    """Lift the operators' stops on whole accounts, then the switch; incidents' stops stay."""
     accounts = [release_account(desk, name) for name in desk.ledger.accounts()]
     desk.switch.write(StopLevel.RUNNING, reason, author, desk.now())
     return {"switch": _switch(desk), "accounts": accounts}
 
 
-def release_account(desk: Desk, account: str, strategy: str | None = None, symbol: str | None = None) -> Document:
+def release_account(
+    desk: Desk, account: str, strategy: str | None = None, symbol: str | None = None
+) -> Document:
     """Lift the operators' stops of exactly this scope; tells which others still stand and why."""
     before = desk.ledger.account(account).stops
 
@@ -122,7 +128,7 @@ def change_account(ledger: Ledger, name: str, change: Callable[[Account], Accoun
 
 
 def set_document(desk: Desk, document: AccountDocument, author: str) -> Document:
-    """Store a document as the account's next version; one that equals the current version is not stored again."""
+    """Store a document as the account's next version, unless it equals the current one."""
     for _ in range(WRITE_ATTEMPTS):
         current = desk.ledger.configuration(document.account)
         if current is not None and current.document == document:

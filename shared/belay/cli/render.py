@@ -11,7 +11,13 @@ from rich.table import Table
 type Document = dict[str, Any]
 
 LEVEL_STYLES = {"running": "green", "reduce-only": "yellow", "halted": "bold red"}
-STATE_STYLES = {"FILLED": "green", "UNKNOWN": "bold red", "SUBMITTED": "yellow", "DENIED": "yellow", "REJECTED": "yellow"}
+STATE_STYLES = {
+    "FILLED": "green",
+    "UNKNOWN": "bold red",
+    "SUBMITTED": "yellow",
+    "DENIED": "yellow",
+    "REJECTED": "yellow",
+}
 VERDICT_STYLES = {"pass": "green", "resize": "yellow", "wait": "yellow", "deny": "bold red"}
 
 
@@ -31,12 +37,20 @@ def _account(out: Console, account: Document) -> None:
     rows = Table.grid(padding=(0, 2))
     rows.add_row("gate", _gate(account["gate"]))
     rows.add_row("stops", "\n".join(_stop(stop) for stop in account["stops"]) or "none")
-    rows.add_row("open orders", ", ".join(f"{n} {state}" for state, n in account["open_orders"].items()) or "none")
+    rows.add_row(
+        "open orders", ", ".join(f"{n} {state}" for state, n in account["open_orders"].items()) or "none"
+    )
     if account["unresolved"]:
-        rows.add_row("unresolved", "\n".join(f"[bold red]{order_id}[/]" for order_id in account["unresolved"]))
-    rows.add_row("incidents", "\n".join(_incident(incident) for incident in account["incidents"]) or "none open")
+        rows.add_row(
+            "unresolved", "\n".join(f"[bold red]{order_id}[/]" for order_id in account["unresolved"])
+        )
+    rows.add_row(
+        "incidents", "\n".join(_incident(incident) for incident in account["incidents"]) or "none open"
+    )
     rows.add_row("positions", "\n".join(_position(position) for position in account["positions"]) or "none")
-    rows.add_row("strategies", "\n".join(_latest(latest) for latest in account["strategies"]) or "none has ticked yet")
+    rows.add_row(
+        "strategies", "\n".join(_latest(latest) for latest in account["strategies"]) or "none has ticked yet"
+    )
     out.print(Padding(rows, (0, 0, 0, 2)))
 
 
@@ -50,7 +64,9 @@ def _gate(gate: Document) -> str:
 def _stop(stop: Document) -> str:
     scope = " ".join(part for part in (stop["strategy"], stop["symbol"]) if part) or "whole account"
     by = f"incident {stop['incident']}" if stop["incident"] else stop["author"]
-    return f"{_level(stop['level'])} {scope}: {escape(stop['reason'])} (by {escape(by)}, {_short(stop['at'])})"
+    return (
+        f"{_level(stop['level'])} {scope}: {escape(stop['reason'])} (by {escape(by)}, {_short(stop['at'])})"
+    )
 
 
 def _incident(incident: Document) -> str:
@@ -125,7 +141,7 @@ def _became(order: Document) -> str:
     return f"{_state(order['state'])}{filled}{'' if order['settled'] else ' (not settled yet)'}"
 
 
-# --- explain ---------------------------------------------------------------------------------------------------------
+# --- explain --------------------------------------------------------------------------------------
 
 
 def explain(out: Console, document: Document) -> None:
@@ -137,7 +153,12 @@ def explain(out: Console, document: Document) -> None:
     _question(out, 2, "Which limits were checked?", none or _per_order(orders, _checked))
     _question(out, 3, "Was it submitted exactly once?", none or _per_order(orders, _submitted))
     _question(out, 4, "What did the venue fill?", none or _per_order(orders, _filled))
-    _question(out, 5, "Where does it stand now?", [*_per_order(orders, _stands), *_surroundings(document["account"])])
+    _question(
+        out,
+        5,
+        "Where does it stand now?",
+        [*_per_order(orders, _stands), *_surroundings(document["account"])],
+    )
 
 
 def _question(out: Console, number: int, question: str, answer: Iterable[Any]) -> None:
@@ -151,10 +172,17 @@ def _decided_from(decision: Document) -> list[Any]:
     if decision["detail"]:
         lines.append(escape(decision["detail"]))
     rows = Table.grid(padding=(0, 2))
-    rows.add_row("strategy", f"{decision['strategy']} ({decision['algorithm']}: {_pairs(decision['parameters'])})")
-    rows.add_row("candle", f"{_short(decision['candle_open'])} to {_short(decision['candle_close'])}, {decision['timeframe']}")
+    rows.add_row(
+        "strategy", f"{decision['strategy']} ({decision['algorithm']}: {_pairs(decision['parameters'])})"
+    )
+    rows.add_row(
+        "candle",
+        f"{_short(decision['candle_open'])} to {_short(decision['candle_close'])}, {decision['timeframe']}",
+    )
     rows.add_row("inputs", _pairs(decision["inputs"]) or "none")
-    rows.add_row("decided", f"{_second(decision['decided_at'])} venue time; stored {_second(decision['recorded_at'])}")
+    rows.add_row(
+        "decided", f"{_second(decision['decided_at'])} venue time; stored {_second(decision['recorded_at'])}"
+    )
     version = decision["configuration_version"]
     rows.add_row("configuration", f"account document v{version}" if version else "no account document")
     return [*lines, rows]
@@ -202,21 +230,36 @@ def _submitted(order: Document) -> list[Any]:
     if submission["venue_order_ids"]:
         rows.add_row("venue order id", escape(", ".join(submission["venue_order_ids"])))
     for number, claim in enumerate(submission["claims"], start=1):
-        fence = f", refused by the venue after {_second(claim['fence_at'])}" if claim["fence_at"] else ", no fence"
+        fence = (
+            f", refused by the venue after {_second(claim['fence_at'])}"
+            if claim["fence_at"]
+            else ", no fence"
+        )
         answers = ", ".join(f"{a['outcome']} ({a['code']})" for a in claim["answers"]) or "no answer stored"
-        rows.add_row(f"claim {number}", f"{_second(claim['at'])}{fence}\nattempt {claim['attempt_id']}: {escape(answers)}")
+        rows.add_row(
+            f"claim {number}",
+            f"{_second(claim['at'])}{fence}\nattempt {claim['attempt_id']}: {escape(answers)}",
+        )
     return [*lines, rows]
 
 
 def _filled(order: Document) -> list[Any]:
     if not order["fills"]:
-        return ["Nothing." if order["explained"] else f"The venue says {order['venue_filled']}; no fill is recorded yet."]
+        return [
+            "Nothing."
+            if order["explained"]
+            else f"The venue says {order['venue_filled']}; no fill is recorded yet."
+        ]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("time", "quantity", "price", "fees", "trade"):
         table.add_column(column)
     for fill in order["fills"]:
         table.add_row(
-            _second(fill["at"]), _number(fill["quantity"]), _number(fill["price"]), _fees(fill["fees"]), fill["trade_id"]
+            _second(fill["at"]),
+            _number(fill["quantity"]),
+            _number(fill["price"]),
+            _fees(fill["fees"]),
+            fill["trade_id"],
         )
     asked = f" of {_number(order['quantity'])}" if order["quantity"] else ""
     total = f"{_number(order['filled_quantity'])}{asked} {order['symbol']} at average {_number(order['average_price'])}"
@@ -255,7 +298,7 @@ def _surroundings(account: Document) -> list[str]:
     ]
 
 
-# --- operations ------------------------------------------------------------------------------------------------------
+# --- operations -----------------------------------------------------------------------------------
 
 
 def halted(out: Console, document: Document) -> None:
@@ -298,11 +341,13 @@ def validated(out: Console, document: Document) -> None:
 
 def configuration(out: Console, document: Document) -> None:
     author, at = escape(document["author"]), _second(document["stored_at"])
-    out.print(f"[bold]Account {document['document']['account']}[/]   version {document['version']}, by {author}, {at}")
+    out.print(
+        f"[bold]Account {document['document']['account']}[/]   version {document['version']}, by {author}, {at}"
+    )
     out.print_json(data=document["document"])
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 
 
 def _level(level: str) -> str:

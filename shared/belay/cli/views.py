@@ -56,15 +56,28 @@ def _configured(configuration: Configuration | None) -> Document:
 def gate(desk: Desk, configuration: Configuration | None) -> Document:
     """Whether the last clean reconciliation of this deployment is recent enough for an entry; ages in seconds."""
     if configuration is None:
-        return {"open": False, "reason": "the account has no document", "proof_completed_at": None, "age_seconds": None}
+        return {
+            "open": False,
+            "reason": "the account has no document",
+            "proof_completed_at": None,
+            "age_seconds": None,
+        }
     bound = configuration.document.limits.max_reconciliation_age_seconds
     proof = desk.proof_of(configuration)
     if proof is None:
         reason = "not reconciled yet by this deployment with this account document"
-        return {"open": False, "reason": reason, "proof_completed_at": None, "age_seconds": None, "bound_seconds": bound}
+        return {
+            "open": False,
+            "reason": reason,
+            "proof_completed_at": None,
+            "age_seconds": None,
+            "bound_seconds": bound,
+        }
     age = round((desk.venue_time(configuration.document) - proof.completed_at).total_seconds())
     recent = bound is not None and age <= bound
-    reason = "reconciled" if recent else "the last clean reconciliation is too old" if bound else "limit missing"
+    reason = (
+        "reconciled" if recent else "the last clean reconciliation is too old" if bound else "limit missing"
+    )
     return {
         "open": recent,
         "reason": reason,
@@ -124,7 +137,10 @@ def decision(record: DecisionRecord) -> Document:
         "reason": held.reason if held else "; ".join(leg.reason for leg in record.trade_legs),
         "detail": held.detail if held else "",
         "legs": [
-            {**leg.model_dump(mode="json", exclude_none=True), "order_id": order_id or leg.model_dump().get("order_id")}
+            {
+                **leg.model_dump(mode="json", exclude_none=True),
+                "order_id": order_id or leg.model_dump().get("order_id"),
+            }
             for leg, order_id in zip(record.trade_legs, record.order_ids, strict=True)
         ],
     }

@@ -9,7 +9,18 @@ from pydantic import Field, ValidationError, model_validator
 
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
-from belay.domain.record import ZERO, Fraction, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset, quote_asset
+from belay.domain.record import (
+    ZERO,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    Record,
+    Symbol,
+    Utc,
+    base_asset,
+    quote_asset,
+)
 from belay.domain.venues import VenueTrade
 
 
@@ -165,7 +176,9 @@ class Account(Record):
     def with_stop(self, stop: Stop) -> "Account":
         """Add a stop; one from the same author for the same scope and incident replaces the earlier."""
         kept = [
-            held for held in self.stops if (held.scope, held.author, held.incident) != (stop.scope, stop.author, stop.incident)
+            held
+            for held in self.stops
+            if (held.scope, held.author, held.incident) != (stop.scope, stop.author, stop.incident)
         ]
         return self.bumped(stops=(*kept, stop))
 

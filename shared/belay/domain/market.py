@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from itertools import pairwise
 from typing import Self
 
 from pydantic import model_validator
@@ -71,7 +72,7 @@ def check_candles(candles: Sequence[Candle], timeframe: str) -> None:
     """
     if not candles:
         raise InvalidInput("candles", "there are none", "Give at least one candle.")
-    for earlier, later in zip(candles, candles[1:], strict=False):
+    for earlier, later in pairwise(candles):
         step = later.open_time - earlier.open_time
         if step == TIMEFRAMES[timeframe]:
             continue

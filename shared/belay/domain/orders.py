@@ -69,9 +69,11 @@ class Order(Record):
 
     `quantity` is None while a notional is still to be turned into one, and for a `Reduce` of the whole position.
     `reducing`: an exit. `resizable`: may be made smaller by its cap. `assumed_cost`: fee plus slippage, as a fraction
-    of notional, that the strategy assumes. `market_time`: close of the last candle the decision used. `venue_filled`: the venue's cumulative filled quantity, which the recorded
-    fills (`filled_quantity`) must come to explain. `misses`: venue times of well-formed look-ups that found nothing
-    for the current attempt. `settled`: nothing about it is expected to change. `write_id` names the last writer.
+    of notional, that the strategy assumes. `market_time`: close of the last candle that the decision used.
+    `venue_filled`: the venue's cumulative filled quantity, which the recorded fills (`filled_quantity`) must come to
+    explain. `misses`: venue times of well-formed look-ups that found nothing for the current attempt.
+    `publications`: how often the intent was published again. `settled`: nothing about it is expected to change.
+    `write_id` names the last writer.
     """
 
     order_id: str

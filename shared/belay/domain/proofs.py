@@ -24,7 +24,9 @@ class Proof(Record):
     residuals: dict[str, Decimal]
 
 
-def fingerprint(*, layer_version: str, configuration_version: int, venue: str, keys: tuple[str, ...], table_id: str) -> str:
+def fingerprint(
+    *, layer_version: str, configuration_version: int, venue: str, keys: tuple[str, ...], table_id: str
+) -> str:
     """One name for everything whose change must close the gate."""
     parts = [layer_version, configuration_version, venue, list(keys), table_id]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -167,7 +167,9 @@ def _submissions_per_minute(case: Case) -> Line:
 
 
 def _input_age(case: Case) -> Line:
-    return _at_most("max_input_age_seconds", case.age(case.order.market_time), case.document.limits.max_input_age_seconds)
+    return _at_most(
+        "max_input_age_seconds", case.age(case.order.market_time), case.document.limits.max_input_age_seconds
+    )
 
 
 def _price_age(case: Case) -> Line:
@@ -176,7 +178,9 @@ def _price_age(case: Case) -> Line:
 
 
 def _balance_age(case: Case) -> Line:
-    return _at_most("max_balance_age_seconds", case.age(case.at.balances.at), case.document.limits.max_balance_age_seconds)
+    return _at_most(
+        "max_balance_age_seconds", case.age(case.at.balances.at), case.document.limits.max_balance_age_seconds
+    )
 
 
 ENTRY_CHECKS: tuple[Check, ...] = (
@@ -272,7 +276,7 @@ def _size(case: Case) -> tuple[Decimal, list[Line]]:
     # An entry must leave something that can be sold again after its fee (freqtrade #2011).
     sellable = quantity if order.reducing else market.floor_quantity(quantity * (1 - market.taker_fee))
     minimum = f"{market.min_quantity} and notional {market.min_notional}"
-    name = "dust" if order.reducing and ZERO < allowed else "venue_minimum"
+    name = "dust" if order.reducing and allowed > ZERO else "venue_minimum"
     lines.append(_line(name, sellable, minimum, not market.too_small(sellable, case.price)))
     return quantity, lines
 

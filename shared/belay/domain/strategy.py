@@ -33,7 +33,7 @@ class MarketState(Record):
 
 
 class State[P: StrategyParameters](Record):
-    """Everything `decide` may look at. `markets` by symbol; `open_orders` are the strategy's own; `now` is venue time."""
+    """All that `decide` may look at: `markets` by symbol, the strategy's own `open_orders`, `now` in venue time."""
 
     slot: Slot
     parameters: P
@@ -48,10 +48,10 @@ class Strategy[P: StrategyParameters](Protocol):
 
     Parameters: type[P]
 
-    def candles_needed(self, parameters: P) -> int:
+    def candles_needed(self, parameters: P, /) -> int:
         """How many closed candles `decide` wants to see."""
 
-    def symbols(self, slot: Slot, parameters: P) -> tuple[str, ...]:
+    def symbols(self, slot: Slot, parameters: P, /) -> tuple[str, ...]:
         """The symbols whose markets `decide` wants to see."""
 
     def decide(self, state: State[P]) -> Hold | Trade:

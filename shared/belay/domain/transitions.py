@@ -109,9 +109,7 @@ def claim(
         cost_rate=order.assumed_cost,
         unresolved=True,
     )
-    change = _move(
-        order, OrderState.SUBMITTED, "claimed", stamp, detail, attempt=attempt, misses=(), settled=False
-    )
+    change = _move(order, OrderState.SUBMITTED, "claimed", stamp, detail, attempt=attempt, misses=(), settled=False)
     return change.model_copy(
         update={
             "account": account.with_reservation(reservation, request.claimed_at),

@@ -206,7 +206,7 @@ def _wait(order: Order, session: Session, at: datetime, reason: str, detail: dic
 
 
 def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Executed:
-    """Refuse the intent. An exit that was sent before and proven absent stays NOT_SENT: only a first claim is denied."""
+    """Refuse the intent. An exit sent before and proven absent stays NOT_SENT: only a first claim is denied."""
     refuse = deny if order.state is OrderState.CREATED else note
     denied = update_order(
         session.services,

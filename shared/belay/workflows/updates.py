@@ -80,7 +80,7 @@ def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
     for _ in range(TRIES):
         account = services.ledger.account(incident.account)
         if any(held.incident == incident.incident_id for held in account.stops):
-            return
+            return None
         stop = Stop(
             level=level,
             symbol=incident.symbol,
