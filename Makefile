@@ -31,6 +31,7 @@ help:
 	@echo "make lock       pin the dependencies again   make clean      remove everything that was made"
 
 setup:
+	@$(FIND_PYTHON)
 	@$(MAKE) -j 3 $(READY) $(SAM_READY) $(MINISTACK_READY)
 
 # ---- Environments: one for the project, one for each tool that pins its own boto3 -------------------------------------

@@ -13,6 +13,7 @@ from belay.domain.account import (
     Configuration,
     Limits,
     PaperSettings,
+    Reservation,
     Stop,
     StopLevel,
 )
@@ -29,13 +30,14 @@ from belay.domain.decisions import (
     leg_order_ids,
 )
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.market import Candle, Market
+from belay.domain.market import Candle, Market, Price
 from belay.domain.orders import Order, OrderEvent, created_event, created_orders
 from belay.domain.proofs import Proof
 from belay.domain.record import Positive
+from belay.domain.risk import Situation
 from belay.domain.slots import TIMEFRAMES, Slot, Tick
 from belay.domain.transitions import Change, Requirement, Stamp, claim
-from belay.domain.venues import OrderRequest, VenueOrder, VenueStatus, VenueTrade
+from belay.domain.venues import Balances, OrderRequest, VenueOrder, VenueStatus, VenueTrade
 
 STAGE = "dev"
 ACCOUNT = "paper"
@@ -173,9 +175,7 @@ def make_account(**changes: Any) -> Account:
 
 
 def make_stop(**changes: Any) -> Stop:
-    return Stop(
-        **{"level": StopLevel.HALTED, "reason": "maintenance", "author": "operator", "at": NOW, **changes}
-    )
+    return Stop(**{"level": StopLevel.HALTED, "reason": "maintenance", "author": "operator", "at": NOW, **changes})
 
 
 # --- decisions ------------------------------------------------------------------------------------
@@ -354,3 +354,38 @@ def make_incident(**changes: Any) -> Incident:
         "opened_at": NOW,
     }
     return Incident(**{**incident, **changes})
+
+
+# --- risk -----------------------------------------------------------------------------------------
+
+
+def make_situation(**changes: Any) -> Situation:
+    """Everything fresh, the switch on, the gate open, 10000 USD and 1 BTC at the venue, nothing else there."""
+    situation: dict[str, Any] = {
+        "now": NOW + seconds(3),
+        "offset_seconds": "0",
+        "switch": StopLevel.RUNNING,
+        "switch_reason": "",
+        "market": make_market(),
+        "prices": {SYMBOL: Price(value=PRICE, at=NOW + seconds(3))},
+        "balances": Balances(total={"USD": Decimal(10000), "BTC": Decimal(1)}, at=NOW + seconds(3)),
+        "venue_orders": (),
+        "proof": make_proof(),
+    }
+    return Situation(**{**situation, **changes})
+
+
+def make_reservation(order_id: str = "r1", **changes: Any) -> Reservation:
+    """What a buy of 0.1 BTC at 10000 that the venue has acknowledged still holds."""
+    reservation: dict[str, Any] = {
+        "order_id": order_id,
+        "strategy": STRATEGY,
+        "symbol": SYMBOL,
+        "side": Side.BUY,
+        "reducing": False,
+        "quantity": QUANTITY,
+        "price": PRICE,
+        "cost_rate": "0",
+        "unresolved": False,
+    }
+    return Reservation(**{**reservation, **changes})

@@ -1,7 +1,7 @@
 """The real adapters on moto and the in-memory ones, so that one suite holds them equal."""
 
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from botocore.config import Config
 from moto import mock_aws
 
 from belay.adapters.dynamodb import DynamoLedger
@@ -16,7 +17,6 @@ from belay.adapters.memory import InMemoryLedger
 from belay.ports import Ledger
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
-REGION = "eu-west-1"
 
 
 class _Loader(yaml.SafeLoader):
@@ -34,12 +34,25 @@ def _short_form(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _short_form)
 
 
-def make_table(client: Any, name: str) -> None:
-    """The ledger's table as template.yaml defines it."""
-    template = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506: a SafeLoader with more tags
+@cache
+def _ledger_table() -> dict[str, Any]:
+    template = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 a SafeLoader with more tags
     table = template["Resources"]["LedgerTable"]["Properties"]
     copied = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    client.create_table(TableName=name, **{key: table[key] for key in copied})
+    return {key: table[key] for key in copied}
+
+
+def make_table(client: Any, name: str) -> None:
+    """The ledger's table as template.yaml defines it."""
+    client.create_table(TableName=name, **_ledger_table())
+
+
+@cache
+def aws_client(service: str) -> Any:
+    """One client for all tests, whatever this machine is configured for; moto answers it, see `aws`."""
+    credentials: Any = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    configuration: Any = {"ignore_configured_endpoint_urls": True}
+    return boto3.client(service, region_name="eu-west-1", config=Config(**configuration), **credentials)
 
 
 class OneAtATime:
@@ -63,18 +76,8 @@ class OneAtATime:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing in a test reaches AWS, whatever the machine is configured for."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_CONFIG_FILE": "/nonexistent",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+def aws() -> Iterator[None]:
+    """An AWS of moto with nothing in it."""
     with mock_aws():
         yield
 
@@ -82,9 +85,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def dynamodb(aws: None) -> Any:
     """A client of a moto that has the ledger's table."""
-    client = boto3.client("dynamodb")
-    make_table(client, "ledger")
-    return OneAtATime(client)
+    make_table(aws_client("dynamodb"), "ledger")
+    return OneAtATime(aws_client("dynamodb"))
 
 
 @pytest.fixture(params=["memory", "dynamodb"])

@@ -4,11 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-
-from belay.domain.account import Account
 from belay.domain.decisions import DecisionRecord
 from belay.domain.orders import Order
-from belay.domain.record import ZERO
 from belay.domain.transitions import Change, observe, record_fill, release
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Ledger
@@ -18,7 +15,6 @@ from tests.builders import (
     make_decision,
     make_events,
     make_orders,
-    make_requirement,
     make_stamp,
     make_trade,
     make_venue_order,
@@ -49,11 +45,12 @@ def claimed(ledger: Ledger, record: DecisionRecord | None = None, write_id: str 
     return change.order
 
 
-def filled(ledger: Ledger, trade: VenueTrade | None = None, order: Order | None = None) -> Change:
+def filled(ledger: Ledger, trade: VenueTrade | None = None, order: Order | None = None, write_id: str = "") -> Change:
     """The change that counts one trade of a claimed order, not committed."""
     order = order or claimed(ledger)
     trade = trade or make_trade()
-    return record_fill(order, ledger.account(order.account), trade, make_stamp(f"fill-{trade.trade_id}"))
+    stamp = make_stamp(write_id or f"fill-{trade.trade_id}")
+    return record_fill(order, ledger.account(order.account), trade, stamp)
 
 
 def observed(ledger: Ledger, order: Order, seen: VenueOrder | None = None, write_id: str = "seen-1") -> Change:
@@ -65,7 +62,7 @@ def observed(ledger: Ledger, order: Order, seen: VenueOrder | None = None, write
 
 
 def settled(ledger: Ledger, order: Order) -> Order:
-    change = release(order, ledger.account(order.account), make_stamp(f"settle-{order.order_id}"))
+    change = release(order, ledger.account(order.account), make_stamp(f"settle-{order.order_id}"), "explained")
     ledger.commit(change)
     return change.order
 

@@ -1,6 +1,7 @@
 """The deployed stack as a whole: what survives a deployment and a restart. What functions do is tested elsewhere."""
 
 import pytest
+
 from belay.cli.stack import Stack
 
 FUNCTIONS = ["EvaluatorFunctionName", "ExecutorFunctionName", "ReconcilerFunctionName"]

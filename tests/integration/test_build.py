@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from belay.cli.stack import ROOT, build, machine_architecture
 
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from belay.cli import stack as harness
 from belay.cli.stack import Stack, StackError
 

@@ -24,9 +24,7 @@ QUEUES = of_type("AWS::SQS::Queue")
 ALARMS = of_type("AWS::CloudWatch::Alarm")
 ROLES = of_type("AWS::IAM::Role")
 GROUPS = of_type("AWS::Logs::LogGroup")
-EVENTS = {
-    (function, name): event for function, body in FUNCTIONS.items() for name, event in body["Events"].items()
-}
+EVENTS = {(function, name): event for function, body in FUNCTIONS.items() for name, event in body["Events"].items()}
 SCHEDULES = {
     f"{function}.{name}": event["Properties"]
     for (function, name), event in EVENTS.items()
@@ -177,8 +175,13 @@ def test_a_role_names_its_actions_and_its_resources(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ROLES))
-def test_nobody_may_delete_from_the_ledger_or_scan_it(name: str) -> None:
-    assert not actions_on(name, attribute("LedgerTable", "Arn")) & {"dynamodb:DeleteItem", "dynamodb:Scan"}
+def test_nobody_may_delete_decisions_orders_transitions_or_fills(name: str) -> None:
+    ledger = attribute("LedgerTable", "Arn")
+    entries = [entry for entry in statements(name) if ledger in listed(entry["Resource"])]
+    deleting = [entry for entry in entries if "dynamodb:DeleteItem" in listed(entry["Action"])]
+    account_items_only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ACCOUNT#*"]}}
+    assert [entry["Condition"] for entry in deleting] == [account_items_only] * len(deleting)
+    assert "dynamodb:BatchWriteItem" not in actions_on(name, ledger)
 
 
 def test_only_the_executor_receives_intents() -> None:
@@ -259,6 +262,8 @@ def test_an_alarm_reaches_the_person_on_call_and_says_what_to_do(name: str) -> N
     assert ALARMS[name]["AlarmActions"] == ON_CALL
     assert all(part in description for part in ("Symptom: ", "First action: ", "Runbook: README.md#"))
     assert len(description) <= 1024
+    chapter = description.split("README.md#")[1].strip().replace("-", " ")
+    assert chapter in (ROOT / "README.md").read_text().lower()
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

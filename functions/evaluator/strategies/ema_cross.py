@@ -48,7 +48,8 @@ def decide(state: State[Parameters]) -> Hold | Trade:
     inputs = {"ema_fast": f"{fast[-1]:.8f}", "ema_slow": f"{slow[-1]:.8f}", "close": str(market.candles[-1].close)}
     if state.open_orders:
         return Hold(reason="order_open", inputs=inputs)
-    held = market.position.quantity * market.candles[-1].close >= market.market.min_notional
+    close, sellable = market.candles[-1].close, market.market.floor_quantity(market.position.quantity)
+    held = not market.market.too_small(sellable, close)
     if before <= 0 < now and not held:
         spend = parameters.notional / (1 + parameters.assumed_cost)
         reason = "the fast average crossed above the slow one"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
+from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
 from belay.domain.slots import EPOCH, TIMEFRAMES
@@ -54,8 +54,8 @@ class CcxtMarketData:
     """Implements `ports.MarketData` for one exchange.
 
     Args:
-        exchange_id: ccxt's, such as `kraken`. options: constructor options of the ccxt class, such as
-            `timeout` in milliseconds, `urls` or `hostname`.
+        exchange_id: ccxt's, such as `kraken`.
+        options: of the ccxt class's constructor, such as `timeout` in milliseconds, `urls` or `hostname`.
 
     Raises:
         InvalidInput: unknown exchange; a symbol or timeframe it does not have.
@@ -156,8 +156,6 @@ class CcxtMarketData:
     def _ask(self, method: str, *arguments: object) -> Any:
         try:
             return getattr(self._exchange, method)(*arguments)
-        except BelayError:
-            raise
         except Exception as error:
             raise VenueUnavailable(f"{self._exchange.id} {method} failed: {type(error).__name__}") from error
 

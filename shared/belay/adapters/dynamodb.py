@@ -74,9 +74,7 @@ class VenueOrderOwner(Record):
 class DynamoLedger:
     """`ports.Ledger` on table `table_name`. Errors other than `Conflict` are botocore's."""
 
-    def __init__(
-        self, client: "DynamoDBClient", table_name: str, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, client: "DynamoDBClient", table_name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._table = Table(client, table_name, sleep)
 
     @property
@@ -110,9 +108,8 @@ class DynamoLedger:
 
     def save_account(self, account: Account) -> None:
         item = _account_item(account)
-        stored = self._table.put(item, _at_version(account.version - 1))
-        if stored is not None and stored.body != item.body:
-            raise Conflict("account")
+        lost = self._table.put(item, _at_version(account.version - 1), "account")
+        _unless_repeated(lost, item.body)
 
     # --- decisions --------------------------------------------------------------------------------
 
@@ -125,8 +122,7 @@ class DynamoLedger:
         """Who loses gets what is stored, be it its own record that an earlier try had stored unnoticed."""
         table, item = self._table, _decision_item(record)
         if record.held is not None:
-            stored = table.put(item, ABSENT)
-            return DecisionRecord.model_validate_json(stored.body) if stored else record
+            return _winner(record, table.put(item, ABSENT, "decision"))
         parts = [Part("decision", table.putting(item, ABSENT))]
         for order in orders:
             pointer = OrderPointer(decision_id=order.decision_id).model_dump_json()
@@ -135,11 +131,7 @@ class DynamoLedger:
         for event in events:
             parts.append(Part("order", table.putting(_event_item(event, record), ABSENT)))
         parts += [Part("cancel", table.putting(_cancel_item(request))) for request in cancels_of(record)]
-        lost = table.write(parts)
-        if lost and lost[0].what == "decision" and lost[0].stored:
-            return DecisionRecord.model_validate_json(lost[0].stored.body)
-        _refuse(lost)
-        return record
+        return _winner(record, table.write(parts))
 
     def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
         found = self._table.latest(TIMELINE, TIMELINE_PK, _decisions_line(account, strategy), limit)
@@ -296,8 +288,8 @@ class DynamoLedger:
 
     def open_incident(self, incident: Incident) -> bool:
         item = _incident_item(incident)
-        stored = self._table.put(item, _absent_or("incident_status = :resolved", {":resolved": "resolved"}))
-        return stored is None or stored.body == item.body
+        lost = self._table.put(item, _absent_or("incident_status = :resolved", {":resolved": "resolved"}))
+        return not lost or _repeated(lost, item.body)
 
     def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
         incident = self._read(Incident, _account(account), f"INCIDENT#{incident_id}")
@@ -305,9 +297,7 @@ class DynamoLedger:
             return
         resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
         # Lost only to someone who resolved it, perhaps to a new opening after that: neither is ours to touch.
-        self._table.put(
-            _incident_item(resolved), Condition("body = :read", {":read": incident.model_dump_json()})
-        )
+        self._table.put(_incident_item(resolved), Condition("body = :read", {":read": incident.model_dump_json()}))
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -419,7 +409,19 @@ def _refuse(lost: list[Lost]) -> None:
         raise Conflict(lost[0].what)
 
 
+def _repeated(lost: list[Lost], body: str) -> bool:
+    """Whether what is stored is the very record to be written: then an earlier try had succeeded."""
+    return any(part.stored is not None and part.stored.body == body for part in lost)
+
+
 def _unless_repeated(lost: list[Lost], body: str) -> None:
-    """Refuse a lost write, unless what is stored is this very record: then an earlier try had succeeded."""
-    if not any(part.stored and part.stored.body == body for part in lost):
+    if not _repeated(lost, body):
         _refuse(lost)
+
+
+def _winner(record: DecisionRecord, lost: list[Lost]) -> DecisionRecord:
+    """The decision that the slot has: the stored one where ours was refused."""
+    if lost and lost[0].what == "decision" and lost[0].stored is not None:
+        return DecisionRecord.model_validate_json(lost[0].stored.body)
+    _refuse(lost)
+    return record

@@ -21,6 +21,7 @@ from belay.adapters.records import (
     told,
     trade_position,
 )
+from belay.adapters.sqs import MAX_DELAY_SECONDS
 from belay.adapters.ssm import SwitchValue, read_switch
 from belay.domain.account import Account, Configuration, StopLevel
 from belay.domain.decisions import DecisionRecord
@@ -112,9 +113,7 @@ class InMemoryLedger:
         self._incidents = defaultdict[str, Drawer[str, Incident]](lambda: Drawer(Incident))
         # What the indexes of the table hold.
         self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
-        self._decision_lines = defaultdict[tuple[str, str], Line[DecisionRecord]](
-            lambda: Line(DecisionRecord)
-        )
+        self._decision_lines = defaultdict[tuple[str, str], Line[DecisionRecord]](lambda: Line(DecisionRecord))
         self._order_lines = defaultdict[str, Line[Order]](lambda: Line(Order))
         self._fill_lines = defaultdict[str, Line[Fill]](lambda: Line(Fill))
 
@@ -182,9 +181,7 @@ class InMemoryLedger:
         decision = self._decisions.get(decision_id)
         if decision is None:
             return None
-        orders = [
-            order for order_id in decision.order_ids if order_id and (order := self._orders.get(order_id))
-        ]
+        orders = [order for order_id in decision.order_ids if order_id and (order := self._orders.get(order_id))]
         events = [event for order in orders for event in self._events[order.order_id].all(_sequence)]
         fills = [fill for order in orders for fill in self._fills[order.order_id].all(fill_position)]
         return told(decision, orders, events, fills)
@@ -245,8 +242,7 @@ class InMemoryLedger:
             "account": account is None or self.account(account.account).version == account.version - 1,
             "fill": fill is None or fill.key not in self._fills[fill.order_id],
             "venue order": all(
-                self._venue_orders.get((order.account, order.symbol, venue_id), order.order_id)
-                == order.order_id
+                self._venue_orders.get((order.account, order.symbol, venue_id), order.order_id) == order.order_id
                 for venue_id in order.venue_order_ids
             ),
             **self._requirements(order.account, change.requirement),
@@ -417,7 +413,9 @@ class InMemoryQueue:
                 self.intents.append(message)
 
     def follow_up(self, account: str, delay_seconds: int) -> None:
-        self.follow_ups.append(FollowUpMessage(body={"account": account}, delay_seconds=delay_seconds))
+        self.follow_ups.append(
+            FollowUpMessage(body={"account": account}, delay_seconds=min(delay_seconds, MAX_DELAY_SECONDS))
+        )
 
     def tick(self, tick: Tick) -> None:
         self.ticks.append(Tick.model_validate_json(tick.model_dump_json()))

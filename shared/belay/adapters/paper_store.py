@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Appended to a sort key: before everything that follows it, and after everything that extends it.
 AFTER, LAST = " ", "~"
+# DynamoDB's bound.
+MAX_TRANSACTION = 100
 
 
 class Put(NamedTuple):
@@ -235,6 +237,8 @@ class InMemoryPaperStore(PaperStore):
             return [(key, items[key][1]) for key in islice(ordered, limit)]
 
     def _write(self, puts: Sequence[Put]) -> None:
+        if len(puts) > MAX_TRANSACTION:
+            raise VenueUnavailable(f"the table refuses {len(puts)} items in one transaction")
         with self._lock:
             for put in puts:
                 version, _ = self._items.get(put.pk, {}).get(put.sk, (0, ""))

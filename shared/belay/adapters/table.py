@@ -68,9 +68,7 @@ class Lost(NamedTuple):
 class Table:
     """All reads but those of an index are consistent. Errors other than lost conditions are botocore's."""
 
-    def __init__(
-        self, client: "DynamoDBClient", name: str, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, client: "DynamoDBClient", name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
         self._name = name
         self._sleep = sleep
@@ -121,11 +119,11 @@ class Table:
 
     # --- writes -----------------------------------------------------------------------------------
 
-    def put(self, item: Item, condition: Condition | None = None) -> Item | None:
+    def put(self, item: Item, condition: Condition | None = None, what: str = "item") -> list[Lost]:
         """Write one item if the condition holds.
 
         Returns:
-            None when it was written, else the item that is stored instead.
+            What lost, as `write` does; empty when it was written.
 
         Raises:
             Conflict: transactions of others kept holding the item; nothing was written.
@@ -136,8 +134,8 @@ class Table:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            return _item(error.response["Item"])  # type: ignore[typeddict-item]
-        return None
+            return [_lost(what, error.response)]
+        return []
 
     def delete(self, pk: str, sk: str) -> None:
         self._patiently(lambda: self._client.delete_item(**self.deleting(pk, sk)["Delete"]))
@@ -156,12 +154,10 @@ class Table:
         actions: list[Any] = [part.action for part in parts]
         token = hashlib.sha256(json.dumps(actions).encode()).hexdigest()[:32]
         try:
-            self._patiently(
-                lambda: self._client.transact_write_items(TransactItems=actions, ClientRequestToken=token)
-            )
+            self._patiently(lambda: self._client.transact_write_items(TransactItems=actions, ClientRequestToken=token))
         except ClientError as error:
             lost = [
-                Lost(part.what, _item(reason["Item"]) if "Item" in reason else None)
+                _lost(part.what, reason)
                 for part, reason in zip(parts, _reasons(error), strict=False)
                 if reason["Code"] == "ConditionalCheckFailed"
             ]
@@ -206,6 +202,11 @@ def _contended(error: ClientError) -> bool:
 def _reasons(error: ClientError) -> list[dict[str, Any]]:
     """Why each action of a cancelled transaction was refused, `None` as text for those that were not."""
     return error.response.get("CancellationReasons", [])  # type: ignore[return-value]
+
+
+def _lost(what: str, refusal: Mapping[str, Any]) -> Lost:
+    """Nothing is stored where a condition failed because there was nothing."""
+    return Lost(what, _item(refusal["Item"]) if "Item" in refusal else None)
 
 
 def _conditional(condition: Condition | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def count(ledger: list[Row], paper: list[Row], evaluations: list[Row]) -> dict[s
     opening = document["paper"]["balances"]
     state = next(iter(_records(paper, "PAPER#", "STATE")), {"balances": opening, "orders": {}})
     venue_orders = [*_records(paper, "PAPER#", "ORDER#"), *state["orders"].values()]
-    candles = [body for row, body in _items(paper, "PAPER#", "") if "#CANDLES#" in row["pk"]]
+    candles = [json.loads(row["body"]) for row in paper if "#CANDLES#" in row["pk"]]
     first, last = _evaluated(candles, decisions)
     quote = document["symbols"][0].split("/")[1]
     return {

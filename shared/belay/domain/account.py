@@ -59,7 +59,8 @@ class Position(Record):
     """A strategy's holding of one symbol, derived from fills alone.
 
     `quantity` is base currency net of fees taken in it; `cost` is what that quantity cost in quote currency, fees
-    included (average cost); `realised_pnl` is in quote currency, after fees in base or quote currency.
+    included (average cost); `realised_pnl` is in quote currency, after fees in base or quote currency. A sell that is
+    counted before its buy makes both negative until the buy arrives; nothing is realised before.
     """
 
     quantity: Decimal = ZERO
@@ -68,19 +69,17 @@ class Position(Record):
 
     def after(self, trade: VenueTrade) -> "Position":
         base, quote = trade.symbol.split("/")
-        base_fee, quote_fee = trade.fees.get(base, ZERO), trade.fees.get(quote, ZERO)
-        if trade.side is Side.BUY:
-            return Position(
-                quantity=self.quantity + trade.quantity - base_fee,
-                cost=self.cost + trade.notional + quote_fee,
-                realised_pnl=self.realised_pnl,
-            )
-        gone = trade.quantity + base_fee
-        share = self.cost if gone >= self.quantity else self.cost * gone / self.quantity
+        changes = trade.asset_changes()
+        moved, paid = changes[base], -changes[quote]
+        if self.quantity * moved >= 0:
+            return self.model_copy(update={"quantity": self.quantity + moved, "cost": self.cost + paid})
+        closing = min(abs(self.quantity), abs(moved))
+        closed_cost = self.cost * closing / abs(self.quantity)
+        closed_paid = paid * closing / abs(moved)
         return Position(
-            quantity=self.quantity - gone,
-            cost=self.cost - share,
-            realised_pnl=self.realised_pnl + trade.notional - quote_fee - share,
+            quantity=self.quantity + moved,
+            cost=self.cost - closed_cost + paid - closed_paid,
+            realised_pnl=self.realised_pnl - closed_cost - closed_paid,
         )
 
 

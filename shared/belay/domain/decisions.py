@@ -4,7 +4,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from belay.domain.record import Positive, Record, Symbol, Utc
 from belay.domain.slots import Slot, order_id
@@ -69,6 +69,8 @@ class Cancel(Record):
 
 
 Leg = Annotated[Buy | Sell | Reduce | Cancel, Field(discriminator="kind")]
+# A decision is stored in one transaction of at most 100 items: itself, and three for each leg.
+MAX_LEGS = 33
 LEG_ORDER = {"reduce": 0, "sell": 0, "cancel": 1, "buy": 2}
 
 
@@ -85,13 +87,13 @@ class Trade(Record):
     """Act in this slot. Legs are stored reducing ones first, so that an exit never waits for an entry."""
 
     kind: Literal["trade"] = "trade"
-    legs: Annotated[tuple[Leg, ...], Field(min_length=1)]
+    legs: Annotated[tuple[Leg, ...], Field(min_length=1, max_length=MAX_LEGS)]
     inputs: dict[str, str] = {}
 
-    @model_validator(mode="after")
-    def _reducing_first(self) -> Self:
-        ordered = tuple(sorted(self.legs, key=lambda leg: LEG_ORDER[leg.kind]))
-        return self if ordered == self.legs else self.model_copy(update={"legs": ordered})
+    @field_validator("legs")
+    @classmethod
+    def _reducing_first(cls, legs: tuple[Leg, ...]) -> tuple[Leg, ...]:
+        return tuple(sorted(legs, key=lambda leg: LEG_ORDER[leg.kind]))
 
 
 Decision = Annotated[Hold | Trade, Field(discriminator="kind")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from itertools import pairwise
 from typing import Self
 
@@ -61,7 +61,9 @@ class Market(Record):
 
 
 def _to_step(value: Decimal, step: Decimal, rounding: str) -> Decimal:
-    return (value / step).to_integral_value(rounding=rounding) * step
+    # The division rounds in the same direction: else 28 digits of nines would become the next step.
+    with localcontext(rounding=rounding):
+        return (value / step).to_integral_value(rounding=rounding) * step
 
 
 def check_candles(candles: Sequence[Candle], timeframe: str) -> None:

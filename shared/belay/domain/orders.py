@@ -53,11 +53,12 @@ TERMINAL = frozenset({S.FILLED, S.DENIED, S.LAPSED, S.REJECTED, S.NOT_SENT, S.CA
 
 
 class Attempt(Record):
-    """One right to send: who holds it, until when the venue accepts it, and the exact request."""
+    """One right to send: who holds it, until when the venue accepts it, and the exact request, valued at `price`."""
 
     attempt_id: str
     number: int
     request: OrderRequest
+    price: Positive
 
     @property
     def fence_at(self) -> datetime | None:

@@ -9,7 +9,8 @@ from belay.domain.decisions import Side
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, UNRESOLVED, WORKING, Order, OrderState
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, quote_asset
-from belay.domain.venues import Balances, VenueOrder, VenueTrade
+from belay.domain.transitions import reading
+from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
 
 
 class LedgerView(Record):
@@ -29,6 +30,18 @@ class LedgerView(Record):
         by_venue = self.by_venue_id.get((seen.symbol, seen.venue_order_id))
         order_id = seen.client_order_id if seen.client_order_id in self.orders else by_venue
         return self.orders.get(order_id) if order_id else None
+
+    def owner(self, trade: VenueTrade) -> Order | None:
+        """The order that a trade fills: one that was sent, of the trade's symbol and side."""
+        order = self.order_for(trade)
+        if order is None or order.state in NEVER_SENT:
+            return None
+        return order if (order.symbol, order.side) == (trade.symbol, trade.side) else None
+
+    def uncounted(self, trades: tuple[VenueTrade, ...]) -> tuple[VenueTrade, ...]:
+        """Those of `trades` that are not yet counted, each once."""
+        new = {trade.key: trade for trade in trades if trade.key not in self.recorded_trades}
+        return tuple(new.values())
 
 
 class VenueView(Record):
@@ -145,7 +158,9 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             actual=seen.venue_order_id,
             action="The venue holds two orders of one order id: cancel one, then resolve.",
         )
-    if _is_news(order, seen):
+    if order.state is OrderState.NOT_SENT and (seen.filled_quantity > 0 or seen.status is VenueStatus.FILLED):
+        yield _wrong_proof(order, seen.filled_quantity)
+    if reading(order, seen) is not None:
         yield Observed(order_id=order.order_id, seen=seen)
 
 
@@ -160,15 +175,6 @@ def same_order(order: Order, seen: VenueOrder) -> bool:
         seen.quantity,
         seen.limit_price,
     )
-
-
-def _is_news(order: Order, seen: VenueOrder) -> bool:
-    first_sight = seen.venue_order_id not in order.venue_order_ids
-    return first_sight or seen.filled_quantity > order.venue_filled or seen.status.name != _status_name(order.state)
-
-
-def _status_name(state: OrderState) -> str:
-    return "OPEN" if state in WORKING else state.name
 
 
 def _described(order: Order) -> str:
@@ -194,17 +200,16 @@ def _absent(order: Order) -> Iterator[Finding]:
 
 def _trades(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
     filled: dict[str, Decimal] = {}
-    for trade in venue.trades:
-        if trade.key in ledger.recorded_trades:
-            continue
-        order = ledger.order_for(trade)
-        if order is None or order.state in NEVER_SENT:
+    for trade in ledger.uncounted(venue.trades):
+        order = ledger.owner(trade)
+        if order is None:
             yield Unattributed(trade=trade)
             yield _foreign_trade(trade)
             continue
         yield Filled(order_id=order.order_id, trade=trade)
         filled[order.order_id] = filled.get(order.order_id, order.filled_quantity) + trade.quantity
-        yield from _suspicious_fill(order, filled[order.order_id])
+    for order_id, total in filled.items():
+        yield from _suspicious_fill(ledger.orders[order_id], total)
 
 
 def _foreign_trade(trade: VenueTrade) -> Mismatch:
@@ -220,14 +225,7 @@ def _foreign_trade(trade: VenueTrade) -> Mismatch:
 
 def _suspicious_fill(order: Order, filled: Decimal) -> Iterator[Finding]:
     if order.state is OrderState.NOT_SENT:
-        yield Mismatch(
-            kind=IncidentKind.WRONG_ABSENCE_PROOF,
-            subject=order.order_id,
-            symbol=None,
-            expected="NOT_SENT, absence proven",
-            actual=f"a fill of {filled} {order.symbol}",
-            action="An order believed never sent has filled: keep the account halted and check the venue's profile.",
-        )
+        yield _wrong_proof(order, filled)
     if order.attempt is not None and filled > order.attempt.request.quantity:
         yield Mismatch(
             kind=IncidentKind.OVERFILL,
@@ -237,6 +235,17 @@ def _suspicious_fill(order: Order, filled: Decimal) -> Iterator[Finding]:
             actual=str(filled),
             action="The venue filled more than was asked: check for a second order, then resolve.",
         )
+
+
+def _wrong_proof(order: Order, filled: Decimal) -> Mismatch:
+    return Mismatch(
+        kind=IncidentKind.WRONG_ABSENCE_PROOF,
+        subject=order.order_id,
+        symbol=None,
+        expected="NOT_SENT, absence proven",
+        actual=f"a fill of {filled} {order.symbol}",
+        action="An order believed never sent has filled: keep the account halted and check the venue's profile.",
+    )
 
 
 def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
@@ -264,9 +273,8 @@ def residuals(ledger: LedgerView, venue: VenueView) -> dict[str, Decimal]:
     if ledger.account.opening is None:
         return {}
     expected = ledger.account.expected_balances()
-    for trade in venue.trades:
-        counted = trade.key in ledger.recorded_trades
-        if counted or ledger.order_for(trade) is None:
+    for trade in ledger.uncounted(venue.trades):
+        if ledger.owner(trade) is None:
             continue
         for asset, change in trade.asset_changes().items():
             expected[asset] = expected.get(asset, ZERO) + change

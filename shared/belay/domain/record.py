@@ -13,7 +13,14 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
+def _utc(instant: datetime) -> datetime:
+    """In UTC; years at the edge of the calendar are refused, since no time zone or timeframe can be applied to them."""
+    if not 1900 <= instant.year < 9000:
+        raise ValueError("is not between the years 1900 and 9000")
+    return instant.astimezone(UTC)
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
 Positive = Annotated[Decimal, Field(gt=0)]
 NonNegative = Annotated[Decimal, Field(ge=0)]
 Fraction = Annotated[Decimal, Field(ge=0, lt=1)]

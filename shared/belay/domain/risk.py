@@ -70,11 +70,13 @@ class Case(NamedTuple):
 
     @property
     def price(self) -> Decimal:
-        """What the order is valued at: its limit, else the reference price."""
-        return self.order.limit_price or self.at.prices[self.order.symbol].value
+        """What the order is valued at: its limit as it would be sent, else the reference price."""
+        limit = self.order.limit_price
+        return self.at.market.round_price(limit, self.order.side) if limit else self.at.prices[self.order.symbol].value
 
     def age(self, since: datetime) -> Decimal:
-        return Decimal(str((self.at.now - since).total_seconds()))
+        """Seconds between `since` and now. A time that lies ahead is as little to be trusted as one that is past."""
+        return Decimal(str(abs((self.at.now - since).total_seconds())))
 
 
 Check = Callable[[Case], Line]
@@ -91,8 +93,13 @@ def check(order: Order, account: Account, document: AccountDocument, situation: 
     case = Case(order, account, document, situation)
     if order.symbol not in document.symbols or order.symbol not in situation.prices:
         return _verdict(case, ZERO, (_line("symbol", order.symbol, ", ".join(document.symbols), False),))
+    if case.price <= 0:
+        return _verdict(case, ZERO, (_line("limit_price", order.limit_price, situation.market.price_tick, False),))
     checks = EXIT_CHECKS if order.reducing else ENTRY_CHECKS
     lines = [evaluate(case) for evaluate in checks]
+    if order.reducing and any(line.verdict is not LineVerdict.PASS for line in lines):
+        # How much there is to leave is not known before the entry that it waits for.
+        return _verdict(case, ZERO, tuple(lines))
     quantity, sized = _size(case)
     return _verdict(case, quantity, (*lines, *sized))
 
@@ -109,10 +116,12 @@ def _line(limit: str, value: object, bound: object, passed: bool, otherwise: Lin
     return Line(limit=limit, value=str(value), bound=str(bound), verdict=LineVerdict.PASS if passed else otherwise)
 
 
-def _at_most(limit: str, value: Decimal, bound: Decimal | int | None) -> Line:
+def _at_most(
+    limit: str, value: Decimal, bound: Decimal | int | None, otherwise: LineVerdict = LineVerdict.DENY
+) -> Line:
     if bound is None:
         return _line(limit, value, "missing", False)
-    return _line(limit, value, bound, value <= bound)
+    return _line(limit, value, bound, value <= bound, otherwise)
 
 
 # --- checks: allowed or not ------------------------------------------------------------------------------------------
@@ -128,7 +137,9 @@ def _stop(case: Case) -> Line:
 
 
 def _clock_offset(case: Case) -> Line:
-    return _at_most("clock_offset_seconds", abs(case.at.offset_seconds), case.document.limits.clock_offset_seconds)
+    """Beyond the bound nothing is claimed; it waits, since one slow answer of the venue looks like an offset."""
+    offset, bound = abs(case.at.offset_seconds), case.document.limits.clock_offset_seconds
+    return _at_most("clock_offset_seconds", offset, bound, LineVerdict.WAIT)
 
 
 def _reconciliation_age(case: Case) -> Line:
@@ -208,8 +219,7 @@ def _order_notional(case: Case) -> tuple[str, Decimal | None, str]:
 def _position_notional(case: Case) -> tuple[str, Decimal | None, str]:
     symbol = case.order.symbol
     bound = case.document.limits.max_position_notional.get(symbol)
-    price = case.at.prices[symbol].value
-    used = case.account.symbol_quantity(symbol) * price + _reserved_buys(case, symbol)
+    used = _held_notional(case, symbol) + _reserved_buys(case, symbol)
     return "max_position_notional", bound and (bound - used) / case.price, str(bound or "missing")
 
 
@@ -219,16 +229,19 @@ def _aggregate_exposure(case: Case) -> tuple[str, Decimal | None, str]:
     held = case.account.held_symbols()
     if not held <= case.at.prices.keys():
         return "max_aggregate_exposure", None, f"no price of {', '.join(sorted(held - case.at.prices.keys()))}"
-    used = _reserved_buys(case) + sum(
-        (case.account.symbol_quantity(symbol) * case.at.prices[symbol].value for symbol in held), ZERO
-    )
+    used = _reserved_buys(case) + sum((_held_notional(case, symbol) for symbol in held), ZERO)
     return "max_aggregate_exposure", bound and (bound - used) / case.price, str(bound or "missing")
 
 
 def _available_quote(case: Case) -> tuple[str, Decimal | None, str]:
-    quote = quote_asset(case.order.symbol)
-    foreign = sum((o.remaining * (o.limit_price or case.price) for o in _foreign(case, Side.BUY)), ZERO)
-    available = case.at.balances.total.get(quote, ZERO) - foreign - _reserved_buys(case)
+    quote, prices, locked = quote_asset(case.order.symbol), case.at.prices, ZERO
+    for foreign in _foreign_buys(case):
+        reference = prices.get(foreign.symbol)
+        price = foreign.limit_price or (reference.value if reference else None)
+        if price is None:
+            return "available_balance", None, f"no price of {foreign.symbol}, which another order buys"
+        locked += foreign.remaining * price
+    available = case.at.balances.total.get(quote, ZERO) - locked - _reserved_buys(case)
     return "available_balance", available / (case.price * (1 + case.order.assumed_cost)), f"{available} {quote}"
 
 
@@ -247,17 +260,21 @@ def _own_position(case: Case) -> tuple[str, Decimal | None, str]:
 
 
 def _available_base(case: Case) -> tuple[str, Decimal | None, str]:
+    """What the venue would let go: its total less what open sells lock there.
+
+    Our reservations are left out: a sell that has filled but is not yet counted has left the balance already, and
+    must not trap the exit of another strategy.
+    """
     base = base_asset(case.order.symbol)
-    foreign = sum((o.remaining for o in _foreign(case, Side.SELL)), ZERO)
-    reserved = sum(
+    locked = sum(
         (
-            r.quantity
-            for r in case.account.reservations.values()
-            if r.symbol == case.order.symbol and r.side is Side.SELL and r.order_id != case.order.order_id
+            o.remaining
+            for o in case.at.venue_orders
+            if o.side is Side.SELL and base_asset(o.symbol) == base and o.client_order_id != case.order.order_id
         ),
         ZERO,
     )
-    available = case.at.balances.total.get(base, ZERO) - foreign - reserved
+    available = case.at.balances.total.get(base, ZERO) - locked
     return "available_balance", available, f"{available} {base}"
 
 
@@ -276,7 +293,7 @@ def _size(case: Case) -> tuple[Decimal, list[Line]]:
     # An entry must leave something that can be sold again after its fee (freqtrade #2011).
     sellable = quantity if order.reducing else market.floor_quantity(quantity * (1 - market.taker_fee))
     minimum = f"{market.min_quantity} and notional {market.min_notional}"
-    name = "dust" if order.reducing and allowed > ZERO else "venue_minimum"
+    name = "venue_minimum" if not order.reducing else "dust" if allowed > ZERO else "nothing_to_sell"
     lines.append(_line(name, sellable, minimum, not market.too_small(sellable, case.price)))
     return quantity, lines
 
@@ -298,6 +315,11 @@ def _cap_line(case: Case, name: str, wanted: Decimal, most: Decimal | None, boun
     return _line(name, value, bound, wanted <= most, smaller)
 
 
+def _held_notional(case: Case, symbol: str) -> Decimal:
+    """What is held at the current price. A sell counted before its buy (negative) makes no room for more."""
+    return max(case.account.symbol_quantity(symbol), ZERO) * case.at.prices[symbol].value
+
+
 def _reserved_buys(case: Case, symbol: str | None = None) -> Decimal:
     return sum(
         (
@@ -309,13 +331,11 @@ def _reserved_buys(case: Case, symbol: str | None = None) -> Decimal:
     )
 
 
-def _foreign(case: Case, side: Side) -> list[VenueOrder]:
-    """Open orders at the venue that are not ours: what they lock is not available."""
-    ours = case.account.reservations
-    spent = quote_asset(case.order.symbol) if side is Side.BUY else base_asset(case.order.symbol)
-    locked_by = quote_asset if side is Side.BUY else base_asset
+def _foreign_buys(case: Case) -> list[VenueOrder]:
+    """Open buys at the venue that hold no reservation of ours: what they lock is not available."""
+    ours, quote = case.account.reservations, quote_asset(case.order.symbol)
     return [
         o
         for o in case.at.venue_orders
-        if o.side is side and o.client_order_id not in ours and locked_by(o.symbol) == spent
+        if o.side is Side.BUY and o.client_order_id not in ours and quote_asset(o.symbol) == quote
     ]

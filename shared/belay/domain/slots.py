@@ -39,7 +39,7 @@ class Tick(Record):
     `order_expiry_seconds`: an order not claimed within this time after the candle closed lapses.
     """
 
-    scheduled_time: Utc
+    scheduled_time: Annotated[Utc, Field(ge=EPOCH)]
     account: Name
     strategy: Name
     algorithm: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

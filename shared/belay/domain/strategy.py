@@ -1,7 +1,6 @@
 """What a strategy is given and what it must be: a pure function from state to decision with typed parameters."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -9,7 +8,7 @@ from belay.domain.account import Limits, Position
 from belay.domain.decisions import Hold, Trade
 from belay.domain.market import Candle, Market
 from belay.domain.orders import Order
-from belay.domain.record import Fraction, Record
+from belay.domain.record import Fraction, Record, Utc
 from belay.domain.slots import Slot
 
 
@@ -37,7 +36,7 @@ class State[P: StrategyParameters](Record):
 
     slot: Slot
     parameters: P
-    now: datetime
+    now: Utc
     markets: Mapping[str, MarketState]
     open_orders: tuple[Order, ...]
     limits: Limits

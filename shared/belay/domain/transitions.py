@@ -15,6 +15,7 @@ from belay.domain.orders import (
     TERMINAL,
     TRANSITIONS,
     UNRESOLVED,
+    WORKING,
     Attempt,
     Order,
     OrderEvent,
@@ -72,17 +73,24 @@ def _move(order: Order, to: OrderState, cause: str, stamp: Stamp, detail: dict[s
     return Change(order=moved, previous_version=order.version, event=event)
 
 
+def _advance(order: Order, to: OrderState, cause: str, stamp: Stamp, detail: dict[str, Any], **updates: Any) -> Change:
+    """A move that must be one: nobody claims or concludes what has been claimed or concluded already."""
+    if order.state is to:
+        raise IllegalTransition(f"{order.order_id} is {to} already")
+    return _move(order, to, cause, stamp, detail, **updates)
+
+
 def note(order: Order, cause: str, stamp: Stamp, detail: dict[str, Any], **updates: Any) -> Change:
     """Record something about an order that changes no state."""
     return _move(order, order.state, cause, stamp, detail, **updates)
 
 
 def deny(order: Order, reason: str, stamp: Stamp, detail: dict[str, Any]) -> Change:
-    return _move(order, OrderState.DENIED, reason, stamp, detail, settled=True)
+    return _advance(order, OrderState.DENIED, reason, stamp, detail, settled=True)
 
 
 def lapse(order: Order, stamp: Stamp) -> Change:
-    return _move(order, OrderState.LAPSED, "expired", stamp, {"expires_at": order.expires_at}, settled=True)
+    return _advance(order, OrderState.LAPSED, "expired", stamp, {"expires_at": order.expires_at}, settled=True)
 
 
 def claim(
@@ -95,26 +103,28 @@ def claim(
     detail: dict[str, Any],
 ) -> Change:
     """Give one attempt the right to send, and reserve what the request may do to the account."""
-    attempt = Attempt(
-        attempt_id=stamp.write_id, number=order.attempt.number + 1 if order.attempt else 1, request=request
+    number = order.attempt.number + 1 if order.attempt else 1
+    attempt = Attempt(attempt_id=stamp.write_id, number=number, request=request, price=price)
+    change = _advance(order, OrderState.SUBMITTED, "claimed", stamp, detail, attempt=attempt, misses=(), settled=False)
+    return change.model_copy(
+        update={
+            "account": account.with_reservation(_reservation(change.order, attempt), request.claimed_at),
+            "requirement": requirement,
+        }
     )
-    reservation = Reservation(
+
+
+def _reservation(order: Order, attempt: Attempt) -> Reservation:
+    return Reservation(
         order_id=order.order_id,
         strategy=order.strategy,
         symbol=order.symbol,
         side=order.side,
         reducing=order.reducing,
-        quantity=request.quantity,
-        price=price,
+        quantity=order.remaining,
+        price=attempt.price,
         cost_rate=order.assumed_cost,
-        unresolved=True,
-    )
-    change = _move(order, OrderState.SUBMITTED, "claimed", stamp, detail, attempt=attempt, misses=(), settled=False)
-    return change.model_copy(
-        update={
-            "account": account.with_reservation(reservation, request.claimed_at),
-            "requirement": requirement,
-        }
+        unresolved=order.state in UNRESOLVED,
     )
 
 
@@ -151,26 +161,47 @@ VENUE_STATES = {
 }
 
 
+class Reading(Record):
+    """What an order comes to be when the venue's word is followed."""
+
+    state: OrderState
+    venue_filled: Decimal
+    venue_order_ids: tuple[str, ...]
+
+
+def reading(order: Order, seen: VenueOrder) -> Reading | None:
+    """Follow the venue's word as far as the transition table lets it; None when it says nothing new and better.
+
+    "Filled" means all of it, whatever quantity stands beside the word, so that the fills must still come (freqtrade
+    #9128). What was partly filled was not rejected: the rest of it was cancelled.
+    """
+    filled = max(seen.filled_quantity, order.venue_filled)
+    if seen.status is VenueStatus.FILLED:
+        filled = max(filled, seen.quantity)
+    any_filled = max(filled, order.filled_quantity) > 0
+    state = VENUE_STATES.get(seen.status, OrderState.PARTIALLY_FILLED if any_filled else OrderState.ACKNOWLEDGED)
+    if state is OrderState.REJECTED and any_filled:
+        state = OrderState.CANCELLED
+    if state not in TRANSITIONS[order.state]:
+        state = order.state
+    venue_ids = _with(order.venue_order_ids, seen.venue_order_id)
+    if (state, filled, venue_ids) == (order.state, order.venue_filled, order.venue_order_ids):
+        return None
+    return Reading(state=state, venue_filled=filled, venue_order_ids=venue_ids)
+
+
 def observe(
     order: Order, account: Account, seen: VenueOrder, cause: str, stamp: Stamp, detail: dict[str, Any] | None = None
 ) -> Change | None:
     """Attach the venue's order and follow its state; None when it says nothing that is new and better."""
     if order.state in NEVER_SENT:
         raise IllegalTransition(f"the venue has an order for {order.order_id}, which is {order.state}")
-    filled = max(seen.filled_quantity, order.venue_filled)
-    if seen.status in VENUE_STATES:
-        state = VENUE_STATES[seen.status]
-    else:
-        state = OrderState.PARTIALLY_FILLED if max(filled, order.filled_quantity) > 0 else OrderState.ACKNOWLEDGED
-    if state is not order.state and state not in TRANSITIONS[order.state]:
-        state = order.state
-    venue_ids = _with(order.venue_order_ids, seen.venue_order_id)
-    if (state, filled, venue_ids) == (order.state, order.venue_filled, order.venue_order_ids):
+    news = reading(order, seen)
+    if news is None:
         return None
     story = {**(detail or {}), "venue_order": seen.model_dump(mode="json")}
-    change = _move(
-        order, state, cause, stamp, story, venue_filled=filled, venue_order_ids=venue_ids, settled=False, misses=()
-    )
+    updates = {"venue_filled": news.venue_filled, "venue_order_ids": news.venue_order_ids}
+    change = _move(order, news.state, cause, stamp, story, **updates, settled=False, misses=())
     return _resolved(change, account)
 
 
@@ -207,35 +238,53 @@ def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp)
         trade=trade,
         recorded_at=stamp.recorded_at,
     )
-    return change.model_copy(update={"account": account.with_fill(order.strategy, order.order_id, trade), "fill": fill})
+    standing = _standing(order, account) if state in WORKING else account
+    return change.model_copy(
+        update={"account": standing.with_fill(order.strategy, order.order_id, trade), "fill": fill}
+    )
 
 
 def presume_unknown(order: Order, cause: str, stamp: Stamp) -> Change:
     """A claim whose answer never came: nothing is guessed."""
-    return _move(order, OrderState.UNKNOWN, cause, stamp, {})
+    return _advance(order, OrderState.UNKNOWN, cause, stamp, {})
 
 
 def conclude_absent(order: Order, account: Account, evidence: dict[str, Any], stamp: Stamp) -> Change:
     """Absence is proven: the request never became an order. One more delayed look-up has to confirm it."""
-    change = _move(order, OrderState.NOT_SENT, "absence proven", stamp, evidence, misses=())
+    change = _advance(order, OrderState.NOT_SENT, "absence proven", stamp, evidence, misses=())
     return _resolved(change, account)
 
 
 def release(order: Order, account: Account, stamp: Stamp, cause: str) -> Change:
-    """Nothing more is expected of this order: give its reservation back."""
+    """Nothing more is expected of this order: give its reservation back.
+
+    Raises:
+        IllegalTransition: the order may still do something to the account, e.g. it was claimed again meanwhile.
+    """
+    if order.state not in TERMINAL or not order.explained:
+        raise IllegalTransition(f"{order.order_id} is {order.state} and cannot be released yet")
     change = note(order, cause, stamp, {}, settled=True)
     held = order.order_id in account.reservations
     return change.model_copy(update={"account": account.without_reservation(order.order_id) if held else None})
 
 
 def _resolved(change: Change, account: Account) -> Change:
-    """Keep the reservation's `unresolved` mark equal to the order's state."""
+    """Keep the reservation equal to the order's state: its `unresolved` mark, and that an order at work has one."""
     order = change.order
     unresolved = order.state in UNRESOLVED
-    held = account.reservations.get(order.order_id)
-    if held is None or held.unresolved == unresolved:
+    standing = _standing(order, account) if order.state in WORKING else account
+    held = standing.reservations.get(order.order_id)
+    if held is None or (standing is account and held.unresolved == unresolved):
         return change
-    return change.model_copy(update={"account": account.with_resolution(order.order_id, unresolved)})
+    return change.model_copy(update={"account": standing.with_resolution(order.order_id, unresolved)})
+
+
+def _standing(order: Order, account: Account) -> Account:
+    """The account, where a revived order that had given its reservation back holds one again."""
+    if order.attempt is None or order.order_id in account.reservations:
+        return account
+    reservations = {**account.reservations, order.order_id: _reservation(order, order.attempt)}
+    return account.model_copy(update={"reservations": reservations})
 
 
 def _with(ids: tuple[str, ...], new: str) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class VenueOrder(Record):
 
     @property
     def remaining(self) -> Decimal:
-        return self.quantity - self.filled_quantity
+        return max(self.quantity - self.filled_quantity, ZERO)
 
 
 class VenueTrade(Record):

@@ -10,16 +10,20 @@ from pydantic import ValidationError
 
 from belay.domain.account import Account, AccountDocument
 from belay.domain.decisions import Cancel, DecisionRecord, Hold, Trade, leg_order_ids
-from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, check_candles
 from belay.domain.orders import Order, OrderState, created_event, created_orders
 from belay.domain.record import ZERO
 from belay.domain.slots import Slot, Tick
-from belay.domain.strategy import MarketState, State, Strategy
+from belay.domain.strategy import MarketState, State, Strategy, StrategyParameters
 from belay.ports import Clock, MarketData, Services
 
 CANDLE_POLL_SECONDS = 1
 LoadStrategy = Callable[[str], Strategy[Any]]
+
+
+class StrategyFailed(BelayError):
+    """The user's code raised something, or answered what is not an answer."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def evaluate(tick: Tick, services: Services, load: LoadStrategy) -> DecisionReco
     slot = Slot.of(tick, services.stage)
     stored = services.ledger.decision(slot.decision_id)
     if stored is None:
+        services.ledger.register_schedule(tick)  # before anything can fail, so that the slot is missed if it does
         stored = _store(slot, tick, _evaluate(slot, tick, services, load), services)
     _publish(stored, services)
     return stored
@@ -68,9 +73,7 @@ def _store(slot: Slot, tick: Tick, made: Evaluation, services: Services) -> Deci
     )
     expires_at = slot.candle_close + timedelta(seconds=tick.order_expiry_seconds)
     orders = created_orders(record, expires_at, made.assumed_cost)
-    stored = services.ledger.record_decision(record, orders, tuple(created_event(order, record) for order in orders))
-    services.ledger.register_schedule(tick)
-    return stored
+    return services.ledger.record_decision(record, orders, tuple(created_event(order, record) for order in orders))
 
 
 def _publish(stored: DecisionRecord, services: Services) -> None:
@@ -94,6 +97,8 @@ def _evaluate(slot: Slot, tick: Tick, services: Services, load: LoadStrategy) ->
         made = Evaluation(_hold("market_data_unavailable", str(error)), now)
     except InvalidInput as error:
         made = Evaluation(_hold("invalid_input", str(error)), now)
+    except StrategyFailed as error:
+        made = Evaluation(_hold("strategy_error", str(error)), now)
     return Evaluation(made.decision, made.now, made.market_time, made.assumed_cost, configuration.version)
 
 
@@ -108,18 +113,15 @@ def _evaluate_at(
 ) -> Evaluation:
     if now - tick.scheduled_time > timedelta(seconds=tick.max_lateness_seconds):
         return Evaluation(_hold("late_tick", f"scheduled {tick.scheduled_time:%FT%TZ}, seen {now:%FT%TZ}"), now)
-    strategy = load(tick.algorithm)
-    try:
-        parameters = strategy.Parameters.model_validate(tick.parameters)
-    except ValidationError as error:
-        raise InvalidInput.from_validation("tick.parameters", error, "Correct the schedule's parameters.") from None
-    symbols = strategy.symbols(slot, parameters)
+    strategy = _asked(lambda: load(tick.algorithm))
+    parameters = _asked(lambda: _parameters(strategy, tick))
+    symbols = _asked(lambda: tuple(strategy.symbols(slot, parameters)))
     if unknown := [symbol for symbol in (slot.symbol, *symbols) if symbol not in document.symbols]:
         listed = ", ".join(document.symbols)
         return Evaluation(_hold("unknown_symbol", f"{unknown[0]} is not one of the account's symbols: {listed}"), now)
     account = services.ledger.account(tick.account)
     clock = services.venues.clock(document)
-    needed = strategy.candles_needed(parameters)
+    needed = _asked(lambda: int(strategy.candles_needed(parameters)))
     markets = {}
     for symbol in symbols:
         candles = _candles(symbol, needed, slot, tick, market_data, clock)
@@ -170,13 +172,30 @@ def _unusable(candles: tuple[Candle, ...], slot: Slot, document: AccountDocument
     return _hold(reason, f"the last candle opened {last.open_time:%FT%TZ}, the slot's opens {slot.candle_open:%FT%TZ}")
 
 
-def _decide(strategy: Strategy[Any], state: State[Any], document: AccountDocument) -> Hold | Trade:
+def _asked[T](question: Callable[[], T]) -> T:
+    """A strategy is the user's code: whatever it raises becomes a recorded hold, never a lost tick."""
     try:
-        decision = strategy.decide(state)
-    except Exception as error:  # a strategy is the user's code: its failure is a recorded hold, never a lost tick
-        return _hold("strategy_error", f"{type(error).__name__}: {error}")
-    if not isinstance(decision, Trade):
+        return question()
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise StrategyFailed(f"{type(error).__name__}: {error}") from error
+
+
+def _parameters(strategy: Strategy[Any], tick: Tick) -> StrategyParameters:
+    try:
+        parameters: StrategyParameters = strategy.Parameters.model_validate(tick.parameters)
+    except ValidationError as error:
+        raise InvalidInput.from_validation("tick.parameters", error, "Correct the schedule's parameters.") from None
+    return parameters
+
+
+def _decide(strategy: Strategy[Any], state: State[Any], document: AccountDocument) -> Hold | Trade:
+    decision: object = _asked(lambda: strategy.decide(state))
+    if isinstance(decision, Hold):
         return decision
+    if not isinstance(decision, Trade):
+        raise StrategyFailed(f"decide returned {type(decision).__name__}, neither a Hold nor a Trade")
     own = {order.order_id for order in state.open_orders}
     for leg in decision.legs:
         if isinstance(leg, Cancel):

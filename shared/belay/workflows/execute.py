@@ -13,10 +13,11 @@ from belay.domain.account import Account, StopLevel
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable
+from belay.domain.reconciliation import same_order
 from belay.domain.record import Record
 from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, claim, deny, note, settle
-from belay.domain.venues import OrderRequest, Outcome, OutcomeKind
+from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
 from belay.ports import Services
 from belay.workflows.resolve import resolve
 from belay.workflows.session import Session, open_session
@@ -58,8 +59,8 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
         except VenueUnavailable as error:
             return _wait(order, session, services.clock.now(), f"venue unavailable: {error}", {})
         if situation.now >= order.expires_at:
-            lapse_order(services, order_id, situation.now)
-            return Executed(order_id=order_id, result="lapsed", state=OrderState.LAPSED)
+            lapsed = lapse_order(services, order_id, situation.now)
+            return Executed(order_id=order_id, result="lapsed", state=(lapsed or order).state)
         verdict = check(order, account, session.document, situation)
         if verdict.action is LineVerdict.DENY:
             return _deny(order, session, situation.now, verdict)
@@ -72,7 +73,7 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
             order = services.ledger.order(order_id) or order
             continue
         outcome = _guard(change.order, session, situation, remaining_seconds) or _submit(change.order, session)
-        return _settle(change.order, session, outcome)
+        return _settle(change.order, session, situation, outcome)
     return _wait(order, session, services.clock.now(), "contended", {})
 
 
@@ -141,7 +142,7 @@ def _claim(order: Order, account: Account, session: Session, situation: Situatio
 def _guard(
     order: Order, session: Session, situation: Situation, remaining_seconds: Callable[[], float]
 ) -> Outcome | None:
-    """The last look before sending; None lets the order go. Venue time is our clock plus the offset just measured."""
+    """The last look before sending; None lets the order go."""
     fence_at, needed = _attempt(order).fence_at, session.venue.profile.submit_timeout_seconds + GUARD_MARGIN_SECONDS
     allowed = StopLevel.REDUCE_ONLY if order.reducing else StopLevel.RUNNING
     switch = session.services.kill_switch.read()
@@ -149,26 +150,38 @@ def _guard(
         return _not_sent("stopped", f"{switch.level}: {switch.reason}")
     if remaining_seconds() < needed:
         return _not_sent("no_time_left", f"less than {needed} s of this invocation remain")
-    venue_now = session.clock.now() + timedelta(seconds=float(situation.offset_seconds))
-    if fence_at is not None and venue_now >= fence_at:
+    if fence_at is not None and _venue_time(session, situation) >= fence_at:
         return _not_sent("fence_passed", f"the request was good until {fence_at:%FT%TZ}")
     return None
 
 
+def _venue_time(session: Session, situation: Situation) -> datetime:
+    """Our clock plus the offset just measured: what the venue's clock shows, without asking it again."""
+    return session.clock.now() + timedelta(seconds=float(situation.offset_seconds))
+
+
 def _submit(order: Order, session: Session) -> Outcome:
-    """Send, once, in this thread. What the adapter did not foresee is unknown, like any other unproven outcome."""
+    """Send, once, in this thread. An error that the adapter did not foresee, or an answer about another order than
+    was asked for, leaves the outcome unknown like everything else that is not proven."""
     try:
-        return session.venue.submit(_attempt(order).request)
+        outcome = session.venue.submit(_attempt(order).request)
     except Exception as error:
         return Outcome(kind=OutcomeKind.UNKNOWN, code="adapter_error", detail=type(error).__name__)
+    if outcome.kind is OutcomeKind.ACCEPTED and not _believable(order, outcome.venue_order):
+        return Outcome(kind=OutcomeKind.UNKNOWN, code="unbelievable_answer", detail=outcome.code)
+    return outcome
 
 
-def _settle(order: Order, session: Session, outcome: Outcome) -> Executed:
+def _believable(order: Order, seen: VenueOrder | None) -> bool:
+    return seen is not None and seen.client_order_id in (None, order.order_id) and same_order(order, seen)
+
+
+def _settle(order: Order, session: Session, situation: Situation, outcome: Outcome) -> Executed:
     services, attempt_id = session.services, _attempt(order).attempt_id
     stored = update_order(
         services,
         order.order_id,
-        outcome.exchange_time,
+        outcome.exchange_time or _venue_time(session, situation),
         lambda latest, account, written: settle(latest, account, attempt_id, outcome, written),
     )
     services.queue.follow_up(order.account, FOLLOW_UP_SECONDS)

@@ -1,12 +1,14 @@
 """What became of each order that was sent: judge absence, confirm, release. Submits nothing."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from belay.domain.account import Account
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import TERMINAL, UNRESOLVED, Order, OrderState
 from belay.domain.reconciliation import residuals
 from belay.domain.record import ZERO, base_asset, quote_asset
-from belay.domain.transitions import conclude_absent, note, presume_unknown, release
+from belay.domain.transitions import Change, Stamp, conclude_absent, note, presume_unknown, release
 from belay.workflows.session import Session
 from belay.workflows.updates import exit_not_placed, open_incident, update_order
 from belay.workflows.views import Views
@@ -24,66 +26,71 @@ def settle_orders(session: Session, views: Views) -> int:
 def _settle(order: Order, session: Session, views: Views) -> bool:
     missed = views.venue.lookups.get(order.order_id, order) is None
     if order.state in UNRESOLVED:
-        return missed and _judge_absence(order, session, views)
+        return not _seen(order, views) and _judge_absence(order, missed, session, views)
     if order.state in (OrderState.REJECTED, OrderState.NOT_SENT):
         return missed and _confirm(order, session, views)
     return order.state in TERMINAL and _release(order, session, views)
 
 
-def _judge_absence(order: Order, session: Session, views: Views) -> bool:
-    """A miss proves nothing before fence and grace; after them, two spaced ones do, if nothing else moved."""
-    services, now, profile = session.services, views.venue.time, session.venue.profile
+def _seen(order: Order, views: Views) -> bool:
+    shown = (*views.venue.open_orders, views.venue.lookups.get(order.order_id))
+    return any(seen is not None and seen.client_order_id == order.order_id for seen in shown)
+
+
+def _judge_absence(order: Order, missed: bool, session: Session, views: Views) -> bool:
+    """A miss proves nothing before fence and grace; after them, two spaced ones do, if nothing else moved.
+
+    Args:
+        missed: a well-formed look-up did not find it; otherwise it could not be looked up.
+    """
+    now, profile = views.venue.time, session.venue.profile
     if order.attempt is None:
         raise ValueError(f"order {order.order_id} is {order.state} without a claim")
     claimed_at = order.attempt.request.claimed_at
-    provable = profile.absence_provable_from(order.attempt.fence_at)
-    if now >= (provable or claimed_at) + UNKNOWN_BOUND:
-        open_incident(services, _unknown_outcome(order, now))
     if order.state is OrderState.SUBMITTED and now >= claimed_at + ANSWER_BOUND:
-        unknown = update_order(
-            services,
-            order.order_id,
-            now,
-            lambda o, _, stamp: presume_unknown(o, "no answer", stamp),
-            only_version=order.version,
-        )
-        return unknown is not None
+        return _change(order, session, now, lambda o, _, stamp: presume_unknown(o, "no answer", stamp))
+    provable = profile.absence_provable_from(order.attempt.fence_at)
     retained = now <= claimed_at + timedelta(seconds=profile.closed_retention_seconds)
+    counts = missed and retained and provable is not None and now >= provable
+    if now >= (provable or claimed_at) + UNKNOWN_BOUND and (not counts or len(order.misses) >= MISSES_NEEDED):
+        open_incident(session.services, _unknown_outcome(order, now))
     spaced = not order.misses or now >= order.misses[-1] + timedelta(seconds=profile.miss_spacing_seconds)
-    if provable is None or now < provable or not retained or not spaced:
-        return False
+    return counts and spaced and _count_miss(order, session, views)
+
+
+def _count_miss(order: Order, session: Session, views: Views) -> bool:
+    """One more miss that counts; True when it was the last one needed."""
+    now = views.venue.time
     misses = (*order.misses, now)[-MISSES_NEEDED:]
-    evidence = {"not_found_at": [f"{at:%FT%TZ}" for at in misses], "provable_from": f"{provable:%FT%TZ}"}
-    if len(misses) == MISSES_NEEDED and not _something_moved(order, claimed_at, views):
-        absent = update_order(
-            services,
-            order.order_id,
-            now,
-            lambda o, a, stamp: conclude_absent(o, a, evidence, stamp),
-            only_version=order.version,
-        )
-        if absent is not None:
-            resolution = "absence proven"
-            services.ledger.resolve_incident(order.account, _unknown_outcome(order, now).incident_id, resolution)
-        return absent is not None
-    update_order(
-        services,
-        order.order_id,
-        now,
-        lambda o, _, stamp: note(o, "not found", stamp, evidence, misses=misses),
-        only_version=order.version,
-    )
-    return False
+    evidence = {"not_found_at": [f"{at:%FT%TZ}" for at in misses]}
+    if len(misses) < MISSES_NEEDED or _something_moved(order, views):
+        _change(order, session, now, lambda o, _, stamp: note(o, "not found", stamp, evidence, misses=misses))
+        return False
+    absent = _change(order, session, now, lambda o, a, stamp: conclude_absent(o, a, evidence, stamp))
+    if absent:
+        incident = _unknown_outcome(order, now).incident_id
+        session.services.ledger.resolve_incident(order.account, incident, "absence proven")
+    return absent
 
 
-def _something_moved(order: Order, claimed_at: datetime, views: Views) -> bool:
-    """Whether a trade without an order, or a balance without an explanation, could be this order's."""
+def _change(
+    order: Order, session: Session, now: datetime, change_of: Callable[[Order, Account, Stamp], Change]
+) -> bool:
+    """Change an order as it was judged; False when it moved meanwhile."""
+    changed = update_order(session.services, order.order_id, now, change_of, only_version=order.version)
+    return changed is not None
+
+
+def _something_moved(order: Order, views: Views) -> bool:
+    """Whether a trade without an order, or a balance without an explanation, could be this order's, or is unread."""
     ledger, venue = views.ledger, views.venue
+    if order.symbol not in views.fully_read or order.attempt is None:
+        return True
     foreign = (
         trade
         for trade in venue.trades
         if trade.symbol == order.symbol
-        and trade.at >= claimed_at
+        and trade.at >= order.attempt.request.claimed_at
         and trade.key not in ledger.recorded_trades
         and ledger.order_for(trade) is None
     )
@@ -103,13 +110,8 @@ def _confirm(order: Order, session: Session, views: Views) -> bool:
     again = order.reducing and order.state is OrderState.NOT_SENT and profile.resend == "after_absence"
     if again and now < order.expires_at:
         if not order.misses:
-            update_order(
-                session.services,
-                order.order_id,
-                now,
-                lambda o, _, stamp: note(o, "absence confirmed, may be sent again", stamp, {}, misses=(now,)),
-                only_version=order.version,
-            )
+            cause = "absence confirmed, may be sent again"
+            _change(order, session, now, lambda o, _, stamp: note(o, cause, stamp, {}, misses=(now,)))
         return False
     released = _release(order, session, views, "absence confirmed")
     if released:
@@ -122,14 +124,7 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
     now, lag = views.venue.time, timedelta(seconds=session.venue.profile.history_lag_seconds)
     if order.terminal_at is None or now < order.terminal_at + lag or not order.explained:
         return False
-    released = update_order(
-        session.services,
-        order.order_id,
-        now,
-        lambda o, a, stamp: release(o, a, stamp, cause),
-        only_version=order.version,
-    )
-    return released is not None
+    return _change(order, session, now, lambda o, a, stamp: release(o, a, stamp, cause))
 
 
 def _unknown_outcome(order: Order, now: datetime) -> Incident:

@@ -47,18 +47,21 @@ def read(session: Session) -> Views:
     }
     waiting = ledger.unattributed_trades(account_name)
     trades = {trade.key: trade for trade in (*waiting, *(trade for window in windows.values() for trade in window))}
-    counted = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
-    counted -= {trade.key for trade in waiting}
+    dealt_with = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
+    dealt_with -= {trade.key for trade in waiting}
+    new_trades = [trade for trade in trades.values() if trade.key not in dealt_with]
     balances = session.venue.balances()
-    orders, by_venue_id = _match(session, watched, shown, lookups, [t for t in trades.values() if t.key not in counted])
+    orders, by_venue_id = _match(session, watched, shown, lookups, new_trades)
+    compared = LedgerView(
+        account=account,
+        document=session.document,
+        orders=orders,
+        by_venue_id=by_venue_id,
+        recorded_trades=frozenset(dealt_with),
+    )
+    counted = _counted(session, compared, new_trades)
     return Views(
-        ledger=LedgerView(
-            account=account,
-            document=session.document,
-            orders=orders,
-            by_venue_id=by_venue_id,
-            recorded_trades=frozenset(counted),
-        ),
+        ledger=compared.model_copy(update={"recorded_trades": compared.recorded_trades | counted}),
         venue=VenueView(
             time=now,
             open_orders=shown,
@@ -126,6 +129,13 @@ def _match(
             orders[order.order_id] = order
             by_venue_id[key] = order.order_id
     return orders, by_venue_id
+
+
+def _counted(session: Session, view: LedgerView, trades: Iterable[VenueTrade]) -> frozenset[str]:
+    """The fills of the orders that these trades belong to: a cursor that was not moved on does not know of them."""
+    owners = {order.decision_id for trade in trades if (order := view.order_for(trade))}
+    stories = (session.services.ledger.story(decision_id) for decision_id in sorted(owners))
+    return frozenset(fill.key for story in stories if story for fill in story.fills)
 
 
 def next_cursor(views: Views, symbol: str) -> Cursor:

@@ -1,0 +1,121 @@
+"""Account documents: what is accepted, and how a mistake is named."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from belay.domain.account import MAX_DOCUMENT_BYTES, AccountDocument, Limits
+from belay.domain.errors import InvalidInput
+from belay.domain.proofs import fingerprint
+from tests.builders import make_document
+
+DOCUMENT = json.loads(make_document().model_dump_json())
+
+
+def parsed(**changes: Any) -> AccountDocument:
+    return AccountDocument.parse(json.dumps({**DOCUMENT, **changes}))
+
+
+def paper(**changes: Any) -> dict[str, Any]:
+    return {"paper": {**DOCUMENT["paper"], **changes}}
+
+
+def limits(**changes: Any) -> dict[str, Any]:
+    return {"limits": {**DOCUMENT["limits"], **changes}}
+
+
+def test_a_document_survives_being_stored() -> None:
+    assert parsed() == make_document()
+
+
+def test_no_limit_has_a_default() -> None:
+    """Nothing has a plausible default: what is missing denies and names itself."""
+    assert {name: value for name, value in Limits() if value} == {}
+
+
+def test_numbers_are_read_as_they_are_written() -> None:
+    text = json.dumps(DOCUMENT).replace('"max_order_notional": "2000"', '"max_order_notional": 0.1')
+    assert AccountDocument.parse(text).limits.max_order_notional == Decimal("0.1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"max_leverage": 3}, "max_leverage"),
+        (limits(max_ordr_notional="1"), "limits.max_ordr_notional"),
+        (limits(max_order_notional="0"), "limits.max_order_notional"),
+        (limits(max_order_notional="-1"), "limits.max_order_notional"),
+        (limits(max_order_notional="NaN"), "limits.max_order_notional"),
+        (limits(max_position_notional={"BTC/USD": "0"}), "limits.max_position_notional.BTC/USD"),
+        (limits(submissions_per_minute=0), "limits.submissions_per_minute"),
+        (limits(reserved_exit_submissions=-1), "limits.reserved_exit_submissions"),
+        (limits(max_price_age_seconds=0.5), "limits.max_price_age_seconds"),
+        ({"symbols": []}, "symbols"),
+        ({"symbols": ["BTCUSD"]}, "symbols.0"),
+        ({"mode": "test"}, "mode"),
+        ({"account": "My account"}, "account"),
+        ({"balance_tolerance": {"USD": "-1"}}, "balance_tolerance.USD"),
+        (paper(taker_fee="1"), "paper.taker_fee"),
+        (paper(quantity_step="0"), "paper.quantity_step"),
+        (paper(balances={"USD": "-1"}), "paper.balances.USD"),
+    ],
+)
+def test_a_mistake_in_a_document_is_named_by_its_field(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parsed(**changes)
+    assert refused.value.field.startswith(f"account.{field}")
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"mode": "live"}, "paper settings belong to mode paper"),
+        ({"paper": None}, "paper settings belong to mode paper"),
+        ({"symbols": ["BTC/USD", "ETH/EUR"]}, "one quote currency"),
+        (paper(replay=False), "either replay = true or the exchange"),
+        (paper(exchange="kraken"), "either replay = true or the exchange"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidInput, match=problem):
+        parsed(**changes)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"account": NaN}'])
+def test_text_that_is_no_document_is_one_clear_error(text: str) -> None:
+    with pytest.raises(InvalidInput, match="account"):
+        AccountDocument.parse(text)
+
+
+def test_a_document_may_be_exactly_as_large_as_the_bound() -> None:
+    text = json.dumps(DOCUMENT)
+    AccountDocument.parse(text.ljust(MAX_DOCUMENT_BYTES))
+    with pytest.raises(InvalidInput, match="larger than"):
+        AccountDocument.parse(text.ljust(MAX_DOCUMENT_BYTES + 1))
+
+
+def test_a_refused_value_is_not_repeated_since_it_may_be_a_secret() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parsed(executor_secret={"key": "hunter2"})
+    assert refused.value.field == "account.executor_secret"
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_documents_assets_are_those_of_its_symbols() -> None:
+    document = make_document(symbols=("BTC/USD", "ETH/USD"))
+    assert (document.quote, document.assets) == ("USD", {"BTC", "ETH", "USD"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"layer_version": "2"}, {"configuration_version": 2}, {"venue": "v"}, {"keys": ("k", "x")}, {"table_id": "u"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_change_of_the_deployment_closes_the_gate(change: dict[str, Any]) -> None:
+    """Corpus 51 and 60: a deploy in the middle of an order, a table restored to an hour ago."""
+    same = {"layer_version": "1", "configuration_version": 1, "venue": "paper", "keys": ("k", ""), "table_id": "t"}
+    assert fingerprint(**same) == fingerprint(**same)  # type: ignore[arg-type]
+    assert fingerprint(**{**same, **change}) != fingerprint(**same)  # type: ignore[arg-type]
