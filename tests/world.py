@@ -136,7 +136,7 @@ def _failed(call: str) -> Any:
             return None
         case _, "venue.submit":
             return Outcome(kind=OutcomeKind.UNKNOWN, code="no_answer")
-        case ("venue" | "market" | "clock"), _:
+        case (("venue" | "market" | "clock"), _):
             raise VenueUnavailable(f"{call} gave no answer")
     raise Unreachable(call)
 
@@ -188,9 +188,7 @@ class Stepping:
         found = getattr(self._target, name)
         if not callable(found):
             return found
-        return lambda *args, **kwargs: self._steps.take(
-            f"{self._port}.{name}", partial(found, *args, **kwargs)
-        )
+        return lambda *args, **kwargs: self._steps.take(f"{self._port}.{name}", partial(found, *args, **kwargs))
 
 
 # --- a venue without a fence, a strategy that says what it is told ---------------------------------------------------
@@ -481,7 +479,7 @@ class World:
         assert {asset: amount for asset, amount in expected.items() if amount} == {
             asset: amount for asset, amount in actual.items() if amount
         }
-        assert sorted(self.kinds()) == sorted(incidents)
+        assert sorted(self.kinds()) == sorted(incidents), self.incidents()
 
 
 def make_reduce(**changes: Any) -> Reduce:

@@ -1,5 +1,6 @@
 """Ledgers in the situations that the contract tests start from."""
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -68,12 +69,20 @@ def settled(ledger: Ledger, order: Order) -> Order:
 
 
 def together[T](action: Callable[[int], T]) -> list[T]:
-    """Run an action in many threads that all start at the same moment; `action` gets the thread's number."""
+    """Run an action in many threads that start at the same moment and give way to each other at every step.
+
+    `action` gets the thread's number.
+    """
     start = Barrier(THREADS)
 
     def run(number: int) -> T:
         start.wait()
         return action(number)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(run, range(THREADS)))
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(run, range(THREADS)))
+    finally:
+        sys.setswitchinterval(usual)

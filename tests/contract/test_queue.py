@@ -118,9 +118,10 @@ def test_a_follow_up_carries_the_account_and_its_delay(mailbox: Mailbox) -> None
     assert mailbox.follow_ups() == [({"account": ACCOUNT}, 5), ({"account": ACCOUNT}, 0)]
 
 
-def test_a_follow_up_waits_a_quarter_of_an_hour_at_most(mailbox: Mailbox) -> None:
-    mailbox.queue.follow_up(ACCOUNT, 86_400)
-    assert mailbox.follow_ups() == [({"account": ACCOUNT}, 900)]
+@pytest.mark.parametrize(("asked", "granted"), [(86_400, 900), (-1, 0)])
+def test_a_follow_up_waits_between_nothing_and_a_quarter_of_an_hour(mailbox: Mailbox, asked: int, granted: int) -> None:
+    mailbox.queue.follow_up(ACCOUNT, asked)
+    assert mailbox.follow_ups() == [({"account": ACCOUNT}, granted)]
 
 
 # --- ticks: SQS has no part in them ---------------------------------------------------------------

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from belay.adapters.memory import InMemoryLedger
-from belay.cli.desk import Desk
+from belay.cli.desk import Desk, deployed_fingerprint
 from belay.cli.main import app, example_document
 from belay.cli.operations import change_account
 from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
@@ -21,7 +22,8 @@ from belay.domain.proofs import Proof
 from belay.domain.record import iso
 from belay.domain.transitions import conclude_absent, deny, observe, record_fill, release
 from belay.domain.venues import VenueStatus
-from belay.ports import Ledger, SwitchReading
+from belay.ports import Ledger, Services, SwitchReading
+from belay.workflows.session import Session
 from tests.builders import (
     ACCOUNT,
     FINGERPRINT,
@@ -243,9 +245,7 @@ def test_halt_stops_the_accounts_even_when_the_switch_cannot_be_written(office: 
     office.switch.broken = True
     result = office.run("halt")
     assert result.exit_code == 1
-    assert (
-        result.stderr == "belay: the switch could not be written (no connection); accounts stopped: paper\n"
-    )
+    assert result.stderr == "belay: the switch could not be written (no connection); accounts stopped: paper\n"
     assert office.ledger.account(ACCOUNT).stops
 
 
@@ -337,7 +337,8 @@ def test_orders_can_be_narrowed_to_a_state_and_to_open_ones(office: Office) -> N
 
 def test_explain_answers_the_five_questions_by_order_id_and_by_decision_id(office: Office) -> None:
     order = filled(office.ledger, claimed(office.ledger, decided(office.ledger)))
-    office.ledger.store_proof(make_proof(completed_at=NOW + seconds(30), account_version=3))
+    version = office.ledger.account(ACCOUNT).version
+    office.ledger.store_proof(make_proof(completed_at=NOW + seconds(30), account_version=version))
     document = office.json("explain", order.order_id)
     assert document == office.json("explain", order.decision_id)
     (told,) = document["orders"]
@@ -415,6 +416,28 @@ def test_explain_shows_a_second_venue_order(office: Office) -> None:
     assert office.json("explain", order.order_id)["orders"][0]["submission"]["verdict"] == "more than once"
 
 
+# --- incidents --------------------------------------------------------------------------------------
+
+
+def test_incidents_lists_open_ones_with_both_values_and_what_to_do(office: Office) -> None:
+    office.ledger.open_incident(make_incident())
+    text = office.text("incidents", "list")
+    assert "balance_mismatch:USD" in text
+    assert "expected 10000 USD; actual 9990 USD" in text
+    assert "Find the withdrawal that explains the difference." in text
+
+
+def test_resolving_an_incident_lifts_its_stop_and_keeps_the_reason(office: Office) -> None:
+    incident = make_incident()
+    office.ledger.open_incident(incident)
+    for stop in (make_stop(incident=incident.incident_id, author="belay"), make_stop()):
+        change_account(office.ledger, ACCOUNT, lambda account, stop=stop: account.with_stop(stop))
+    office.json("incidents", "resolve", incident.incident_id, "--reason", "fee paid by hand", "--author", "ann")
+    assert office.json("incidents", "list") == []
+    assert office.json("incidents", "list", "--all")[0]["resolution"] == "fee paid by hand (ann)"
+    assert office.ledger.account(ACCOUNT).stops == (make_stop(),)
+
+
 # --- account documents ----------------------------------------------------------------------------
 
 
@@ -434,9 +457,7 @@ def test_the_limits_of_the_example_document_let_a_notional_of_1000_through() -> 
     assert limits.max_order_notional >= Decimal(1000)
 
 
-def test_account_set_stores_versions_and_leaves_an_equal_document_alone(
-    office: Office, tmp_path: Path
-) -> None:
+def test_account_set_stores_versions_and_leaves_an_equal_document_alone(office: Office, tmp_path: Path) -> None:
     file = tmp_path / "paper.json"
     file.write_text(make_document(symbols=[SYMBOL, "ETH/USD"]).model_dump_json())
     assert office.json("account", "set", str(file)) == {"account": ACCOUNT, "version": 2, "stored": True}
@@ -475,13 +496,13 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
         (["account"], "Missing command"),
         (["stauts"], "No such command"),
         (["explain"], "Missing argument"),
+        (["incidents", "resolve", "overfill:x", "--reason", "r"], "no incident overfill:x"),
+        (["incidents", "resolve", "overfill:x"], "--reason"),
         (["status", "--colour"], "--colour"),
         (["status", "--account"], "--account"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_exit_code_2(
-    office: Office, arguments: list[str], named: str
-) -> None:
+def test_bad_input_is_one_clear_line_and_exit_code_2(office: Office, arguments: list[str], named: str) -> None:
     result = office.run(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -535,3 +556,11 @@ def test_the_common_options_may_stand_before_or_after_the_command(office: Office
 
 def test_belay_alone_prints_its_help() -> None:
     assert "explain" in Office().text()
+
+
+def test_the_operator_looks_for_the_proof_under_the_name_that_the_reconciler_gives_it() -> None:
+    configuration = make_configuration(executor_secret="executor-key", reconciler_secret="reader-key")
+    deployed = SimpleNamespace(layer_version="layer:7", ledger=SimpleNamespace(table_id="table-1"))
+    unused = cast(Any, None)
+    session = Session(cast(Services, deployed), configuration, venue=unused, market_data=unused, clock=unused)
+    assert deployed_fingerprint(configuration, "layer:7", "table-1") == session.fingerprint

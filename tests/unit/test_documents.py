@@ -106,7 +106,7 @@ def test_a_refused_value_is_not_repeated_since_it_may_be_a_secret() -> None:
 
 def test_a_documents_assets_are_those_of_its_symbols() -> None:
     document = make_document(symbols=("BTC/USD", "ETH/USD"))
-    assert (document.quote, document.assets) == ("USD", {"BTC", "ETH", "USD"})
+    assert (document.quote, document.assets) == ("USD", frozenset({"BTC", "ETH", "USD"}))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_a_candle_that_cannot_be_is_refused(change: dict[str, str]) -> None:
 
 def test_a_candle_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValidationError):
-        Candle(open_time=NOW.replace(tzinfo=None), open=1, high=1, low=1, close=1, volume=0)  # type: ignore[arg-type]
+        Candle(open_time=NOW.replace(tzinfo=None), open=1, high=1, low=1, close=1, volume=0)
 
 
 def test_consecutive_candles_are_accepted() -> None:

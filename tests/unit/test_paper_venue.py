@@ -99,7 +99,8 @@ class World:
             if page is None:
                 return found
 
-    def executions(self) -> list[tuple[Decimal, Decimal]]:
+    def executions(self) -> list[Any]:
+        """Quantity and price of each trade."""
         return [(trade.quantity, trade.price) for trade in self.trades()]
 
     def order(self, outcome: Outcome) -> VenueOrder:
@@ -109,8 +110,13 @@ class World:
         assert found is not None
         return found
 
-    def balance(self, asset: str) -> Decimal:
+    def balance(self, asset: str) -> Any:
         return self.venue.balances().total[asset]
+
+
+def progress(order: VenueOrder | None) -> tuple[Any, ...]:
+    assert order is not None
+    return order.status, order.filled_quantity
 
 
 # --- market orders --------------------------------------------------------------------------------
@@ -120,8 +126,7 @@ def test_a_market_order_fills_at_the_open_of_the_candle_that_contains_now() -> N
     world = World([candle(0, 90), candle(1, 100, 130, 80, 120)]).at(1.5)
     outcome = world.buy(2)
     assert (outcome.kind, outcome.code) == (OutcomeKind.ACCEPTED, "ACCEPTED")
-    assert outcome.venue_order is not None
-    assert (outcome.venue_order.status, outcome.venue_order.filled_quantity) == (VenueStatus.FILLED, 2)
+    assert progress(outcome.venue_order) == (VenueStatus.FILLED, 2)
     assert world.executions() == [(2, 100)]
     assert outcome.exchange_time == hours(1.5)
 
@@ -162,8 +167,7 @@ def test_a_large_market_order_takes_its_share_of_the_last_candle_and_the_rest_at
 def test_a_market_order_whose_rest_is_immediate_or_cancel_expires_with_what_it_got() -> None:
     world = World().at(1)
     shown = world.buy(15, time_in_force=TimeInForce.IOC).venue_order
-    assert shown is not None
-    assert (shown.status, shown.filled_quantity) == (VenueStatus.EXPIRED, 10)
+    assert progress(shown) == (VenueStatus.EXPIRED, 10)
 
 
 def test_the_rest_of_a_market_buy_that_can_no_longer_be_paid_is_cancelled() -> None:
@@ -244,7 +248,7 @@ def test_the_rest_of_a_limit_order_that_partly_crossed_rests_unless_it_is_immedi
     resting = world.buy(12, 101)
     expired = world.buy(12, 101, time_in_force=TimeInForce.IOC)
     assert world.order(resting).status is VenueStatus.OPEN
-    assert (world.order(expired).status, world.order(expired).filled_quantity) == (VenueStatus.EXPIRED, 10)
+    assert progress(world.order(expired)) == (VenueStatus.EXPIRED, 10)
     world.at(3)
     assert world.order(resting).status is VenueStatus.FILLED
 
@@ -270,7 +274,7 @@ def test_a_cancel_ends_an_open_order_and_changes_nothing_else() -> None:
     assert len(world.venue.open_orders()) == 1
     world.at(1.2).venue.cancel(BTC, str(outcome.venue_order.client_order_id))
     order = world.order(outcome)
-    assert (order.status, order.filled_quantity, order.updated_at) == (VenueStatus.CANCELLED, 10, hours(1.2))
+    assert (*progress(order), order.updated_at) == (VenueStatus.CANCELLED, 10, hours(1.2))
     world.at(3).venue.cancel(BTC, str(outcome.venue_order.client_order_id))
     assert world.order(outcome) == order
 
@@ -561,7 +565,7 @@ BALANCES = {"USD": "3000", "BTC": "20", "ETH": "10"}
 def play(
     markets: dict[str, list[Candle]],
     moves: Sequence[Move],
-    costs: dict[str, str],
+    costs: dict[str, Any],
     looks: Sequence[int] = (),
     end: int = 14 * 60,
 ) -> Played:
@@ -576,17 +580,17 @@ def play(
             moments.append((minute, move))
     outcomes: list[Outcome] = []
     sent: list[tuple[str, str]] = []
-    for minute, move in sorted(moments, key=lambda moment: (moment[0], moment[1] is not None)):
-        world.at(minute / 60)
-        if move is None:
+    for moment, act in sorted(moments, key=lambda planned: (planned[0], planned[1] is not None)):
+        world.at(moment / 60)
+        if act is None:
             world.venue.open_orders()
-        elif move.kind == "cancel":
+        elif act.kind == "cancel":
             for symbol, client_order_id in sent[-2:]:
                 world.venue.cancel(symbol, client_order_id)
         else:
-            limit = dec(100 + move.offset) if move.kind == "limit" else None
+            limit = dec(100 + act.offset) if act.kind == "limit" else None
             request = world.request(
-                move.side, dec(move.tenths) / 10, limit, symbol=move.symbol, time_in_force=move.time_in_force
+                act.side, dec(act.tenths) / 10, limit, symbol=act.symbol, time_in_force=act.time_in_force
             )
             outcomes.append(world.venue.submit(request))
             sent.append((request.symbol, request.client_order_id))
@@ -819,7 +823,7 @@ def test_on_a_live_market_a_candle_published_late_still_fills_and_is_dated_when_
     market.now = START + timedelta(seconds=65)
     assert venue.open_orders() == ()
     page = venue.trades(BTC, START, market.now)
-    assert [(trade.price, trade.at) for trade in page.trades] == [(95, market.now)]
+    assert [(trade.price, trade.at) for trade in page.trades] == [(dec(95), market.now)]
 
 
 def test_a_clock_that_steps_back_does_not_take_the_venue_back() -> None:
@@ -836,7 +840,7 @@ def test_on_a_live_market_the_filters_and_fees_are_still_the_accounts() -> None:
     market.publish(0, 90)
     data = PaperMarketData(market, paper)
     assert data.market(BTC).taker_fee == dec("0.003")
-    assert (data.time(), data.price(BTC).value) == (START, 100)
+    assert (data.time(), data.price(BTC).value) == (START, dec(100))
     assert len(data.candles(BTC, "1m", START + HOUR, 5)) == 1
 
 

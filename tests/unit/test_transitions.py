@@ -1,5 +1,6 @@
 """Every change to an order as one value: what it changes together, and what no order of news can break."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -90,12 +91,13 @@ def test_a_claim_of_an_order_that_may_be_at_the_venue_is_illegal(state: OrderSta
 def test_a_verdict_is_given_once() -> None:
     denied, lapsed = make_order(state="DENIED"), make_order(state="LAPSED")
     unknown, absent = make_order(state="UNKNOWN"), make_order(state="NOT_SENT")
-    for again in (
+    repeated: tuple[Callable[[], Change], ...] = (
         lambda: deny(denied, "stop", STAMP, {}),
         lambda: lapse(lapsed, STAMP),
         lambda: presume_unknown(unknown, "no answer", STAMP),
         lambda: conclude_absent(absent, make_account(), {}, STAMP),
-    ):
+    )
+    for again in repeated:
         with pytest.raises(IllegalTransition, match="already"):
             again()
 
@@ -257,7 +259,7 @@ def test_filled_means_all_of_it_so_the_fills_must_still_come() -> None:
     order, account = claimed()
     seen = make_venue_order(order, status=VenueStatus.FILLED, filled_quantity="0")
     order, account = applied(observe(order, account, seen, "seen", STAMP), account)
-    assert (order.state, order.venue_filled, order.filled_quantity) == (S.FILLED, QUANTITY, 0)
+    assert (order.state, order.venue_filled, order.filled_quantity) == (S.FILLED, QUANTITY, Decimal(0))
     assert not order.explained
     assert account.positions == {}
     with pytest.raises(IllegalTransition, match="cannot be released"):

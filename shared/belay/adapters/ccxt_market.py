@@ -68,6 +68,7 @@ class CcxtMarketData:
         )
         # Numbers are kept as the exchange wrote them: ccxt would make floats of them.
         self._exchange.number = Decimal
+        self._listed: dict[str, Any] = {}
         self._markets: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -119,6 +120,8 @@ class CcxtMarketData:
         closed_at = min(until, datetime.now(UTC))
         since = (closed_at - length * (limit + 1) - EPOCH) // timedelta(milliseconds=1)
         rows = self._ask("fetch_ohlcv", symbol, timeframe, since, limit + 2)
+        if not rows:  # which is also what ccxt makes of an answer it does not understand
+            raise self._unbelievable(f"candles of {symbol}")
         try:
             candles = [self._candle(row) for row in rows]
         except (TypeError, ValueError, ValidationError) as error:
@@ -140,18 +143,25 @@ class CcxtMarketData:
         )
 
     def _market(self, symbol: str) -> Any:
-        """The exchange's description of one symbol; ccxt is given the asked symbols only, not thousands."""
+        """The exchange's description of one symbol. ccxt indexes the asked symbols only, not thousands."""
         with self._lock:
             if symbol not in self._markets:
-                listed = self._ask("fetch_markets")
-                if not listed:
-                    raise self._unbelievable("list of markets")
-                found = [market for market in listed if market.get("symbol") == symbol and market.get("spot")]
-                if not found:
-                    raise InvalidInput("symbol", f"{self._exchange.id} has no spot market {symbol}", "Correct it.")
-                self._exchange.set_markets([*self._markets.values(), found[0]])
+                found = self._list_markets().get(symbol)
+                if found is None:
+                    raise InvalidInput(
+                        "symbol", f"{self._exchange.id} has no spot market {symbol}", "Correct the symbol."
+                    )
+                self._exchange.set_markets([*self._markets.values(), found])
                 self._markets[symbol] = self._exchange.markets[symbol]
             return self._markets[symbol]
+
+    def _list_markets(self) -> dict[str, Any]:
+        if not self._listed:
+            listed = self._ask("fetch_markets")
+            self._listed = {market["symbol"]: market for market in listed if market.get("spot")}
+            if not self._listed:
+                raise self._unbelievable("list of markets")
+        return self._listed
 
     def _ask(self, method: str, *arguments: object) -> Any:
         try:
@@ -160,9 +170,10 @@ class CcxtMarketData:
             raise VenueUnavailable(f"{self._exchange.id} {method} failed: {type(error).__name__}") from error
 
     def _instant(self, milliseconds: Any) -> datetime:
-        if not isinstance(milliseconds, int):
-            raise self._unbelievable("time")
-        return EPOCH + timedelta(milliseconds=milliseconds)
+        try:
+            return EPOCH + timedelta(milliseconds=milliseconds)
+        except (TypeError, OverflowError) as error:
+            raise self._unbelievable("time") from error
 
     def _unbelievable(self, what: str) -> VenueUnavailable:
         return VenueUnavailable(f"{self._exchange.id} gave no believable {what}")

@@ -21,7 +21,7 @@ from belay.adapters.records import (
     told,
     trade_position,
 )
-from belay.adapters.sqs import MAX_DELAY_SECONDS
+from belay.adapters.sqs import possible_delay
 from belay.adapters.ssm import SwitchValue, read_switch
 from belay.domain.account import Account, Configuration, StopLevel
 from belay.domain.decisions import DecisionRecord
@@ -413,9 +413,7 @@ class InMemoryQueue:
                 self.intents.append(message)
 
     def follow_up(self, account: str, delay_seconds: int) -> None:
-        self.follow_ups.append(
-            FollowUpMessage(body={"account": account}, delay_seconds=min(delay_seconds, MAX_DELAY_SECONDS))
-        )
+        self.follow_ups.append(FollowUpMessage(body={"account": account}, delay_seconds=possible_delay(delay_seconds)))
 
     def tick(self, tick: Tick) -> None:
         self.ticks.append(Tick.model_validate_json(tick.model_dump_json()))

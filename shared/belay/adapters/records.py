@@ -52,9 +52,7 @@ def cancels_of(record: DecisionRecord) -> tuple[CancelRequest, ...]:
     """The cancel requests that a decision makes, one for each order it names."""
     reasons = {leg.order_id: leg.reason for leg in record.trade_legs if isinstance(leg, Cancel)}
     return tuple(
-        CancelRequest(
-            account=record.slot.account, order_id=order_id, reason=reason, requested_at=record.decided_at
-        )
+        CancelRequest(account=record.slot.account, order_id=order_id, reason=reason, requested_at=record.decided_at)
         for order_id, reason in reasons.items()
     )
 

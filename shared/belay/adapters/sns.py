@@ -20,13 +20,9 @@ class SnsAlerts:
 
     def incident(self, incident: Incident) -> None:
         try:
-            self._client.publish(
-                TopicArn=self._topic_arn, Subject=_subject(incident), Message=_message(incident)
-            )
+            self._client.publish(TopicArn=self._topic_arn, Subject=_subject(incident), Message=_message(incident))
         except Exception:  # the workflow must go on; the incident stays open in the ledger
-            log.exception(
-                "incident %s of account %s was not published", incident.incident_id, incident.account
-            )
+            log.exception("incident %s of account %s was not published", incident.incident_id, incident.account)
 
 
 def _subject(incident: Incident) -> str:

@@ -46,7 +46,7 @@ class SqsQueue:
         self._sqs.send_message(
             QueueUrl=_configured(self._follow_ups_url, "FOLLOW_UPS_QUEUE_URL"),
             MessageBody=json.dumps({"account": account}),
-            DelaySeconds=min(max(delay_seconds, 0), MAX_DELAY_SECONDS),
+            DelaySeconds=possible_delay(delay_seconds),
         )
 
     def tick(self, tick: Tick) -> None:
@@ -55,6 +55,11 @@ class SqsQueue:
             InvocationType="Event",
             Payload=tick.model_dump_json(),
         )
+
+
+def possible_delay(seconds: int) -> int:
+    """The delay that SQS grants when asked for `seconds`."""
+    return min(max(seconds, 0), MAX_DELAY_SECONDS)
 
 
 def _configured[T](destination: T | None, variable: str) -> T:

@@ -55,6 +55,4 @@ class SsmKillSwitch:
             botocore.exceptions.ClientError: SSM refused; the switch is as it was.
         """
         value = SwitchValue(level=level, reason=reason, author=author, at=at)
-        self._client.put_parameter(
-            Name=self._name, Value=value.model_dump_json(), Type="String", Overwrite=True
-        )
+        self._client.put_parameter(Name=self._name, Value=value.model_dump_json(), Type="String", Overwrite=True)

@@ -28,8 +28,8 @@ from belay.adapters.replay import load_candles, set_replay_clock
 from belay.cli import operations, render
 from belay.cli.desk import Desk, announced, desk_over
 from belay.cli.explain import explain
-from belay.cli.main import example_document
-from belay.cli.stack import Stack, StackError
+from belay.cli.main import example_document, terminal_console
+from belay.cli.stack import ROOT, Stack, StackError
 from belay.cli.summary import summarise
 from belay.domain.account import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
@@ -37,7 +37,7 @@ from belay.domain.market import Candle, check_candles
 from belay.domain.record import iso
 from belay.domain.slots import TIMEFRAMES
 
-FOLDER = Path("build/demo")
+FOLDER = ROOT / "build/demo"
 ROWS = FOLDER / "rows"
 STAGE, ACCOUNT, STRATEGY, SYMBOL, TIMEFRAME = "dev", "paper", "ema-cross-btc", "BTC/USD", "1h"
 TICK = {
@@ -50,7 +50,7 @@ TICK = {
 }
 WARM_UP = 60  # candles before the first slot: three times the slow average's period
 DEFAULT_HOURS = 240
-DEFAULT_SEED = 1
+DEFAULT_SEED = 4  # a market that crosses within its first days
 GENERATED_FROM = datetime(2024, 1, 1, tzinfo=UTC)
 LIVE_EXCHANGE, LIVE_SECONDS = "kraken", 6
 STUCK_SECONDS = 120
@@ -132,9 +132,7 @@ class Replay:
         self._document = document
         self._lambda = stack.client("lambda")
         self._sqs = stack.client("sqs")
-        self._store = DynamoPaperStore(
-            stack.client("dynamodb"), stack.outputs["PaperVenueTableName"], document.account
-        )
+        self._store = DynamoPaperStore(stack.client("dynamodb"), stack.outputs["PaperVenueTableName"], document.account)
 
     def prepare(self, market: Market) -> None:
         """Store the account's document and the candles, and let the functions trade."""
@@ -142,7 +140,7 @@ class Replay:
         load_candles(self._store, self._document, SYMBOL, TIMEFRAME, market.candles)
         self._move_clock(market.slots[0].open_time)
         self.reconcile()
-        operations.release_everything(self._desk, "demo", "demo")
+        operations.release_everything(self._desk, "released for the demo", "demo")
 
     def slot(self, candle: Candle) -> dict[str, Any]:
         """Live through the end of one candle; returns the tick's request and response."""
@@ -214,6 +212,7 @@ def run(market: Market, out: Console, progress: Console) -> dict[str, Any]:
             _export(stack, outputs["PaperVenueTableName"], ROWS / "paper.jsonl")
             summary = summarise(ROWS, market.label, time.monotonic() - started)
             (FOLDER / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            out.rule("One decision, explained")
             render.explain(out, explain(desk, _most_telling(desk)))
     return summary
 
@@ -302,7 +301,7 @@ def _demo(arguments: Sequence[str] | None, progress: Console) -> int:
     market = find_market(options.candles, hours, seed, lambda line: progress.print(line, highlight=False))
     shutil.rmtree(FOLDER, ignore_errors=True)
     ROWS.mkdir(parents=True)
-    terminal = Console(quiet=options.json, highlight=False)
+    terminal = terminal_console(quiet=options.json)
     summary = run(market, terminal, progress)
     if options.json:
         print(json.dumps(summary, indent=2))
@@ -313,7 +312,7 @@ def _demo(arguments: Sequence[str] | None, progress: Console) -> int:
 
 def _whole(name: str, text: str, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
-        raise InvalidInput(name, f"{text!r} is not a whole number of at least {least}", f"Set {name}, such as 240.")
+        raise InvalidInput(name, f"{text!r} is not a whole number from {least} up", f"Write it like {name}=240.")
     return int(text)
 
 
@@ -338,7 +337,8 @@ def show_summary(out: Console, summary: dict[str, Any]) -> None:
     for name, value in pairs.items():
         out.print(f"{name:<10} {value}")
     verdict = "[green]Nothing doubled, nothing unknown[/]" if is_healthy(summary) else "[bold red]Not clean[/]"
-    out.print(f"{verdict}. {FOLDER}/summary.json was computed from the rows in {ROWS}/")
+    folder = FOLDER.relative_to(ROOT)
+    out.print(f"{verdict}. {folder}/summary.json was computed from the rows in {folder}/rows")
 
 
 def _counts(tally: dict[str, int]) -> str:

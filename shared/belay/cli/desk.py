@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
@@ -16,17 +15,13 @@ from belay.adapters.dynamodb import DynamoLedger
 from belay.adapters.paper_store import DynamoPaperStore
 from belay.adapters.replay import ReplayClock
 from belay.adapters.ssm import SsmKillSwitch
+from belay.cli.stack import ADMIN, REGION, ROOT
 from belay.domain.account import AccountDocument, Configuration, StopLevel
 from belay.domain.errors import InvalidInput
 from belay.domain.proofs import Proof, fingerprint
 from belay.ports import Clock, KillSwitch, Ledger
 
-LOCAL_STACK = Path(".local/stack.json")
-LOCAL_ACCESS: dict[str, Any] = {
-    "aws_access_key_id": "test",
-    "aws_secret_access_key": "test",
-    "region_name": "us-east-1",
-}
+LOCAL_STACK = ROOT / ".local/stack.json"
 
 type MakeClient = Callable[[str], Any]
 
@@ -110,11 +105,13 @@ def _local_stack() -> tuple[dict[str, str], MakeClient]:
     try:
         found = json.loads(LOCAL_STACK.read_text())
     except FileNotFoundError:
-        remedy = "Start `make demo` in this folder, or leave --local out to act on AWS."
-        raise InvalidInput(
-            "--local", f"no local stack is running ({LOCAL_STACK} is missing)", remedy
-        ) from None
-    session: Any = boto3.session.Session(**LOCAL_ACCESS)
+        remedy = "Start `make demo`, or leave --local out to act on AWS."
+        raise InvalidInput("--local", "no local stack is running", remedy) from None
+    session: Any = boto3.session.Session(
+        aws_access_key_id=ADMIN["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ADMIN["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
 
     def make_client(service: str) -> Any:
         return session.client(service, endpoint_url=found["endpoint"], config=client_configuration())

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from belay.cli.desk import Desk
-from belay.cli.views import gate, order_line, text
+from belay.cli.views import gate, incidents, order_line, text
 from belay.domain.decisions import DecisionRecord
 from belay.domain.errors import InvalidInput
 from belay.domain.fills import Fill
@@ -166,14 +166,11 @@ def _account(desk: Desk, story: Story) -> Document:
     gate_now = gate(desk, configuration)
     news = [iso(event.exchange_time) for event in story.events if event.exchange_time]
     proof_at = gate_now["proof_completed_at"]
-    incidents = [incident for incident in desk.ledger.incidents(slot.account) if incident.status == "open"]
     return {
         "switch": desk.switch.read().model_dump(mode="json"),
-        "stops": [
-            stop.model_dump(mode="json") for stop in account.stops if stop.covers(slot.strategy, slot.symbol)
-        ],
+        "stops": [stop.model_dump(mode="json") for stop in account.stops if stop.covers(slot.strategy, slot.symbol)],
         "gate": gate_now,
         "last_news_at": max(news, default=None),
         "reconciled_since": bool(proof_at and proof_at >= max(news, default=iso(story.decision.decided_at))),
-        "incidents": [incident.model_dump(mode="json") for incident in incidents],
+        "incidents": incidents(desk.ledger, (slot.account,), resolved_too=False),
     }

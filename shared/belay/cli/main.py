@@ -1,7 +1,7 @@
 """The command `belay`: status, stopping and releasing, decisions, orders, explanations, account documents.
 
-Reads arguments, calls one operation or view, prints its document. Every failure is one line on stderr, with exit
-code 2 for bad input and 1 for anything else.
+Reads arguments, calls one operation or view, prints its document. Every failure is one line on stderr: exit code
+2 for bad input, 1 for anything else.
 """
 
 import json
@@ -88,6 +88,12 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def terminal_console(*, quiet: bool = False) -> Console:
+    """Standard output, as wide as its terminal says; wide enough for a line of text where there is none."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, quiet=quiet, width=width)
+
+
 @dataclass(frozen=True)
 class Session:
     """What the options of the whole command said; `open` reaches the stage once a command needs it."""
@@ -100,8 +106,7 @@ class Session:
         if self.as_json:
             print(json.dumps(document, indent=2))
             return
-        console = Console(highlight=False)
-        on_terminal(console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH), document)
+        on_terminal(terminal_console(), document)
 
     def accounts(self, desk: Desk) -> tuple[str, ...]:
         """The account asked for, else all."""
@@ -129,7 +134,9 @@ app = typer.Typer(
     help="Belay's operator command. Its options may stand before or after the subcommand.",
 )
 account_app = typer.Typer(help="Account documents: set, show, validate, example.", rich_markup_mode=None)
+incidents_app = typer.Typer(help="What needs a person: list, resolve.", rich_markup_mode=None)
 app.add_typer(account_app, name="account")
+app.add_typer(incidents_app, name="incidents")
 
 
 @app.callback()
@@ -137,9 +144,7 @@ def command(
     context: typer.Context,
     stage: Annotated[str, typer.Option(envvar="BELAY_STAGE", help="Stage to act on.")] = "dev",
     local: Annotated[bool, typer.Option("--local", help="Act on the local stack instead of AWS.")] = False,
-    account: Annotated[
-        str | None, typer.Option(help="Account to act on; default: all, or the only one.")
-    ] = None,
+    account: Annotated[str | None, typer.Option(help="Account to act on; default: all, or the only one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     if context.invoked_subcommand is None:
@@ -255,9 +260,34 @@ def explain(
     session.show(explanation.explain(session.open(), name), render.explain)
 
 
-File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="An account document in JSON; - reads standard input.")
-]
+@incidents_app.command("list")
+def list_incidents(
+    context: typer.Context,
+    resolved_too: Annotated[bool, typer.Option("--all", help="The resolved ones too.")] = False,
+) -> None:
+    """List open incidents: what was compared, both values, what to do."""
+    session: Session = context.obj
+    desk = session.open()
+    found = views.incidents(desk.ledger, session.accounts(desk), resolved_too=resolved_too)
+    session.show(found, render.incidents)
+
+
+@incidents_app.command("resolve")
+def resolve_incident(
+    context: typer.Context,
+    incident_id: Annotated[str, typer.Argument(metavar="ID", help="As `belay incidents list` shows it.")],
+    reason: Annotated[str, typer.Option(help="What was found and done.")],
+    author: Author = "operator",
+) -> None:
+    """Close an incident and lift the stops that it set."""
+    session: Session = context.obj
+    desk = session.open()
+    name = session.one_account(desk)
+    document = operations.resolve_incident(desk, name, incident_id, reason, author)
+    session.show(document, render.resolved)
+
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="An account document in JSON; - reads standard input.")]
 
 
 @account_app.command("set")

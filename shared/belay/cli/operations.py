@@ -1,4 +1,4 @@
-"""What an operator may change: stops, the switch, account documents. Conditional writes, repeated on conflict."""
+"""What an operator may change: stops, switch, incidents, documents. Conditional writes, repeated on conflict."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,9 +26,7 @@ def halt_everything(desk: Desk, level: StopLevel, reason: str, author: str) -> D
     accounts = [halt_account(desk, name, level, reason, author) for name in desk.ledger.accounts()]
     if failure is not None:
         stopped = ", ".join(document["account"] for document in accounts) or "none"
-        raise RuntimeError(
-            f"the switch could not be written ({failure}); accounts stopped: {stopped}"
-        ) from failure
+        raise RuntimeError(f"the switch could not be written ({failure}); accounts stopped: {stopped}") from failure
     return {"switch": {"level": level, "reason": reason}, "accounts": accounts}
 
 
@@ -60,9 +58,7 @@ def _require_symbol(ledger: Ledger, account: str, symbol: str | None) -> None:
     configuration = ledger.configuration(account)
     if symbol is not None and configuration is not None and symbol not in configuration.document.symbols:
         known = ", ".join(configuration.document.symbols)
-        raise InvalidInput(
-            "--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}."
-        )
+        raise InvalidInput("--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}.")
 
 
 def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
@@ -85,14 +81,16 @@ def release_everything(desk: Desk, reason: str, author: str) -> Document:
     return {"switch": _switch(desk), "accounts": accounts}
 
 
-def release_account(
-    desk: Desk, account: str, strategy: str | None = None, symbol: str | None = None
-) -> Document:
+def release_account(desk: Desk, account: str, strategy: str | None = None, symbol: str | None = None) -> Document:
     """Lift the operators' stops of exactly this scope; tells which others still stand and why."""
+    return _lift(desk, account, lambda stop: not stop.incident and stop.scope == (strategy, symbol))
+
+
+def _lift(desk: Desk, account: str, ends: Callable[[Stop], bool]) -> Document:
     before = desk.ledger.account(account).stops
 
     def lifted(held: Account) -> Account:
-        kept = tuple(stop for stop in held.stops if stop.incident or stop.scope != (strategy, symbol))
+        kept = tuple(stop for stop in held.stops if not ends(stop))
         return held.bumped(stops=kept) if kept != held.stops else held
 
     after = change_account(desk.ledger, account, lifted).stops
@@ -110,6 +108,21 @@ def release_one(desk: Desk, account: str, strategy: str | None, symbol: str | No
 
 def _switch(desk: Desk) -> Document:
     return desk.switch.read().model_dump(mode="json")
+
+
+def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, author: str) -> Document:
+    """Close an incident that a person has dealt with, and lift the stops that it set.
+
+    Raises:
+        InvalidInput: the account has no such incident.
+    """
+    known = {incident.incident_id: incident for incident in desk.ledger.incidents(account)}
+    if incident_id not in known:
+        remedy = "See `belay incidents list`."
+        raise InvalidInput("incident", f"account {account} has no incident {incident_id}", remedy)
+    desk.ledger.resolve_incident(account, incident_id, f"{reason} ({author})")
+    document = _lift(desk, account, lambda stop: stop.incident == incident_id)
+    return {"incident_id": incident_id, **document}
 
 
 def change_account(ledger: Ledger, name: str, change: Callable[[Account], Account]) -> Account:

@@ -37,21 +37,13 @@ def _account(out: Console, account: Document) -> None:
     rows = Table.grid(padding=(0, 2))
     rows.add_row("gate", _gate(account["gate"]))
     rows.add_row("stops", "\n".join(_stop(stop) for stop in account["stops"]) or "none")
-    rows.add_row(
-        "open orders", ", ".join(f"{n} {state}" for state, n in account["open_orders"].items()) or "none"
-    )
+    rows.add_row("open orders", ", ".join(f"{n} {state}" for state, n in account["open_orders"].items()) or "none")
     if account["unresolved"]:
-        rows.add_row(
-            "unresolved", "\n".join(f"[bold red]{order_id}[/]" for order_id in account["unresolved"])
-        )
-    rows.add_row(
-        "incidents", "\n".join(_incident(incident) for incident in account["incidents"]) or "none open"
-    )
+        rows.add_row("unresolved", "\n".join(f"[bold red]{order_id}[/]" for order_id in account["unresolved"]))
+    rows.add_row("incidents", "\n".join(_incident(incident) for incident in account["incidents"]) or "none open")
     rows.add_row("positions", "\n".join(_position(position) for position in account["positions"]) or "none")
-    rows.add_row(
-        "strategies", "\n".join(_latest(latest) for latest in account["strategies"]) or "none has ticked yet"
-    )
-    out.print(Padding(rows, (0, 0, 0, 2)))
+    rows.add_row("strategies", "\n".join(_latest(latest) for latest in account["strategies"]) or "none has ticked yet")
+    out.print(Padding(rows, (0, 0, 0, 2), expand=False))
 
 
 def _gate(gate: Document) -> str:
@@ -64,13 +56,11 @@ def _gate(gate: Document) -> str:
 def _stop(stop: Document) -> str:
     scope = " ".join(part for part in (stop["strategy"], stop["symbol"]) if part) or "whole account"
     by = f"incident {stop['incident']}" if stop["incident"] else stop["author"]
-    return (
-        f"{_level(stop['level'])} {scope}: {escape(stop['reason'])} (by {escape(by)}, {_short(stop['at'])})"
-    )
+    return f"{_level(stop['level'])} {scope}: {escape(stop['reason'])} (by {escape(by)}, {_short(stop['at'])})"
 
 
 def _incident(incident: Document) -> str:
-    title = f"[bold red]{escape(incident['kind'])}[/] {escape(incident['subject'])} ({_short(incident['opened_at'])})"
+    title = f"[bold red]{escape(incident['incident_id'])}[/] ({_short(incident['opened_at'])})"
     facts = f"  expected {escape(incident['expected'])}; actual {escape(incident['actual'])}"
     return f"{title}\n{facts}\n  {escape(incident['action'])}"
 
@@ -97,9 +87,18 @@ def _decided(decision: Document) -> str:
 def _leg(leg: Document) -> str:
     if leg["kind"] == "cancel":
         return f"cancel {leg['order_id']}: {escape(leg['reason'])}"
-    size = leg.get("quantity") or (f"notional {leg['notional']}" if leg.get("notional") else "all")
-    price = f"limit {leg['limit_price']}" if leg.get("limit_price") else "at market"
-    return f"{leg['kind']} {size} {leg['symbol']} {price}: {escape(leg['reason'])}"
+    return f"{leg['kind']} {_sized(leg)} {_priced(leg)}: {escape(leg['reason'])}"
+
+
+def _sized(asked: Document) -> str:
+    """A leg's or an order's size: in base currency, or what it spends, or all of the position."""
+    if asked.get("quantity"):
+        return f"{_number(asked['quantity'])} {asked['symbol']}"
+    return f"{asked['symbol']} for {_number(asked['notional'])}" if asked.get("notional") else f"all {asked['symbol']}"
+
+
+def _priced(asked: Document) -> str:
+    return f"at limit {_number(asked['limit_price'])}" if asked.get("limit_price") else "at market"
 
 
 def decisions(out: Console, documents: list[Document]) -> None:
@@ -125,13 +124,7 @@ def orders(out: Console, documents: list[Document]) -> None:
 
 
 def _asked(order: Document) -> str:
-    size = _number(order["quantity"]) if order["quantity"] else _unsized(order)
-    price = f"limit {order['limit_price']}" if order["limit_price"] else "at market"
-    return f"{order['side']} {size} {order['symbol']} {price}"
-
-
-def _unsized(order: Document) -> str:
-    return f"notional {order['notional']} of" if order["notional"] else "all of"
+    return f"{order['side']} {_sized(order)} {_priced(order)}"
 
 
 def _became(order: Document) -> str:
@@ -156,7 +149,7 @@ def explain(out: Console, document: Document) -> None:
     _question(
         out,
         5,
-        "Where does it stand now?",
+        "Where does it stand now: settled, reconciled, stopped?",
         [*_per_order(orders, _stands), *_surroundings(document["account"])],
     )
 
@@ -164,7 +157,7 @@ def explain(out: Console, document: Document) -> None:
 def _question(out: Console, number: int, question: str, answer: Iterable[Any]) -> None:
     out.print(f"\n[bold cyan]{number}. {question}[/]")
     for part in answer:
-        out.print(Padding(part, (0, 0, 0, 3)))
+        out.print(Padding(part, (0, 0, 0, 3), expand=False))
 
 
 def _decided_from(decision: Document) -> list[Any]:
@@ -172,17 +165,13 @@ def _decided_from(decision: Document) -> list[Any]:
     if decision["detail"]:
         lines.append(escape(decision["detail"]))
     rows = Table.grid(padding=(0, 2))
-    rows.add_row(
-        "strategy", f"{decision['strategy']} ({decision['algorithm']}: {_pairs(decision['parameters'])})"
-    )
+    rows.add_row("strategy", f"{decision['strategy']} ({decision['algorithm']}: {_pairs(decision['parameters'])})")
     rows.add_row(
         "candle",
         f"{_short(decision['candle_open'])} to {_short(decision['candle_close'])}, {decision['timeframe']}",
     )
     rows.add_row("inputs", _pairs(decision["inputs"]) or "none")
-    rows.add_row(
-        "decided", f"{_second(decision['decided_at'])} venue time; stored {_second(decision['recorded_at'])}"
-    )
+    rows.add_row("decided", f"{_second(decision['decided_at'])} venue time; stored {_second(decision['recorded_at'])}")
     version = decision["configuration_version"]
     rows.add_row("configuration", f"account document v{version}" if version else "no account document")
     return [*lines, rows]
@@ -205,7 +194,7 @@ def _checked(order: Document) -> list[Any]:
     earlier = f", the last of {len(order['checks'])} checks" if len(order["checks"]) > 1 else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("limit", "value", "bound", "verdict"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in ("limit", "verdict"))
     for line in last["limits"]:
         verdict = line["verdict"]
         shown = f"[{VERDICT_STYLES[verdict]}]{verdict}[/]"
@@ -216,7 +205,7 @@ def _checked(order: Document) -> list[Any]:
 SUBMISSION_ANSWERS = {
     "exactly once": "[green]Yes[/]: the venue has one order for it.",
     "more than once": "[bold red]No: the venue has several orders for it.[/]",
-    "unknown": "[bold red]Unknown[/]: the outcome is not proven; it is held as unknown, and nothing is sent again.",
+    "unknown": "[bold red]Unknown[/]: the outcome is not proven, so nothing is sent again.",
     "never sent": "It was never sent.",
     "no order at the venue": "It was claimed, and no order came of it at the venue.",
 }
@@ -230,11 +219,7 @@ def _submitted(order: Document) -> list[Any]:
     if submission["venue_order_ids"]:
         rows.add_row("venue order id", escape(", ".join(submission["venue_order_ids"])))
     for number, claim in enumerate(submission["claims"], start=1):
-        fence = (
-            f", refused by the venue after {_second(claim['fence_at'])}"
-            if claim["fence_at"]
-            else ", no fence"
-        )
+        fence = f", refused by the venue after {_second(claim['fence_at'])}" if claim["fence_at"] else ", no fence"
         answers = ", ".join(f"{a['outcome']} ({a['code']})" for a in claim["answers"]) or "no answer stored"
         rows.add_row(
             f"claim {number}",
@@ -246,9 +231,7 @@ def _submitted(order: Document) -> list[Any]:
 def _filled(order: Document) -> list[Any]:
     if not order["fills"]:
         return [
-            "Nothing."
-            if order["explained"]
-            else f"The venue says {order['venue_filled']}; no fill is recorded yet."
+            "Nothing." if order["explained"] else f"The venue says {order['venue_filled']}; no fill is recorded yet."
         ]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("time", "quantity", "price", "fees", "trade"):
@@ -262,7 +245,8 @@ def _filled(order: Document) -> list[Any]:
             fill["trade_id"],
         )
     asked = f" of {_number(order['quantity'])}" if order["quantity"] else ""
-    total = f"{_number(order['filled_quantity'])}{asked} {order['symbol']} at average {_number(order['average_price'])}"
+    filled, average = _number(order["filled_quantity"]), _number(order["average_price"])
+    total = f"{filled}{asked} {order['symbol']} at average {average}"
     unexplained = "" if order["explained"] else f"; the venue says {order['venue_filled']} in all"
     return [f"{total}, fees {_fees(order['fees'])}{unexplained}", table]
 
@@ -285,7 +269,7 @@ def _surroundings(account: Document) -> list[str]:
     if account["reconciled_since"]:
         reconciled = f"Reconciled since: yes, clean at {_second(gate['proof_completed_at'])} venue time."
     else:
-        reconciled = f"[yellow]Not reconciled since[/]: {escape(gate['reason'])}."
+        reconciled = f"[yellow]Not reconciled since[/]: {escape(gate['reason'] or 'the next run is due')}."
     stops = [_stop(stop) for stop in account["stops"]]
     if account["switch"]["level"] != "running":
         stops.insert(0, f"switch {_level(account['switch']['level'])}: {escape(account['switch']['reason'])}")
@@ -315,8 +299,8 @@ def _fence(fence: str | None) -> str:
     if fence is None:
         return "No request is on its way: the outcome of every submitted order is known."
     if fence == "unbounded":
-        return "[bold red]A request is on its way and has no fence: the venue may accept it at any time (unbounded).[/]"
-    return f"[yellow]A request is on its way: the venue may still accept it until {_second(fence)} (venue time).[/]"
+        return "[bold red]A request is on its way without a fence: it may be accepted at any time (unbounded).[/]"
+    return f"[yellow]A request is on its way and may still be accepted until {_second(fence)} (venue time).[/]"
 
 
 def released(out: Console, document: Document) -> None:
@@ -333,6 +317,21 @@ def stored(out: Console, document: Document) -> None:
     out.print(f"Account {document['account']}: {outcome}, version {document['version']}")
 
 
+def incidents(out: Console, documents: list[Document]) -> None:
+    for document in documents:
+        done = f"  [green]resolved[/]: {escape(document['resolution'])}" if document["status"] == "resolved" else ""
+        out.print(_incident(document) + (f"\n{done}" if done else ""))
+    if not documents:
+        out.print("No open incidents.")
+
+
+def resolved(out: Console, document: Document) -> None:
+    lifted = len(document["released"])
+    out.print(f"Account {document['account']}: {document['incident_id']} resolved, {lifted} stop(s) lifted")
+    for stop in document["remaining"]:
+        out.print(f"  still standing: {_stop(stop)}")
+
+
 def validated(out: Console, document: Document) -> None:
     out.print(f"Account {document['account']}: the document is valid")
     for limit in document["missing_limits"]:
@@ -341,9 +340,7 @@ def validated(out: Console, document: Document) -> None:
 
 def configuration(out: Console, document: Document) -> None:
     author, at = escape(document["author"]), _second(document["stored_at"])
-    out.print(
-        f"[bold]Account {document['document']['account']}[/]   version {document['version']}, by {author}, {at}"
-    )
+    out.print(f"[bold]Account {document['document']['account']}[/]   v{document['version']}, by {author}, {at}")
     out.print_json(data=document["document"])
 
 

@@ -1,6 +1,6 @@
-"""What a demo run amounted to, counted from its exported rows alone: the ledger's, the paper venue's, the evaluations.
+"""What a demo run amounted to, counted from its exported rows: the ledger's, the venue's, the evaluations.
 
-Reads the stored JSON with its own few lines, not with the code that wrote it, so that it can disagree with it.
+Reads the stored JSON with lines of its own, not with the code that wrote it, so that it can disagree.
 """
 
 import json
@@ -51,20 +51,17 @@ def count(ledger: list[Row], paper: list[Row], evaluations: list[Row]) -> dict[s
         "slots": len({row["request"]["scheduled_time"] for row in evaluations}),
         "evaluations": len(evaluations),
         "decisions": _tally(body["decision"]["kind"] for body in decisions),
-        "holds_by_reason": _tally(
-            b["decision"]["reason"] for b in decisions if b["decision"]["kind"] == "hold"
-        ),
+        "holds_by_reason": _tally(b["decision"]["reason"] for b in decisions if b["decision"]["kind"] == "hold"),
         "orders": _tally(body["state"] for body in orders),
         "venue_orders": len(venue_orders),
-        "duplicate_venue_orders": len(venue_orders)
-        - len({order["client_order_id"] for order in venue_orders}),
+        "duplicate_venue_orders": len(venue_orders) - len({order["client_order_id"] for order in venue_orders}),
         "fills": len(fills),
         "unknown_open": sum(body["state"] in UNRESOLVED for body in orders),
         "incidents_open": sum(body["status"] == "open" for body in incidents),
         "balances_match": _expected(opening, fills) == _amounts(state["balances"]),
         "equity": {
-            "start": str(_equity(opening, quote, first)),
-            "end": str(_equity(state["balances"], quote, last)),
+            "start": _equity(opening, quote, first),
+            "end": _equity(state["balances"], quote, last),
         },
     }
 
@@ -110,10 +107,9 @@ def _evaluated(candles: list[Body], decisions: list[Body]) -> tuple[Body, Body]:
     return by_time[opened[0]], by_time[opened[-1]]
 
 
-def _equity(balances: Mapping[str, str], quote: str, candle: Body) -> Decimal:
+def _equity(balances: Mapping[str, str], quote: str, candle: Body) -> str:
     """Balances in quote currency, the base currency valued at the candle's close."""
     prices = {quote: Decimal(1)}
-    return sum(
-        (Decimal(held) * prices.get(asset, Decimal(candle["close"])) for asset, held in balances.items()),
-        Decimal(0),
-    )
+    close = Decimal(candle["close"])
+    total = sum((Decimal(held) * prices.get(asset, close) for asset, held in balances.items()), Decimal(0))
+    return f"{total.normalize():f}"

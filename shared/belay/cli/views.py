@@ -1,4 +1,4 @@
-"""What the ledger says, as plain documents for `--json` and for the terminal. Reads; decides and changes nothing."""
+"""What the ledger says, as plain documents for `--json` and for the terminal. Reads; changes nothing."""
 
 from collections import Counter
 from typing import Any
@@ -35,7 +35,7 @@ def _account(desk: Desk, name: str) -> Document:
         "stops": [stop.model_dump(mode="json") for stop in account.stops],
         "open_orders": dict(Counter(order.state.value for order in open_orders)),
         "unresolved": [order.order_id for order in open_orders if order.state in UNRESOLVED],
-        "incidents": [i.model_dump(mode="json") for i in ledger.incidents(name) if i.status == "open"],
+        "incidents": incidents(ledger, (name,), resolved_too=False),
         "positions": _positions(account),
         "strategies": [_latest(ledger, name, strategy) for strategy in strategies(ledger, name)],
     }
@@ -54,37 +54,32 @@ def _configured(configuration: Configuration | None) -> Document:
 
 
 def gate(desk: Desk, configuration: Configuration | None) -> Document:
-    """Whether the last clean reconciliation of this deployment is recent enough for an entry; ages in seconds."""
-    if configuration is None:
-        return {
-            "open": False,
-            "reason": "the account has no document",
-            "proof_completed_at": None,
-            "age_seconds": None,
-        }
-    bound = configuration.document.limits.max_reconciliation_age_seconds
-    proof = desk.proof_of(configuration)
-    if proof is None:
-        reason = "not reconciled yet by this deployment with this account document"
-        return {
-            "open": False,
-            "reason": reason,
-            "proof_completed_at": None,
-            "age_seconds": None,
-            "bound_seconds": bound,
-        }
-    age = round((desk.venue_time(configuration.document) - proof.completed_at).total_seconds())
-    recent = bound is not None and age <= bound
-    reason = (
-        "reconciled" if recent else "the last clean reconciliation is too old" if bound else "limit missing"
-    )
+    """Whether the last clean reconciliation of this deployment is recent enough for an entry; ages in seconds.
+
+    `reason` says why the gate is closed, None while it is open.
+    """
+    document = configuration.document if configuration else None
+    bound = document.limits.max_reconciliation_age_seconds if document else None
+    proof = desk.proof_of(configuration) if configuration else None
+    age = (desk.venue_time(document) - proof.completed_at).total_seconds() if document and proof else None
+    reason = _why_closed(document, bound, age)
     return {
-        "open": recent,
+        "open": reason is None,
         "reason": reason,
-        "proof_completed_at": iso(proof.completed_at),
-        "age_seconds": age,
+        "proof_completed_at": iso(proof.completed_at) if proof else None,
+        "age_seconds": None if age is None else round(age),
         "bound_seconds": bound,
     }
+
+
+def _why_closed(document: AccountDocument | None, bound: int | None, age: float | None) -> str | None:
+    reasons = {
+        "the account has no document": document is None,
+        "the document has no max_reconciliation_age_seconds": bound is None,
+        "not reconciled yet by this deployment with this account document": age is None,
+        "the last clean reconciliation is too old": bound is not None and age is not None and age > bound,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _positions(account: Account) -> list[Document]:
@@ -146,9 +141,7 @@ def decision(record: DecisionRecord) -> Document:
     }
 
 
-def orders(
-    ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_only: bool, limit: int
-) -> list[Document]:
+def orders(ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_only: bool, limit: int) -> list[Document]:
     """The latest orders, newest first; a state is looked for among the latest 1,000 of each account."""
     depth = SEARCHED_ORDERS if state else limit
     found = [
@@ -185,6 +178,16 @@ def order_line(order: Order) -> Document:
         "expires_at": iso(order.expires_at),
         "reason": order.reason,
     }
+
+
+def incidents(ledger: Ledger, accounts: tuple[str, ...], *, resolved_too: bool) -> list[Document]:
+    """What needs a person, newest last."""
+    return [
+        {"incident_id": incident.incident_id, **incident.model_dump(mode="json")}
+        for account in accounts
+        for incident in ledger.incidents(account)
+        if resolved_too or incident.status == "open"
+    ]
 
 
 def missing_limits(document: AccountDocument) -> list[str]:

@@ -74,8 +74,8 @@ class Position(Record):
         if self.quantity * moved >= 0:
             return self.model_copy(update={"quantity": self.quantity + moved, "cost": self.cost + paid})
         closing = min(abs(self.quantity), abs(moved))
-        closed_cost = self.cost * closing / abs(self.quantity)
-        closed_paid = paid * closing / abs(moved)
+        closed_cost = self.cost * (closing / abs(self.quantity))
+        closed_paid = paid * (closing / abs(moved))
         return Position(
             quantity=self.quantity + moved,
             cost=self.cost - closed_cost + paid - closed_paid,

@@ -31,12 +31,12 @@ class LedgerView(Record):
         order_id = seen.client_order_id if seen.client_order_id in self.orders else by_venue
         return self.orders.get(order_id) if order_id else None
 
-    def owner(self, trade: VenueTrade) -> Order | None:
-        """The order that a trade fills: one that was sent, of the trade's symbol and side."""
-        order = self.order_for(trade)
+    def owner(self, seen: VenueOrder | VenueTrade) -> Order | None:
+        """The order that a trade fills or the venue shows: one that was sent, of the same symbol and side."""
+        order = self.order_for(seen)
         if order is None or order.state in NEVER_SENT:
             return None
-        return order if (order.symbol, order.side) == (trade.symbol, trade.side) else None
+        return order if (order.symbol, order.side) == (seen.symbol, seen.side) else None
 
     def uncounted(self, trades: tuple[VenueTrade, ...]) -> tuple[VenueTrade, ...]:
         """Those of `trades` that are not yet counted, each once."""
@@ -52,6 +52,11 @@ class VenueView(Record):
     lookups: dict[str, VenueOrder | None]
     trades: tuple[VenueTrade, ...]
     balances: Balances
+
+    @property
+    def shown(self) -> tuple[VenueOrder, ...]:
+        """Every order that the venue shows, open or found by a look-up."""
+        return (*self.open_orders, *(seen for seen in self.lookups.values() if seen is not None))
 
 
 class Observed(Record):
@@ -112,12 +117,16 @@ Finding = Observed | Filled | Unattributed | Missed | Mismatch
 
 def reconcile(ledger: LedgerView, venue: VenueView) -> tuple[Finding, ...]:
     """Every difference between the two views, orders first, then trades, then balances."""
-    return (*_orders(ledger, venue), *_trades(ledger, venue), *_balances(ledger, venue))
+    return (
+        *_orders(ledger, venue),
+        *_duplicates(ledger, venue),
+        *_trades(ledger, venue),
+        *_balances(ledger, venue),
+    )
 
 
 def _orders(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
-    shown = [*venue.open_orders, *(seen for seen in venue.lookups.values() if seen is not None)]
-    for seen in shown:
+    for seen in venue.shown:
         order = ledger.order_for(seen)
         yield from _foreign_order(seen) if order is None else _own_order(order, seen)
     for order_id, lookup in venue.lookups.items():
@@ -149,19 +158,31 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             action="Someone else used this client order id, or the ledger was restored: compare both and resolve.",
         )
         return
-    if order.venue_order_ids and seen.venue_order_id not in order.venue_order_ids:
-        yield Mismatch(
-            kind=IncidentKind.DUPLICATE_VENUE_ORDER,
-            subject=order.order_id,
-            symbol=order.symbol,
-            expected=", ".join(order.venue_order_ids),
-            actual=seen.venue_order_id,
-            action="The venue holds two orders of one order id: cancel one, then resolve.",
-        )
     if order.state is OrderState.NOT_SENT and (seen.filled_quantity > 0 or seen.status is VenueStatus.FILLED):
         yield _wrong_proof(order, seen.filled_quantity)
     if reading(order, seen) is not None:
         yield Observed(order_id=order.order_id, seen=seen)
+
+
+def _duplicates(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
+    """Orders of ours that the venue knows under one more id than before, whether an order or a trade tells."""
+    told: dict[str, dict[str, None]] = {}
+    for seen in (*venue.shown, *ledger.uncounted(venue.trades)):
+        order = ledger.owner(seen)
+        if order is not None:
+            told.setdefault(order.order_id, dict.fromkeys(order.venue_order_ids))[seen.venue_order_id] = None
+    for order_id, venue_ids in told.items():
+        order = ledger.orders[order_id]
+        known = order.venue_order_ids or tuple(venue_ids)[:1]
+        if new := [venue_id for venue_id in venue_ids if venue_id not in known]:
+            yield Mismatch(
+                kind=IncidentKind.DUPLICATE_VENUE_ORDER,
+                subject=order_id,
+                symbol=order.symbol,
+                expected=", ".join(known),
+                actual=", ".join(new),
+                action="The venue holds two orders of one order id: cancel one, then resolve.",
+            )
 
 
 def same_order(order: Order, seen: VenueOrder) -> bool:

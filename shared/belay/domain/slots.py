@@ -96,6 +96,13 @@ class Slot(Record):
     def candle_close(self) -> datetime:
         return self.candle_open + TIMEFRAMES[self.timeframe]
 
+    def at(self, instant: datetime) -> "Slot":
+        """The slot of the same strategy whose candle was the last to have closed at an instant."""
+        return self.model_copy(update={"candle_open": last_closed(instant, self.timeframe)})
+
+    def following(self) -> "Slot":
+        return self.at(self.candle_close + TIMEFRAMES[self.timeframe])
+
     @property
     def decision_id(self) -> str:
         """The readable key of the one decision of this slot."""

@@ -6,8 +6,9 @@ from typing import Any
 from belay.domain.errors import VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, TERMINAL, Order, OrderState, claimable
-from belay.domain.slots import Slot, Tick
+from belay.domain.slots import Slot
 from belay.domain.transitions import note, release
+from belay.ports import Services
 from belay.workflows.session import Session
 from belay.workflows.updates import exit_not_placed, lapse_order, open_incident, update_order
 
@@ -42,7 +43,7 @@ def publish_again(session: Session, now: datetime) -> int:
         if order is None or not claimable(order, session.venue.profile):
             continue
         if now >= order.expires_at:
-            _give_up(session, order.order_id, order.state, now)
+            _give_up(session, order, now)
         elif now >= order.created_at + PUBLISH_AGAIN_AFTER:
             again = _note(session, order, now, "published again", {}, publications=order.publications + 1)
             if again is not None:
@@ -63,39 +64,45 @@ def _note(
     )
 
 
-def _give_up(session: Session, order_id: str, state: OrderState, now: datetime) -> None:
+def _give_up(session: Session, order: Order, now: datetime) -> None:
     """A first intent lapses; an exit that was sent before, proven absent and not sent again, is released."""
-    if state is OrderState.CREATED:
-        lapse_order(session.services, order_id, now)
+    if order.state is OrderState.CREATED:
+        lapse_order(session.services, order.order_id, now)
         return
     released = update_order(
-        session.services, order_id, now, lambda order, account, stamp: release(order, account, stamp, "expired")
+        session.services,
+        order.order_id,
+        now,
+        lambda latest, account, stamp: release(latest, account, stamp, "expired"),
+        only_version=order.version,
     )
     if released is not None:
         exit_not_placed(session.services, released, "proven absent, and expired before it was sent again", now)
 
 
 def tick_missed_slots(session: Session, now: datetime) -> int:
-    """Ask for the evaluation of each strategy's latest slot if it has no decision; page when it is too late for it."""
+    """Ask for each strategy's latest slot that is overdue; page when one since its last tick is too late for it.
+
+    The slots of a short timeframe follow each other faster than a tick is late: each is asked for once, and silence is
+    counted from the first that nobody decided.
+    """
     services, ticked = session.services, 0
     for schedule in services.ledger.schedules(session.document.account):
-        tick = _due(schedule, services.stage, now)
-        slot = Slot.of(tick, services.stage)
-        age = now - slot.candle_close
-        if age < TICK_GRACE or services.ledger.decision(slot.decision_id) is not None:
+        last, lateness = Slot.of(schedule, services.stage), timedelta(seconds=schedule.max_lateness_seconds)
+        due = last.at(now - TICK_GRACE)
+        if due.candle_open < last.candle_open or _decided(due, services):
             continue
-        if age <= timedelta(seconds=tick.max_lateness_seconds):
-            services.queue.tick(tick)
+        if now - due.candle_close <= lateness:
+            services.queue.tick(schedule.model_copy(update={"scheduled_time": due.candle_close}))
             ticked += 1
-        else:
-            open_incident(services, _missed_slot(slot, now))
+        first_missed = last.following() if _decided(last, services) else last
+        if now - first_missed.candle_close > lateness:
+            open_incident(services, _missed_slot(first_missed, now))
     return ticked
 
 
-def _due(schedule: Tick, stage: str, now: datetime) -> Tick:
-    """The tick that this schedule should have sent last."""
-    at_now = schedule.model_copy(update={"scheduled_time": now})
-    return schedule.model_copy(update={"scheduled_time": Slot.of(at_now, stage).candle_close})
+def _decided(slot: Slot, services: Services) -> bool:
+    return services.ledger.decision(slot.decision_id) is not None
 
 
 def _missed_slot(slot: Slot, now: datetime) -> Incident:

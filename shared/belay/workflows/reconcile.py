@@ -26,6 +26,8 @@ from belay.workflows.views import Views, next_cursor, read
 PASSES = 5
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs.
 CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
+# Conclusions from everything together: they say nothing while a part of it could not be read.
+DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH})
 
 
 class Reconciled(Record):
@@ -49,17 +51,19 @@ def reconcile(account: str, services: Services) -> Reconciled:
         InvalidInput: the account has no document.
     """
     session, run_id = open_session(services, account), services.new_id()
-    repairs, reason = 0, "repairs have not come to an end"
+    repairs, alarmed, reason = 0, False, "repairs have not come to an end"
     try:
         for _ in range(PASSES):
             views = read(session)
             findings = compare(views.ledger, views.venue)
             mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
-            _open(session, (m for m in mismatches if m.kind in CERTAIN), views.venue.time)
+            certain = [mismatch for mismatch in mismatches if mismatch.kind in CERTAIN]
+            _open(session, certain, views.venue.time)
+            alarmed = alarmed or bool(certain)
             changed = _repair(session, findings, views) + settle_orders(session, views) + _open_books(session, views)
             repairs += changed
             if not changed:
-                reason = _suspect(session, run_id, mismatches, views) or _prove(session, run_id, views)
+                reason = _suspect(session, run_id, mismatches, views) or _prove(session, run_id, views, alarmed)
                 break
     except VenueUnavailable as error:
         reason = f"venue unavailable: {error}"
@@ -117,13 +121,24 @@ def _open_books(session: Session, views: Views) -> bool:
 def _suspect(session: Session, run_id: str, mismatches: list[Mismatch], views: Views) -> str:
     """Open an incident for each mismatch that the previous run saw too. Returns what stands against a proof."""
     ledger, account = session.services.ledger, session.document.account
+    if mismatches and _moved(session, views):
+        return "inconclusive: account or balances changed under this run"
+    doubtful = DERIVED if views.gaps else frozenset()
+    found = [mismatch for mismatch in mismatches if mismatch.kind not in doubtful]
     before = ledger.suspicion(account)
     seen_before = set(before.keys) if before else set()
-    _open(session, (m for m in mismatches if m.key in seen_before), views.venue.time)
-    keys = tuple(sorted(m.key for m in mismatches))
+    _open(session, (m for m in found if m.key in seen_before), views.venue.time)
+    undecided = {key for key in seen_before if key.partition(":")[0] in doubtful}
+    keys = tuple(sorted({m.key for m in found} | undecided))
     if set(keys) != seen_before:
         ledger.store_suspicion(Suspicion(account=account, run_id=run_id, keys=keys))
     return f"mismatch: {', '.join(keys)}" if keys else ""
+
+
+def _moved(session: Session, views: Views) -> bool:
+    """Whether what was compared is no longer so: then a difference may only be that of two moments."""
+    version = session.services.ledger.account(session.document.account).version
+    return version != views.ledger.account.version or session.venue.balances().total != views.venue.balances.total
 
 
 def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> None:
@@ -134,8 +149,10 @@ def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> Non
         open_incident(session.services, mismatch.incident(session.document.account, at), level)
 
 
-def _prove(session: Session, run_id: str, views: Views) -> str:
+def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
     """Store the proof that opens the gate, unless something was not read or moved meanwhile. Returns why not."""
+    if alarmed:
+        return "this run opened an incident"
     if views.gaps:
         return f"not everything could be read: {'; '.join(views.gaps)}"
     proof = Proof(

@@ -122,9 +122,26 @@ def _confirm(order: Order, session: Session, views: Views) -> bool:
 def _release(order: Order, session: Session, views: Views, cause: str = "settled") -> bool:
     """Settle a finished order once its fills explain what the venue says was filled, after the history lag."""
     now, lag = views.venue.time, timedelta(seconds=session.venue.profile.history_lag_seconds)
-    if order.terminal_at is None or now < order.terminal_at + lag or not order.explained:
+    if order.terminal_at is None or now < order.terminal_at + lag:
+        return False
+    if not order.explained:
+        if now >= order.terminal_at + lag + UNKNOWN_BOUND:
+            open_incident(session.services, _fills_owed(order, now))
         return False
     return _change(order, session, now, lambda o, a, stamp: release(o, a, stamp, cause))
+
+
+def _fills_owed(order: Order, now: datetime) -> Incident:
+    return Incident(
+        account=order.account,
+        kind=IncidentKind.ORDER_MISMATCH,
+        subject=order.order_id,
+        symbol=order.symbol,
+        expected=f"trades of {order.venue_filled} {order.symbol}, as the venue says of the order",
+        actual=f"trades of {order.filled_quantity}",
+        action="Look for the order's trades at the venue; the position is wrong until they are counted.",
+        opened_at=now,
+    )
 
 
 def _unknown_outcome(order: Order, now: datetime) -> Incident:

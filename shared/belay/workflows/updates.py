@@ -46,16 +46,16 @@ def update_order(
         if order is None or only_version not in (None, order.version):
             return None
         account = services.ledger.account(order.account)
-        written = stamp(services, exchange_time)
+        written, refused = stamp(services, exchange_time), False
         try:
             change = change_of(order, account, written)
-        except IllegalTransition as refused:
-            change = note(order, "refused", written, {"refused": str(refused)})
+        except IllegalTransition as illegal:
+            change, refused = note(order, "refused", written, {"refused": str(illegal)}), True
         if change is None:
             return None
         try:
             services.ledger.commit(change)
-            return change.order
+            return None if refused else change.order
         except Conflict as lost:
             if lost.what == "fill":
                 return None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from belay.domain.account import Account
 from belay.domain.errors import VenueUnavailable
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import LedgerView, VenueView
@@ -38,12 +39,14 @@ def read(session: Session) -> Views:
     now = session.market_data.time()
     shown = session.venue.open_orders()
     lookups = _look_up(session, watched.values(), shown, gaps)
+    unexplained = [order for order in watched.values() if not order.explained]
     symbols = sorted({*session.document.symbols, *account.held_symbols(), *(o.symbol for o in watched.values())})
     cursors = {symbol: ledger.cursor(account_name, symbol) for symbol in symbols}
+    starts = {symbol: _start(symbol, cursor, account, unexplained, now) for symbol, cursor in cursors.items()}
     windows = {
         symbol: window
-        for symbol, cursor in cursors.items()
-        if (window := _window(session, symbol, cursor, account.opened_at or now, now, gaps)) is not None
+        for symbol, start in starts.items()
+        if (window := _window(session, symbol, start, now, gaps)) is not None
     }
     waiting = ledger.unattributed_trades(account_name)
     trades = {trade.key: trade for trade in (*waiting, *(trade for window in windows.values() for trade in window))}
@@ -90,11 +93,17 @@ def _look_up(
     return found
 
 
-def _window(
-    session: Session, symbol: str, cursor: Cursor | None, opened_at: datetime, now: datetime, gaps: list[str]
-) -> list[VenueTrade] | None:
-    """A closed window that overlaps what was read before, every page of it; None when a page could not be read."""
-    start = max(cursor.read_until - OVERLAP, opened_at) if cursor else opened_at
+def _start(
+    symbol: str, cursor: Cursor | None, account: Account, unexplained: Iterable[Order], now: datetime
+) -> datetime:
+    """Where to read on: with overlap, and again from the claim of an order whose fills the history still owes us."""
+    opened_at = account.opened_at or now
+    owed = (o.attempt.request.claimed_at for o in unexplained if o.symbol == symbol and o.attempt is not None)
+    return max(opened_at, min(cursor.read_until - OVERLAP if cursor else opened_at, *owed, now))
+
+
+def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps: list[str]) -> list[VenueTrade] | None:
+    """A closed window, every page of it; None when a page could not be read."""
     try:
         page = session.venue.trades(symbol, start, now)
         found = list(page.trades)

@@ -1,0 +1,202 @@
+"""The demo's summary over small hand-made rows, its verdict, and what it does with bad input."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from belay.adapters.candle_files import generated_candles
+from belay.cli import demo
+from belay.cli.demo import GENERATED_FROM, WARM_UP, find_market, is_healthy
+from belay.cli.summary import count, summarise
+from belay.domain.errors import InvalidInput
+
+OPENED = ["2019-10-17T08:00:00Z", "2019-10-17T09:00:00Z"]
+DECISION = "dev.paper.ema-cross-btc.BTC/USD.1h.2019-10-17T08:00Z"
+
+Row = dict[str, Any]
+
+
+def row(pk: str, sk: str, body: object) -> Row:
+    return {"pk": pk, "sk": sk, "body": body if isinstance(body, str) else json.dumps(body)}
+
+
+def decided(opened: str, decision: Row) -> Row:
+    return row(f"DECISION#{opened}", "DECISION", {"slot": {"candle_open": opened}, "decision": decision})
+
+
+def trade(price: str = "8000") -> Row:
+    fees = {"USD": "0.8"}
+    return {"symbol": "BTC/USD", "side": "buy", "quantity": "0.1", "price": price, "fees": fees}
+
+
+def ledger() -> list[Row]:
+    """One hold, one decision to buy whose order filled, and an account with a resolved incident."""
+    events = {"sequence": 0}
+    document = {"symbols": ["BTC/USD"], "paper": {"balances": {"USD": "10000", "BTC": "0"}}}
+    return [
+        decided(OPENED[0], {"kind": "trade"}),
+        decided(OPENED[1], {"kind": "hold", "reason": "no_cross"}),
+        row(f"DECISION#{DECISION}", "ORDER#abc", {"state": "FILLED"}),
+        row(f"DECISION#{DECISION}", "ORDER#abc#EVENT#000000", events),
+        row(f"DECISION#{DECISION}", "ORDER#abc#FILL#paper|T1", {"trade": trade()}),
+        row("ORDER#abc", "ORDER", {"decision_id": DECISION}),
+        row("ACCOUNT#paper", "CONFIG#CURRENT", {"document": document}),
+        row("ACCOUNT#paper", "CONFIG#v000001", {"document": document}),
+        row("ACCOUNT#paper", "INCIDENT#x", {"status": "resolved"}),
+    ]
+
+
+def candle(opened: str, close: str) -> Row:
+    return row("PAPER#paper#CANDLES#BTC/USD#1h", opened, {"open_time": opened, "close": close})
+
+
+def paper() -> list[Row]:
+    """The venue after that order: one closed order, its trade, balances that it explains."""
+    return [
+        row("PAPER#paper", "STATE", {"balances": {"USD": "9199.2", "BTC": "0.1"}, "orders": {}}),
+        row("PAPER#paper", "ORDER#1", {"client_order_id": "abc"}),
+        row("PAPER#paper", "CLIENT#abc#1", "1"),
+        row("PAPER#paper#TRADES#BTC/USD", "T1", trade()),
+        candle(OPENED[0], "8000"),
+        candle(OPENED[1], "8100"),
+    ]
+
+
+def evaluations() -> list[Row]:
+    return [{"request": {"scheduled_time": opened}, "response": {}} for opened in OPENED]
+
+
+def counted(ledger_rows: list[Row] | None = None, paper_rows: list[Row] | None = None) -> Row:
+    return count(ledger_rows or ledger(), paper_rows or paper(), evaluations())
+
+
+def without(rows: list[Row], sort_key: str) -> list[Row]:
+    return [item for item in rows if not item["sk"].startswith(sort_key)]
+
+
+# --- counting --------------------------------------------------------------------------------------
+
+
+def test_every_count_comes_from_the_rows() -> None:
+    assert counted() == {
+        "candles": 2,
+        "slots": 2,
+        "evaluations": 2,
+        "decisions": {"hold": 1, "trade": 1},
+        "holds_by_reason": {"no_cross": 1},
+        "orders": {"FILLED": 1},
+        "venue_orders": 1,
+        "duplicate_venue_orders": 0,
+        "fills": 1,
+        "unknown_open": 0,
+        "incidents_open": 0,
+        "balances_match": True,
+        "equity": {"start": "10000", "end": "10009.2"},
+    }
+    assert is_healthy(counted())
+
+
+def test_a_second_venue_order_of_one_client_order_id_is_a_duplicate() -> None:
+    closed = counted(paper_rows=[*paper(), row("PAPER#paper", "ORDER#2", {"client_order_id": "abc"})])
+    assert (closed["venue_orders"], closed["duplicate_venue_orders"]) == (2, 1)
+    assert not is_healthy(closed)
+
+
+def test_a_duplicate_that_is_still_open_counts_too() -> None:
+    state = {"balances": {"USD": "9199.2", "BTC": "0.1"}, "orders": {"2": {"client_order_id": "abc"}}}
+    rows = [row("PAPER#paper", "STATE", state), *without(paper(), "STATE")]
+    assert counted(paper_rows=rows)["duplicate_venue_orders"] == 1
+
+
+@pytest.mark.parametrize("wrong", [{"USD": "9199.1", "BTC": "0.1"}, {"USD": "9199.2", "BTC": "0.2"}])
+def test_a_balance_that_the_fills_do_not_explain_is_red(wrong: Row) -> None:
+    rows = [row("PAPER#paper", "STATE", {"balances": wrong, "orders": {}}), *without(paper(), "STATE")]
+    assert counted(paper_rows=rows)["balances_match"] is False
+    assert not is_healthy(counted(paper_rows=rows))
+
+
+def test_a_fill_that_the_ledger_missed_is_red() -> None:
+    rows = without(ledger(), "ORDER#abc#FILL")
+    assert counted(rows)["balances_match"] is False
+
+
+@pytest.mark.parametrize("state", ["UNKNOWN", "SUBMITTED"])
+def test_an_order_whose_outcome_is_not_proven_is_red(state: str) -> None:
+    rows = [*ledger(), row("DECISION#other", "ORDER#def", {"state": state})]
+    assert counted(rows)["unknown_open"] == 1
+    assert not is_healthy(counted(rows))
+
+
+def test_open_incidents_are_counted() -> None:
+    assert counted([*ledger(), row("ACCOUNT#paper", "INCIDENT#y", {"status": "open"})])["incidents_open"] == 1
+
+
+def test_a_venue_that_never_traded_still_has_its_opening_balances() -> None:
+    rows = [item for item in paper() if "CANDLES" in item["pk"]]
+    summary = counted(without(ledger(), "ORDER#"), rows)
+    assert summary["balances_match"] is True
+    assert summary["equity"] == {"start": "10000", "end": "10000"}
+
+
+def test_the_summary_is_read_from_the_exported_files(tmp_path: Path) -> None:
+    for name, rows in (("ledger", ledger()), ("paper", paper()), ("evaluations", evaluations())):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in rows))
+    summary = summarise(tmp_path, "made up", 1.26)
+    assert (summary["market"], summary["seconds"], summary["fills"]) == ("made up", 1.3, 1)
+
+
+# --- the market ------------------------------------------------------------------------------------
+
+
+def candle_file(folder: Path, count: int) -> str:
+    lines = [
+        f"{int(c.open_time.timestamp() * 1000)},{c.open},{c.high},{c.low},{c.close},{c.volume}"
+        for c in generated_candles(1, count, "1h", GENERATED_FROM)
+    ]
+    file = folder / "candles.csv"
+    file.write_text("\n".join(["timestamp,open,high,low,close,volume", *lines]) + "\n")
+    return str(file)
+
+
+def test_the_last_hours_of_a_file_are_its_slots_after_a_warm_up(tmp_path: Path) -> None:
+    market = find_market(candle_file(tmp_path, 100), 10, None, print)
+    assert market.label == "candles.csv"
+    assert len(market.slots) == 10
+    assert len(market.candles) == WARM_UP + 10
+    assert market.slots[-1] == generated_candles(1, 100, "1h", GENERATED_FROM)[-1]
+
+
+def test_a_file_that_is_too_short_says_how_many_hours_are_possible(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="Use HOURS=40 or less"):
+        find_market(candle_file(tmp_path, 100), 240, None, print)
+    with pytest.raises(InvalidInput, match="Give at least 61 candles"):
+        find_market(candle_file(tmp_path, 60), 240, None, print)
+
+
+def test_a_seed_gives_a_generated_market_that_is_labelled_so() -> None:
+    market = find_market(None, 24, 7, print)
+    assert market.label == "generated, seed 7"
+    assert len(market.slots) == 24
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--candles", "/no/such/file.csv"], "/no/such/file.csv: cannot be read"),
+        (["--hours", "0"], "HOURS: '0' is not a whole number from 1 up"),
+        (["--hours", "many"], "HOURS"),
+        (["--seed", "-3"], "SEED"),
+        (["--colour"], "--colour"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("demo: ")
+    assert named in captured.err
+    assert captured.err.count("\n") == 1
