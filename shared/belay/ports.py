@@ -114,7 +114,7 @@ class Ledger(Protocol):
 
     def proof(self, account: str, fingerprint: str) -> Proof | None: ...
     def store_proof(self, proof: Proof) -> None:
-        """Store a newer proof; Conflict unless the account is still at the proof's version."""
+        """Store a proof over one that is not newer; Conflict unless the account is still at the proof's version."""
 
     def cursor(self, account: str, symbol: str) -> Cursor | None: ...
     def store_cursor(self, account: str, cursor: Cursor) -> None:

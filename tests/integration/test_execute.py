@@ -193,13 +193,28 @@ def test_an_exit_that_lapses_pages() -> None:
     assert world.kinds() == [IncidentKind.EXIT_NOT_PLACED]
 
 
-def test_an_exit_that_is_denied_pages() -> None:
+def test_an_exit_waits_while_everything_is_halted_and_pages_if_it_lapses() -> None:
     world = holding()
     world.set_switch(StopLevel.HALTED)
     order = leaving(world)
     world.deliver()
-    assert world.state(order) is S.DENIED
+    assert world.state(order) is S.CREATED
+    world.advance(seconds=300)
+    world.reconcile()
+    assert world.state(order) is S.LAPSED
     assert world.kinds() == [IncidentKind.EXIT_NOT_PLACED]
+
+
+def test_an_exit_that_waited_for_the_release_of_a_halt_goes_out_then() -> None:
+    world = holding()
+    world.set_switch(StopLevel.HALTED)
+    order = leaving(world)
+    world.deliver()
+    world.set_switch(StopLevel.RUNNING)
+    world.advance(seconds=60)
+    world.reconcile()
+    world.deliver()
+    assert world.state(order) is S.FILLED
 
 
 def test_limits_gate_and_reduce_only_stops_never_trap_an_exit() -> None:

@@ -1,6 +1,7 @@
 """The operator's command over an in-memory ledger: what it prints, what it changes, how it fails."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,7 +21,7 @@ from belay.domain.errors import Conflict
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.record import iso
-from belay.domain.transitions import conclude_absent, deny, observe, record_fill, release
+from belay.domain.transitions import Change, conclude_absent, deny, observe, record_fill, release
 from belay.domain.venues import VenueStatus
 from belay.ports import Ledger, Services, SwitchReading
 from belay.workflows.session import Session
@@ -146,7 +147,7 @@ def filled(ledger: Ledger, order: Order) -> Order:
     """Accepted, filled by one trade, settled."""
     answer = {"outcome": "accepted", "code": "OK", "detail": ""}
     seen = make_venue_order(order, status=VenueStatus.FILLED, filled_quantity="0.1")
-    steps = (
+    steps: tuple[Callable[[Order, Account], Change | None], ...] = (
         lambda now, account: observe(now, account, seen, "accepted", make_stamp("answer"), answer),
         lambda now, account: record_fill(now, account, make_trade(), make_stamp("fill")),
         lambda now, account: release(now, account, make_stamp("settled"), "settled"),
@@ -383,7 +384,9 @@ def test_explain_of_a_denied_order_shows_the_limit_that_denied_it(office: Office
     line = {"limit": "max_order_notional", "value": "3000", "bound": "2000", "verdict": "deny"}
     office.ledger.commit(deny(order, "max_order_notional", make_stamp("deny"), {"limits": [line]}))
     told = office.json("explain", order.order_id)["orders"][0]
-    assert told["checks"] == [{"at": iso(NOW + seconds(3)), "led_to": "max_order_notional", "limits": [line]}]
+    assert told["checks"] == [
+        {"at": iso(NOW + seconds(3)), "led_to": "DENIED", "cause": "max_order_notional", "limits": [line]}
+    ]
     assert told["submission"]["verdict"] == "never sent"
     assert "deny" in office.text("explain", order.order_id)
 
@@ -430,8 +433,8 @@ def test_incidents_lists_open_ones_with_both_values_and_what_to_do(office: Offic
 def test_resolving_an_incident_lifts_its_stop_and_keeps_the_reason(office: Office) -> None:
     incident = make_incident()
     office.ledger.open_incident(incident)
-    for stop in (make_stop(incident=incident.incident_id, author="belay"), make_stop()):
-        change_account(office.ledger, ACCOUNT, lambda account, stop=stop: account.with_stop(stop))
+    stops = (make_stop(incident=incident.incident_id, author="belay"), make_stop())
+    change_account(office.ledger, ACCOUNT, lambda account: account.bumped(stops=stops))
     office.json("incidents", "resolve", incident.incident_id, "--reason", "fee paid by hand", "--author", "ann")
     assert office.json("incidents", "list") == []
     assert office.json("incidents", "list", "--all")[0]["resolution"] == "fee paid by hand (ann)"

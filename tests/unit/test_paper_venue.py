@@ -318,7 +318,7 @@ def test_a_request_is_good_up_to_the_very_moment_of_its_fence() -> None:
     assert world.buy(1, fence_at=hours(1)).kind is OutcomeKind.ACCEPTED
 
 
-@pytest.mark.parametrize("quantity", ["1E+40", "1E-40", "0.00001", "123456789012345678901234567890"])
+@pytest.mark.parametrize("quantity", ["1E+18", "1E-18", "0.00001", "123456789012345678"])
 def test_a_quantity_beyond_all_measure_is_refused(quantity: str) -> None:
     assert World().at(1).buy(quantity).kind is OutcomeKind.REJECTED
 

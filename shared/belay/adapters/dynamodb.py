@@ -243,11 +243,11 @@ class DynamoLedger:
         table, completed = self._table, iso(proof.completed_at)
         body = proof.model_dump_json()
         item = Item(_account(proof.account), f"PROOF#{proof.fingerprint}", body, {"completed_at": completed})
-        newer = _absent_or("completed_at < :completed", {":completed": completed})
+        not_older = _absent_or("completed_at <= :completed", {":completed": completed})
         unchanged = _at_version(proof.account_version)
         lost = table.write(
             [
-                Part("proof", table.putting(item, newer)),
+                Part("proof", table.putting(item, not_older)),
                 Part("account", table.checking(_account(proof.account), "STATE", unchanged)),
             ]
         )

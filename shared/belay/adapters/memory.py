@@ -303,7 +303,7 @@ class InMemoryLedger:
         stored = self._proofs.get(key)
         if self._proofs.holds(key, proof):
             return
-        if stored is not None and stored.completed_at >= proof.completed_at:
+        if stored is not None and stored.completed_at > proof.completed_at:
             raise Conflict("proof")
         if self.account(proof.account).version != proof.account_version:
             raise Conflict("account")

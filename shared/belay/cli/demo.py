@@ -55,6 +55,7 @@ GENERATED_FROM = datetime(2024, 1, 1, tzinfo=UTC)
 LIVE_EXCHANGE, LIVE_SECONDS = "kraken", 6
 STUCK_SECONDS = 120
 POLL_SECONDS = 0.05
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_RECONCILIATIONS = 3
 
 HEALTHY: dict[str, object] = {"duplicate_venue_orders": 0, "unknown_open": 0, "balances_match": True}
@@ -249,12 +250,12 @@ def _export(stack: Stack, table: str, file: Path) -> None:
 
 
 def _most_telling(desk: Desk) -> str:
-    """The order to explain: the latest filled one, by most fills; without orders, the latest decision."""
+    """The order to explain: the one with most fills, an entry if possible; else the latest decision."""
     filled = [order for order in desk.ledger.orders(ACCOUNT, 1_000) if order.filled_quantity]
     if not filled:
         return desk.ledger.decisions(ACCOUNT, STRATEGY, 1)[0].decision_id
     fills = [fill.order_id for fill in desk.ledger.fills(ACCOUNT, 1_000)]
-    return max(filled, key=lambda order: fills.count(order.order_id)).order_id
+    return max(filled, key=lambda order: (fills.count(order.order_id), not order.reducing)).order_id
 
 
 # --- the command -----------------------------------------------------------------------------------
@@ -347,12 +348,12 @@ def _counts(tally: dict[str, int]) -> str:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Make a termination unwind like Ctrl-C does, so that the emulator is stopped."""
+    """Unwind on every request to end, so that the emulator is stopped."""
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    kept = {number: signal.signal(number, interrupt) for number in STOP_SIGNALS}
     try:
         yield
     finally:

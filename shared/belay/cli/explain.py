@@ -91,8 +91,9 @@ def _order(order: Order, story: Story, ledger: Ledger) -> Document:
 
 
 def _check(event: OrderEvent) -> Document:
-    """One check of the limits: what it led to, and a line per limit."""
-    return {"at": _time(event), "led_to": event.cause, "limits": event.detail["limits"]}
+    """One check of the limits: the state it led to, if it moved the order, and a line per limit."""
+    state = event.to_state if event.to_state is not event.from_state else None
+    return {"at": _time(event), "led_to": state, "cause": event.cause, "limits": event.detail["limits"]}
 
 
 def _submission(order: Order, events: list[OrderEvent]) -> Document:

@@ -199,7 +199,8 @@ def _checked(order: Document) -> list[Any]:
         verdict = line["verdict"]
         shown = f"[{VERDICT_STYLES[verdict]}]{verdict}[/]"
         table.add_row(line["limit"], escape(_number(line["value"])), escape(_number(line["bound"])), shown)
-    return [f"Checked {_second(last['at'])}{earlier}; it led to: {escape(last['led_to'])}", table]
+    led_to = f"{_state(last['led_to'])}, {escape(last['cause'])}" if last["led_to"] else escape(last["cause"])
+    return [f"Checked {_second(last['at'])}{earlier}: {led_to}", table]
 
 
 SUBMISSION_ANSWERS = {
@@ -219,7 +220,7 @@ def _submitted(order: Document) -> list[Any]:
     if submission["venue_order_ids"]:
         rows.add_row("venue order id", escape(", ".join(submission["venue_order_ids"])))
     for number, claim in enumerate(submission["claims"], start=1):
-        fence = f", refused by the venue after {_second(claim['fence_at'])}" if claim["fence_at"] else ", no fence"
+        fence = f", the venue refuses it after {_second(claim['fence_at'])}" if claim["fence_at"] else ", no fence"
         answers = ", ".join(f"{a['outcome']} ({a['code']})" for a in claim["answers"]) or "no answer stored"
         rows.add_row(
             f"claim {number}",

@@ -37,9 +37,7 @@ REGION = "us-east-1"
 ADMIN = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 START_SECONDS = 60
 STOP_SECONDS = 30
-CLIENT_CONFIG = Config(
-    connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=32
-)
+CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=32)
 LOG_TAIL_LINES = 40
 
 # What a child process may know of the caller, never an AWS setting: functions run inside the emulator and see
@@ -110,6 +108,7 @@ class Stack:
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self._port),
             "HOME": str(workers),
+            "IOT_MTLS_ENABLED": "0",
             "MINISTACK_REGION": REGION,
             "PERSIST_STATE": "1",
             "S3_DATA_DIR": str(self.state / "s3"),

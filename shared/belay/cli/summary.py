@@ -5,7 +5,7 @@ Reads the stored JSON with lines of its own, not with the code that wrote it, so
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def read_rows(file: Path) -> Iterator[Row]:
             yield json.loads(line)
 
 
-def count(ledger: list[Row], paper: list[Row], evaluations: list[Row]) -> dict[str, Any]:
+def count(ledger: Sequence[Row], paper: Sequence[Row], evaluations: Sequence[Row]) -> dict[str, Any]:
     """The counts of a run. Each row is an item: `pk`, `sk` and the record as JSON text in `body`."""
     decisions = _records(ledger, "DECISION#", "DECISION")
     orders = [body for row, body in _items(ledger, "DECISION#", "ORDER#") if row["sk"].count("#") == 1]

@@ -51,6 +51,10 @@ class Stop(Record):
     def scope(self) -> tuple[str | None, str | None]:
         return (self.strategy, self.symbol)
 
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        return (self.level, *self.scope, self.author, self.incident)
+
     def covers(self, strategy: str, symbol: str) -> bool:
         return self.strategy in (None, strategy) and self.symbol in (None, symbol)
 
@@ -127,8 +131,14 @@ class Account(Record):
         return self.positions.get(strategy, {}).get(symbol, Position())
 
     def symbol_quantity(self, symbol: str) -> Decimal:
-        """Base currency held in a symbol over all strategies."""
-        return sum((held[symbol].quantity for held in self.positions.values() if symbol in held), ZERO)
+        """Base currency held in a symbol: all strategies' positions and what was there before them."""
+        before = (self.opening or {}).get(base_asset(symbol), ZERO)
+        return before + sum((held[symbol].quantity for held in self.positions.values() if symbol in held), ZERO)
+
+    def exposed_symbols(self, document: "AccountDocument") -> frozenset[str]:
+        """Every symbol in which something is held, by a strategy or since before the account was opened."""
+        opened = {s for s in document.symbols if (self.opening or {}).get(base_asset(s), ZERO)}
+        return self.held_symbols() | opened
 
     def held_symbols(self) -> frozenset[str]:
         return frozenset(s for held in self.positions.values() for s, position in held.items() if position.quantity)
@@ -173,12 +183,8 @@ class Account(Record):
         return self.bumped(positions={**self.positions, strategy: moved}, flows=flows, reservations=reservations)
 
     def with_stop(self, stop: Stop) -> "Account":
-        """Add a stop; one from the same author for the same scope and incident replaces the earlier."""
-        kept = [
-            held
-            for held in self.stops
-            if (held.scope, held.author, held.incident) != (stop.scope, stop.author, stop.incident)
-        ]
+        """Add a stop; the same one again replaces the earlier. A weaker one never takes a stricter one back."""
+        kept = [held for held in self.stops if held.key != stop.key]
         return self.bumped(stops=(*kept, stop))
 
     def expected_balances(self) -> dict[str, Decimal]:

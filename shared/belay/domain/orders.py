@@ -8,7 +8,7 @@ from typing import Any
 from belay.domain.decisions import Buy, Cancel, DecisionRecord, Leg, Reduce, Side, TimeInForce, leg_notional, leg_side
 from belay.domain.errors import IllegalTransition
 from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc
-from belay.domain.venues import OrderRequest, VenueProfile
+from belay.domain.venues import OrderRequest, VenueOrder, VenueProfile
 
 
 class OrderState(StrEnum):
@@ -151,6 +151,19 @@ def claimable(order: Order, profile: VenueProfile) -> bool:
         return True
     again = order.reducing and profile.resend == "after_absence"
     return again and order.state is OrderState.NOT_SENT and bool(order.misses) and not order.settled
+
+
+def same_order(order: Order, seen: VenueOrder) -> bool:
+    """Whether the venue's order is what the current attempt sent: symbol, side, quantity and price."""
+    if order.attempt is None:
+        return False
+    sent = order.attempt.request
+    return (sent.symbol, sent.side, sent.quantity, sent.limit_price) == (
+        seen.symbol,
+        seen.side,
+        seen.quantity,
+        seen.limit_price,
+    )
 
 
 def require_legal(before: OrderState, after: OrderState) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from belay.domain.account import Account, AccountDocument
 from belay.domain.decisions import Side
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import NEVER_SENT, UNRESOLVED, WORKING, Order, OrderState
+from belay.domain.orders import NEVER_SENT, UNRESOLVED, WORKING, Order, OrderState, same_order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, quote_asset
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
@@ -167,7 +167,8 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
 def _duplicates(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
     """Orders of ours that the venue knows under one more id than before, whether an order or a trade tells."""
     told: dict[str, dict[str, None]] = {}
-    for seen in (*venue.shown, *ledger.uncounted(venue.trades)):
+    mentions: tuple[VenueOrder | VenueTrade, ...] = (*venue.shown, *ledger.uncounted(venue.trades))
+    for seen in mentions:
         order = ledger.owner(seen)
         if order is not None:
             told.setdefault(order.order_id, dict.fromkeys(order.venue_order_ids))[seen.venue_order_id] = None
@@ -183,19 +184,6 @@ def _duplicates(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
                 actual=", ".join(new),
                 action="The venue holds two orders of one order id: cancel one, then resolve.",
             )
-
-
-def same_order(order: Order, seen: VenueOrder) -> bool:
-    """Whether the venue's order is what the current attempt sent: symbol, side, quantity and price."""
-    if order.attempt is None:
-        return False
-    sent = order.attempt.request
-    return (sent.symbol, sent.side, sent.quantity, sent.limit_price) == (
-        seen.symbol,
-        seen.side,
-        seen.quantity,
-        seen.limit_price,
-    )
 
 
 def _described(order: Order) -> str:

@@ -21,8 +21,10 @@ def _utc(instant: datetime) -> datetime:
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
-Positive = Annotated[Decimal, Field(gt=0)]
-NonNegative = Annotated[Decimal, Field(ge=0)]
+# Far beyond any price or quantity, and small enough that products stay within Decimal's range.
+SMALLEST, LARGEST = Decimal("1e-18"), Decimal("1e18")
+Positive = Annotated[Decimal, Field(ge=SMALLEST, le=LARGEST)]
+NonNegative = Annotated[Decimal, Field(ge=0, le=LARGEST)]
 Fraction = Annotated[Decimal, Field(ge=0, lt=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]

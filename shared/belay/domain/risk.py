@@ -91,7 +91,8 @@ def check(order: Order, account: Account, document: AccountDocument, situation: 
         lapses) or `deny` (never).
     """
     case = Case(order, account, document, situation)
-    if order.symbol not in document.symbols or order.symbol not in situation.prices:
+    listed = order.reducing or order.symbol in document.symbols
+    if not listed or order.symbol not in situation.prices:
         return _verdict(case, ZERO, (_line("symbol", order.symbol, ", ".join(document.symbols), False),))
     if case.price <= 0:
         return _verdict(case, ZERO, (_line("limit_price", order.limit_price, situation.market.price_tick, False),))
@@ -133,12 +134,20 @@ def _stop(case: Case) -> Line:
     if case.at.switch.rank >= level.rank:
         level, reason = case.at.switch, case.at.switch_reason
     allowed = StopLevel.REDUCE_ONLY if case.order.reducing else StopLevel.RUNNING
-    return _line("stop", f"{level} {reason}".strip(), allowed, level.rank <= allowed.rank)
+    value = level if level is StopLevel.RUNNING else f"{level}: {reason}"
+    # An exit may still go out if the stop is released before it lapses; an entry is merely missed.
+    otherwise = LineVerdict.WAIT if case.order.reducing else LineVerdict.DENY
+    return _line("stop", value, allowed, level.rank <= allowed.rank, otherwise)
 
 
 def _clock_offset(case: Case) -> Line:
-    """Beyond the bound nothing is claimed; it waits, since one slow answer of the venue looks like an offset."""
+    """Beyond the bound nothing is claimed; it waits, since one slow answer of the venue looks like an offset.
+
+    An exit is not trapped by a bound that was never configured.
+    """
     offset, bound = abs(case.at.offset_seconds), case.document.limits.clock_offset_seconds
+    if bound is None and case.order.reducing:
+        return _line("clock_offset_seconds", offset, "missing", True)
     return _at_most("clock_offset_seconds", offset, bound, LineVerdict.WAIT)
 
 
@@ -224,9 +233,9 @@ def _position_notional(case: Case) -> tuple[str, Decimal | None, str]:
 
 
 def _aggregate_exposure(case: Case) -> tuple[str, Decimal | None, str]:
-    """Positions at their current prices plus what open buys may add; unknown without every held symbol's price."""
+    """Everything held at its current price plus what open buys may add; unknown without every held symbol's price."""
     bound = case.document.limits.max_aggregate_exposure
-    held = case.account.held_symbols()
+    held = case.account.exposed_symbols(case.document)
     if not held <= case.at.prices.keys():
         return "max_aggregate_exposure", None, f"no price of {', '.join(sorted(held - case.at.prices.keys()))}"
     used = _reserved_buys(case) + sum((_held_notional(case, symbol) for symbol in held), ZERO)

@@ -12,8 +12,7 @@ from typing import Any
 from belay.domain.account import Account, StopLevel
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable
-from belay.domain.reconciliation import same_order
+from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
 from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, claim, deny, note, settle
@@ -25,6 +24,8 @@ from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, open_in
 
 GUARD_MARGIN_SECONDS = 2
 FOLLOW_UP_SECONDS = 5
+# Denials of an exit that nobody needs to act on: there is nothing to sell, or too little for the venue.
+NOTHING_LEFT = frozenset({"nothing_to_sell", "dust"})
 
 
 class Executed(Record):
@@ -93,7 +94,8 @@ def _find_out(order: Order, session: Session) -> Executed:
 def _gather(order: Order, account: Account, session: Session) -> Situation:
     """Everything the check looks at, read after the account: the claim then checks the account's version."""
     services, venue, market_data = session.services, session.venue, session.market_data
-    symbols = sorted({order.symbol, *account.held_symbols()} & set(session.document.symbols))
+    exposed = () if order.reducing else account.exposed_symbols(session.document)
+    symbols = sorted({order.symbol, *exposed})
     reads: dict[str, Callable[[], Any]] = {
         "times": lambda: (market_data.time(), session.clock.now()),
         "market": lambda: market_data.market(order.symbol),
@@ -228,7 +230,7 @@ def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Exe
         lambda latest, _, written: refuse(latest, f"denied: {verdict.reason}", written, _limits(verdict)),
         only_version=order.version,
     )
-    if denied is not None:
+    if denied is not None and verdict.reason not in NOTHING_LEFT:
         exit_not_placed(session.services, denied, f"denied by {verdict.reason}", at)
     state = denied.state if denied else None
     return Executed(order_id=order.order_id, result="denied", state=state, detail=verdict.reason)

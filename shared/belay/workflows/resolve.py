@@ -4,8 +4,7 @@ from datetime import datetime
 
 from belay.domain.errors import VenueUnavailable
 from belay.domain.incidents import IncidentKind
-from belay.domain.orders import Order
-from belay.domain.reconciliation import same_order
+from belay.domain.orders import Order, same_order
 from belay.domain.transitions import observe
 from belay.domain.venues import VenueOrder
 from belay.ports import Services, Venue

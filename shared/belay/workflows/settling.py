@@ -9,6 +9,7 @@ from belay.domain.orders import TERMINAL, UNRESOLVED, Order, OrderState
 from belay.domain.reconciliation import residuals
 from belay.domain.record import ZERO, base_asset, quote_asset
 from belay.domain.transitions import Change, Stamp, conclude_absent, note, presume_unknown, release
+from belay.domain.venues import VenueStatus
 from belay.workflows.session import Session
 from belay.workflows.updates import exit_not_placed, open_incident, update_order
 from belay.workflows.views import Views
@@ -28,8 +29,13 @@ def _settle(order: Order, session: Session, views: Views) -> bool:
     if order.state in UNRESOLVED:
         return not _seen(order, views) and _judge_absence(order, missed, session, views)
     if order.state in (OrderState.REJECTED, OrderState.NOT_SENT):
-        return missed and _confirm(order, session, views)
+        return (missed or _shown_rejected(order, views)) and _confirm(order, session, views)
     return order.state in TERMINAL and _release(order, session, views)
+
+
+def _shown_rejected(order: Order, views: Views) -> bool:
+    seen = views.venue.lookups.get(order.order_id)
+    return seen is not None and seen.status is VenueStatus.REJECTED
 
 
 def _seen(order: Order, views: Views) -> bool:
@@ -113,7 +119,7 @@ def _confirm(order: Order, session: Session, views: Views) -> bool:
             cause = "absence confirmed, may be sent again"
             _change(order, session, now, lambda o, _, stamp: note(o, cause, stamp, {}, misses=(now,)))
         return False
-    released = _release(order, session, views, "absence confirmed")
+    released = _release(order, session, views, f"{order.state} confirmed")
     if released:
         exit_not_placed(session.services, order, f"{order.state} at the venue", now)
     return released
