@@ -43,7 +43,7 @@ from belay.domain.venues import (
     VenueTrade,
 )
 from belay.ports import Clock, MarketData, Services, SwitchReading, Venue
-from belay.workflows.evaluate import evaluate
+from belay.workflows.evaluate import LoadStrategy, evaluate
 from belay.workflows.execute import Executed, execute
 from belay.workflows.reconcile import Reconciled, reconcile
 from tests.builders import ACCOUNT, NOW, PRICE, STAGE, SYMBOL, make_buy, make_candles, make_document, make_tick
@@ -273,6 +273,7 @@ class World:
         self.alerts = InMemoryAlerts()
         self.wall = ManualClock(WALL)
         self.strategy = Scripted()
+        self.load: LoadStrategy = self._scripted
         self._venue_type = venue_type
         self._ids = count(1)
         self.load_candles(candles if candles is not None else flat_candles(volume))
@@ -366,9 +367,9 @@ class World:
         return make_tick(**{"scheduled_time": at or self.now, "parameters": COSTS, **changes})
 
     def evaluate(self, tick: Tick) -> DecisionRecord:
-        return evaluate(tick, self.services(), self._load)
+        return evaluate(tick, self.services(), self.load)
 
-    def _load(self, algorithm: str) -> Any:
+    def _scripted(self, algorithm: str) -> Any:
         if algorithm != "ema_cross":
             raise InvalidInput("tick.algorithm", f"no strategy is called {algorithm}", "Use one of: ema_cross.")
         return self.strategy

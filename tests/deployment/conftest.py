@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from belay.cli.stack import Stack
+from belay.domain.account import StopLevel
+from tests.deployment.desk import open_desk, set_switch
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +14,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(tmp_path_factory.mktemp("aws")) as running:
         running.deploy()
         yield running
+
+
+@pytest.fixture(scope="module")
+def trading(stack: Stack) -> Stack:
+    """The stack with the operators' switch on running."""
+    set_switch(open_desk(stack), StopLevel.RUNNING)
+    return stack

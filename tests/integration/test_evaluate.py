@@ -343,7 +343,7 @@ def test_a_strategy_that_cannot_even_be_imported_holds() -> None:
     def broken(_algorithm: str) -> Any:
         raise ImportError("no module named talib")
 
-    world._load = broken  # type: ignore[method-assign]
+    world.load = broken
     assert held(world) == "strategy_error"
 
 

@@ -1,7 +1,7 @@
 """One invocation of a function in a process of its own, which may be made to die at one call. For test_restarts.py.
 
-    python -m tests.integration.worker executor <order id> [before|after <call>]
-    python -m tests.integration.worker reconciler <account> [before|after <call>]
+python -m tests.integration.worker executor <order id> [before|after <call>]
+python -m tests.integration.worker reconciler <account> [before|after <call>]
 """
 
 import os

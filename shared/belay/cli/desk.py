@@ -66,7 +66,7 @@ def desk_over(stage: str, outputs: Mapping[str, str], make_client: MakeClient) -
     ledger = DynamoLedger(dynamodb, outputs["LedgerTableName"])
 
     def proof_of(configuration: Configuration) -> Proof | None:
-        name = deployed_fingerprint(configuration, outputs["LayerVersionArn"], ledger.table_id)
+        name = fingerprint(configuration, outputs["LayerVersionArn"], ledger.table_id)
         return ledger.proof(configuration.document.account, name)
 
     def venue_time(document: AccountDocument) -> datetime:
@@ -77,18 +77,6 @@ def desk_over(stage: str, outputs: Mapping[str, str], make_client: MakeClient) -
 
     switch = SsmKillSwitch(make_client("ssm"), outputs["KillSwitchParameterName"])
     return Desk(stage=stage, ledger=ledger, switch=switch, proof_of=proof_of, venue_time=venue_time)
-
-
-def deployed_fingerprint(configuration: Configuration, layer_version: str, table_id: str) -> str:
-    """The fingerprint under which the deployed reconciler stores its proofs of this configuration."""
-    document = configuration.document
-    return fingerprint(
-        layer_version=layer_version,
-        configuration_version=configuration.version,
-        venue=document.venue,
-        keys=(document.executor_secret or "", document.reconciler_secret or ""),
-        table_id=table_id,
-    )
 
 
 def _aws_stack(stage: str) -> tuple[dict[str, str], MakeClient]:

@@ -1,11 +1,12 @@
 """What an operator may change: stops, switch, incidents, documents. Conditional writes, repeated on conflict."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from belay.cli.desk import Desk
 from belay.domain.account import Account, AccountDocument, Configuration, Stop, StopLevel
-from belay.domain.errors import Conflict, InvalidInput
+from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.record import iso
 from belay.ports import Ledger
 
@@ -13,20 +14,36 @@ WRITE_ATTEMPTS = 20
 type Document = dict[str, Any]
 
 
+class Incomplete(BelayError):
+    """A stop of everything that did not reach everything; says what is stopped and what is not."""
+
+
 def halt_everything(desk: Desk, level: StopLevel, reason: str, author: str) -> Document:
     """Set the switch and stop every account: once an account is stopped, no claim on it can commit.
 
-    The accounts are stopped even where the switch cannot be written; the error is raised afterwards.
+    A part that fails does not keep the others from being stopped.
+
+    Raises:
+        Incomplete: names what could not be stopped.
     """
-    failure: Exception | None = None
-    try:
-        desk.switch.write(level, reason, author, desk.now())
-    except Exception as error:
-        failure = error
-    accounts = [halt_account(desk, name, level, reason, author) for name in desk.ledger.accounts()]
-    if failure is not None:
-        stopped = ", ".join(document["account"] for document in accounts) or "none"
-        raise RuntimeError(f"the switch could not be written ({failure}); accounts stopped: {stopped}") from failure
+    failures: list[str] = []
+
+    def attempt[T](what: str, stop: Callable[[], T]) -> T | None:
+        try:
+            return stop()
+        except Exception as error:
+            failures.append(f"{what} ({error})")
+            return None
+
+    def stop_account(name: str) -> Document:
+        return halt_account(desk, name, level, reason, author)
+
+    attempt("the switch", lambda: desk.switch.write(level, reason, author, desk.now()))
+    names = attempt("the list of accounts", desk.ledger.accounts) or ()
+    accounts = [done for name in names if (done := attempt(f"account {name}", partial(stop_account, name)))]
+    if failures:
+        stopped = ", ".join(done["account"] for done in accounts) or "none"
+        raise Incomplete(f"NOT everything is stopped: failed for {'; '.join(failures)}; accounts stopped: {stopped}")
     return {"switch": {"level": level, "reason": reason}, "accounts": accounts}
 
 

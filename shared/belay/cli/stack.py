@@ -264,17 +264,22 @@ def _environment(*, building: bool) -> dict[str, str]:
 def _run(command: list[str | Path], log: Path, environment: Mapping[str, str]) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        result = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=_environment(building=True) | dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=False,
+            start_new_session=True,
         )
-    if result.returncode != 0:
-        raise StackError(f"`sam {command[1]}` ended with code {result.returncode}\n{_tail(log)}")
+        try:
+            code = process.wait()
+        except BaseException:
+            _kill_group(process.pid)
+            raise
+    if code != 0:
+        raise StackError(f"`sam {command[1]}` ended with code {code}\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from decimal import Decimal
 
+from belay.domain.account import Configuration
 from belay.domain.record import Record, Utc
 
 
@@ -24,9 +25,9 @@ class Proof(Record):
     residuals: dict[str, Decimal]
 
 
-def fingerprint(
-    *, layer_version: str, configuration_version: int, venue: str, keys: tuple[str, ...], table_id: str
-) -> str:
-    """One name for everything whose change must close the gate."""
-    parts = [layer_version, configuration_version, venue, list(keys), table_id]
+def fingerprint(configuration: Configuration, layer_version: str, table_id: str) -> str:
+    """One name for everything whose change must close the gate: deployment, configuration, venue, keys and table."""
+    document = configuration.document
+    keys = [document.executor_secret, document.reconciler_secret]
+    parts = [layer_version, configuration.version, document.venue, keys, table_id]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -302,8 +302,9 @@ def _size(case: Case) -> tuple[Decimal, list[Line]]:
     # An entry must leave something that can be sold again after its fee (freqtrade #2011).
     sellable = quantity if order.reducing else market.floor_quantity(quantity * (1 - market.taker_fee))
     minimum = f"{market.min_quantity} and notional {market.min_notional}"
-    name = "venue_minimum" if not order.reducing else "dust" if allowed > ZERO else "nothing_to_sell"
-    lines.append(_line(name, sellable, minimum, not market.too_small(sellable, case.price)))
+    enough = not market.too_small(sellable, case.price)
+    leftover = "dust" if allowed > ZERO else "nothing_to_sell"
+    lines.append(_line("venue_minimum" if enough or not order.reducing else leftover, sellable, minimum, enough))
     return quantity, lines
 
 

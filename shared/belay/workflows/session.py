@@ -23,14 +23,7 @@ class Session:
     @property
     def fingerprint(self) -> str:
         """Names this deployment, configuration, venue account, keys and table: a proof holds for one of these."""
-        document = self.document
-        return fingerprint(
-            layer_version=self.services.layer_version,
-            configuration_version=self.configuration.version,
-            venue=document.venue,
-            keys=(document.executor_secret or "", document.reconciler_secret or ""),
-            table_id=self.services.ledger.table_id,
-        )
+        return fingerprint(self.configuration, self.services.layer_version, self.services.ledger.table_id)
 
 
 def open_session(services: Services, account: str) -> Session:
