@@ -242,15 +242,18 @@ class WorldVenues:
     world: "World"
 
     def clock(self, _document: AccountDocument) -> Clock:
-        return self.world.stepping("clock", ReplayClock(self.world.store))
+        clock: Clock = self.world.stepping("clock", ReplayClock(self.world.store))
+        return clock
 
     def market_data(self, document: AccountDocument) -> MarketData:
         assert document.paper is not None
-        clock = ReplayClock(self.world.store)
-        return self.world.stepping("market", ReplayMarketData(self.world.store, document.paper, clock))
+        replay = ReplayMarketData(self.world.store, document.paper, ReplayClock(self.world.store))
+        market_data: MarketData = self.world.stepping("market", replay)
+        return market_data
 
     def venue(self, document: AccountDocument) -> Venue:
-        return self.world.stepping("venue", self.world.venue(document))
+        venue: Venue = self.world.stepping("venue", self.world.venue(document))
+        return venue
 
 
 class World:
@@ -341,7 +344,7 @@ class World:
         set_replay_clock(self.store, self.document, self.now + step)
         self.wall.sleep(step.total_seconds())
 
-    def trade_by_hand(self, side: Side = Side.BUY, quantity: str = "0.01", **changes: Any) -> VenueOrder:
+    def trade_by_hand(self, side: Side = Side.BUY, quantity: str | Decimal = "0.01", **changes: Any) -> VenueOrder:
         """Somebody trades in this account at the venue itself."""
         request = {
             "client_order_id": f"hand-{next(self._ids)}",

@@ -29,6 +29,7 @@ def _execute(record: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         order_id = _order_id(record)
         logger.append_keys(correlation_id=order_id)
+        logger.info("received")
         executed = execute(order_id, SERVICES, lambda: context.get_remaining_time_in_millis() / 1000)
     except InvalidInput as error:
         refuse_event(SERVICES, {"body": record.get("body")}, error)

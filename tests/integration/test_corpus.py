@@ -201,8 +201,7 @@ def test_09_an_outage_drops_no_live_order() -> None:
     world = ready()
     orders = world.decide(*(make_buy(limit_price=str(9000 + n), quantity="0.02") for n in range(6)))
     world.deliver()
-    down = [call for call in ("venue.open_orders", "venue.lookup", "venue.trades", "venue.balances", "market.time")]
-    for call in down:
+    for call in ("venue.open_orders", "venue.lookup", "venue.trades", "venue.balances", "market.time"):
         world.steps.always(call, refuse)
     for _ in range(30):
         world.advance(minutes=1)
@@ -489,11 +488,8 @@ def test_31_a_fee_in_the_base_currency_is_taken_off_the_position() -> None:
     world = ready()
 
     def in_base(page: TradePage) -> TradePage:
-        trades = tuple(
-            trade.model_copy(update={"fees": {"BTC": fee}}) if trade.side is Side.BUY else trade
-            for trade in page.trades
-        )
-        return TradePage(trades=trades)
+        bought = (trade.model_copy(update={"fees": {"BTC": fee}}) for trade in page.trades)
+        return TradePage(trades=tuple(bought))
 
     def less_the_fee(found: Balances) -> Balances:
         if not found.total.get("BTC"):
@@ -741,7 +737,7 @@ def test_51_a_deployment_in_the_middle_of_an_open_order_goes_on_with_it() -> Non
 
 
 def test_52_every_effect_has_its_own_sweep() -> None:
-    """Row 52 is the sweeps in test_evaluate, test_execute and test_reconcile; this holds their list of effects whole."""
+    """Row 52 is the sweeps in test_evaluate, test_execute and test_reconcile; here: their effects exist."""
     world = World()
     ports = {"ledger": world.ledger, "queue": world.queue, "alerts": world.alerts, "venue": world.venue()}
     for effect in EFFECTS:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from tests.world import (
     make_reduce,
     meanwhile,
     refuse,
+    stop_after,
     stop_before,
 )
 
@@ -130,8 +132,8 @@ def test_an_order_id_that_the_ledger_does_not_know_is_refused_by_name() -> None:
     ],
 )
 def test_a_missing_limit_denies_an_entry_and_names_itself(limit: str) -> None:
-    missing = {} if limit == "max_position_notional" else None
-    world = ready(document=make_document(limits=make_limits(**{limit: missing})))
+    missing: dict[str, Any] = {limit: {} if limit == "max_position_notional" else None}
+    world = ready(document=make_document(limits=make_limits(**missing)))
     order = entered(world)
     assert world.state(order) is S.DENIED
     assert limits_of(world, order)[limit] == "deny"
@@ -261,8 +263,8 @@ def test_a_claim_whose_account_moved_is_checked_again() -> None:
 def test_a_stop_set_between_check_and_claim_lets_no_claim_commit() -> None:
     world = ready()
     order = world.buy()
-    stop = lambda: world.ledger.save_account(world.account.with_stop(make_stop()))  # noqa: E731
-    world.steps.next("ledger.commit", meanwhile(stop))
+    stopped = world.account.with_stop(make_stop())
+    world.steps.next("ledger.commit", meanwhile(partial(world.ledger.save_account, stopped)))
     world.execute(order.order_id)
     assert world.state(order) is S.DENIED
     assert world.store.submissions() == ()
@@ -471,7 +473,7 @@ def test_a_claim_whose_answer_never_came_becomes_unknown_and_is_found() -> None:
     """Corpus row 45."""
     world = ready()
     order = world.buy(limit_price="9000")
-    world.steps.next("venue.submit", lambda _call, perform: (perform(), _crash())[1])
+    world.steps.next("venue.submit", stop_after)
     with pytest.raises(Crash):
         world.deliver()
     assert world.state(order) is S.SUBMITTED
@@ -483,10 +485,6 @@ def test_a_claim_whose_answer_never_came_becomes_unknown_and_is_found() -> None:
     world.minutes(1)
     assert world.state(order) is S.ACKNOWLEDGED
     assert world.accepted(order) == 1
-
-
-def _crash() -> None:
-    raise Crash
 
 
 def test_an_unexplained_trade_since_the_claim_forbids_to_conclude_absence() -> None:
@@ -778,7 +776,7 @@ def test_a_message_that_is_delivered_again_while_the_first_executor_still_runs_s
     for number, call in enumerate(rehearsal.steps.since(mark)):
         world = an_entry_waits()
         (order,) = world.ledger.orders(ACCOUNT, 10)
-        world.steps.at(number, meanwhile(lambda world=world, order=order: world.execute(order.order_id)))
+        world.steps.at(number, meanwhile(partial(world.execute, order.order_id)))
         with blaming(call):
             world.execute(order.order_id)
             assert world.accepted(order) == 1
@@ -794,7 +792,7 @@ def test_a_reconciler_that_runs_at_any_step_of_an_executor_disturbs_nothing() ->
     deliver(rehearsal)
     for number, call in enumerate(rehearsal.steps.since(mark)):
         world = an_entry_waits()
-        world.steps.at(number, meanwhile(lambda world=world: world.reconcile()))
+        world.steps.at(number, meanwhile(world.reconcile))
         with blaming(call):
             world.deliver()
             world.minutes(3)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_the_first_run_records_the_opening_and_proves_it() -> None:
     world = World()
     result = world.reconcile()
     assert result.clean
-    assert world.account.opening == {"BTC": 0, "USD": 10_000}
+    assert world.account.opening == {"BTC": Decimal(0), "USD": Decimal(10_000)}
     assert world.account.opened_at == NOW
     world.check_promises()
 
@@ -490,7 +491,7 @@ def test_a_mismatch_seen_while_the_account_moved_is_no_suspicion() -> None:
         world.advance(seconds=20)
         world.reconcile()
         world.advance(seconds=1)
-        world.steps.next("venue.balances", meanwhile(lambda order=order: world.execute(order.order_id)))
+        world.steps.next("venue.balances", meanwhile(partial(world.execute, order.order_id)))
         assert world.reconcile().reason.startswith("inconclusive")
     assert world.ledger.suspicion(ACCOUNT) is None
     assert world.alerts.incidents == []
@@ -536,7 +537,7 @@ def test_two_reconcilers_at_once_count_once_and_open_nothing() -> None:
     for number, call in enumerate(rehearsal.steps.since(mark)):
         for when in (meanwhile, afterwards):
             world = make()
-            world.steps.at(number, when(lambda world=world: world.reconcile()))
+            world.steps.at(number, when(world.reconcile))
             with blaming(f"{when.__name__} {call} {number}"):
                 world.reconcile()
                 world.minutes(2)

@@ -208,9 +208,6 @@ class DynamoLedger:
         lost = table.write(parts)
         if any(part.stored and part.stored.attributes.get("write_id") == order.write_id for part in lost):
             return
-        if change.fill is not None and any(part.what == "fill" for part in lost):
-            # Counted already: a late copy of it must not wait for its order for ever.
-            table.delete(*_unattributed(order.account, change.fill.trade))
         _refuse(lost)
 
     def _counting(self, fill: Fill) -> Iterator[Part]:
@@ -267,6 +264,9 @@ class DynamoLedger:
 
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._table.put(Item(*_unattributed(account, trade), trade.model_dump_json()))
+
+    def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
+        self._table.delete(*_unattributed(account, trade))
 
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
         return tuple(sorted(self._all(CancelRequest, account, "CANCEL#"), key=cancel_position))

@@ -220,15 +220,11 @@ class InMemoryLedger:
 
     @_locked
     def commit(self, change: Change) -> None:
-        order, fill = change.order, change.fill
         lost = self._lost(change)
         if not lost:
             return self._apply(change)
         if self._written_by_us(change):
             return None
-        if fill is not None and "fill" in lost:
-            # Counted already: a late copy of it must not wait for its order for ever.
-            self._unattributed[order.account].drop(fill.key)
         raise Conflict(lost[0])
 
     def _lost(self, change: Change) -> list[str]:
@@ -326,6 +322,10 @@ class InMemoryLedger:
     @_locked
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._unattributed[account][trade.key] = trade
+
+    @_locked
+    def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
+        self._unattributed[account].drop(trade.key)
 
     @_locked
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:

@@ -90,6 +90,8 @@ def _repair(session: Session, findings: Iterable[Finding], views: Views) -> int:
                 changed += _count(services, finding.order_id, finding.trade)
             case Unattributed():
                 services.ledger.store_unattributed(account, finding.trade)
+    for trade in views.no_longer_waiting:
+        services.ledger.drop_unattributed(account, trade)
     for symbol in views.fully_read:
         services.ledger.store_cursor(account, next_cursor(views, symbol))
     return changed

@@ -17,12 +17,14 @@ OVERLAP = timedelta(seconds=60)
 
 class Views(Record):
     """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
-    could not be read: with a gap nothing is proven, but everything that was read still counts."""
+    could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
+    are trades kept as unattributed although they were counted meanwhile."""
 
     ledger: LedgerView
     venue: VenueView
     fully_read: tuple[str, ...]
     gaps: tuple[str, ...]
+    no_longer_waiting: tuple[VenueTrade, ...]
 
 
 def read(session: Session) -> Views:
@@ -74,6 +76,7 @@ def read(session: Session) -> Views:
         ),
         fully_read=tuple(windows),
         gaps=tuple(gaps),
+        no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
     )
 
 
