@@ -3,6 +3,7 @@
 Asserts nothing and decides nothing; each account has its own name, so tests do not disturb each other.
 """
 
+import base64
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 import boto3
@@ -97,21 +99,30 @@ class FunctionFailed(Exception):
 
 
 class Invocation(NamedTuple):
-    """What a direct invocation answered, and when the caller saw it begin and end."""
+    """What a direct invocation answered and logged, and when the caller saw it begin and end."""
 
     answer: dict[str, Any]
+    log: str
     began: float
     ended: float
 
 
 def invoke(stack: Stack, output: str, event: object) -> Invocation:
     """Invoke the function whose name is the output, and wait. Raises FunctionFailed."""
-    began = time.monotonic()
-    response = stack.client("lambda").invoke(FunctionName=stack.outputs[output], Payload=json.dumps(event).encode())
+    functions = _functions(stack)
+    began = time.time()
+    response = functions.invoke(FunctionName=stack.outputs[output], Payload=json.dumps(event).encode(), LogType="Tail")
     answer = json.loads(response["Payload"].read())
     if "FunctionError" in response:
         raise FunctionFailed(f"{stack.outputs[output]}: {answer}")
-    return Invocation(answer, began, time.monotonic())
+    log = base64.b64decode(response.get("LogResult", "")).decode(errors="replace")
+    return Invocation(answer, log, began, time.time())
+
+
+@cache
+def _functions(stack: Stack) -> Any:
+    """One client for all threads: making one takes longer than a warm invocation."""
+    return stack.client("lambda")
 
 
 def at_the_same_time[T](count: int, action: Callable[[], T]) -> list[T]:
@@ -160,10 +171,9 @@ def dead_letters(stack: Stack) -> int:
 @contextmanager
 def role_session(stack: Stack, role: str) -> Iterator[dict[str, str]]:
     """Credentials with exactly the policies of a deployed role, which itself trusts nobody but Lambda."""
-    iam = stack.client("iam")
-    deployed = stack.client("cloudformation").describe_stack_resource(
-        StackName=STACK_NAME, LogicalResourceId=role
-    )["StackResourceDetail"]["PhysicalResourceId"]
+    iam, formation = stack.client("iam"), stack.client("cloudformation")
+    resource = formation.describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=role)
+    deployed = resource["StackResourceDetail"]["PhysicalResourceId"]
     copy = f"test-{role}"
     created = iam.create_role(RoleName=copy, AssumeRolePolicyDocument=TRUST_ANYONE)
     names = iam.list_role_policies(RoleName=deployed)["PolicyNames"]
@@ -185,9 +195,9 @@ def role_session(stack: Stack, role: str) -> Iterator[dict[str, str]]:
 
 def client_as(stack: Stack, credentials: dict[str, str], service: str) -> Any:
     """A client of the emulator that may do what a role session may."""
-    session = boto3.session.Session(**{name.lower(): value for name, value in credentials.items()}, region_name=REGION)
-    create: Any = session.client
-    return create(service, endpoint_url=stack.endpoint, config=CLIENT_CONFIG)
+    access: dict[str, Any] = {name.lower(): value for name, value in credentials.items()}
+    session: Any = boto3.session.Session(**access, region_name=REGION)
+    return session.client(service, endpoint_url=stack.endpoint, config=CLIENT_CONFIG)
 
 
 # --- an account --------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The executor's workflow in a world of memory: at most one venue order per order id, and nothing guessed."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -95,6 +96,15 @@ def test_the_account_is_read_before_the_venue_and_the_switch_is_read_again_after
     claim, send = calls.index("ledger.commit"), calls.index("venue.submit")
     assert calls[claim + 1 : send] == ["switch.read", "clock.now"]
     assert world.state(order) is S.FILLED
+
+
+def test_a_reconciliation_is_asked_for_soon_after_each_submission_and_each_look_up() -> None:
+    world = ready()
+    world.steps.next("venue.submit", lose_answer)
+    order = entered(world, limit_price="9000")
+    world.execute(order.order_id)
+    asked = [(message.body, message.delay_seconds) for message in world.queue.follow_ups]
+    assert asked == [({"account": ACCOUNT}, 5)] * 2
 
 
 def test_twenty_deliveries_of_one_intent_give_one_venue_order() -> None:
@@ -379,6 +389,29 @@ def test_a_frozen_exit_and_its_successor_are_one_venue_order() -> None:
     assert world.state(order) is S.FILLED
     assert world.accepted(order) == 1
     world.minutes(1)
+    world.check_promises()
+
+
+def test_the_late_word_of_a_frozen_attempt_says_nothing_about_its_successor() -> None:
+    """The first attempt was never sent; the second may well have been: it stays unknown."""
+    world = holding()
+    order = leaving(world)
+    world.queue.intents.clear()
+
+    def a_second_attempt_loses_its_answer() -> None:
+        while world.order(order.order_id).attempt.number == 1:  # type: ignore[union-attr]
+            world.advance(seconds=20)
+            world.reconcile()
+            world.steps.next("venue.submit", lose_answer)
+            world.deliver()
+        assert world.state(order) is S.UNKNOWN
+
+    world.steps.next("venue.submit", meanwhile(a_second_attempt_loses_its_answer))
+    assert world.execute(order.order_id).detail == "FENCE_PASSED"
+    assert world.state(order) is S.UNKNOWN
+    world.minutes(1)
+    assert world.state(order) is S.FILLED
+    assert world.accepted(order) == 1
     world.check_promises()
 
 
@@ -766,6 +799,29 @@ def test_a_fault_at_any_step_of_an_exit_still_gets_it_out_exactly_once(fault: Fa
             assert exit_.state is S.FILLED
             assert world.accepted(exit_) == 1
             assert world.position() == 0
+
+
+def a_halted_exit_waits() -> World:
+    world = an_exit_waits()
+    world.set_switch(StopLevel.HALTED)
+    return world
+
+
+def an_expired_exit_waits() -> World:
+    world = an_exit_waits()
+    world.advance(seconds=300)
+    return world
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("make", [a_halted_exit_waits, an_expired_exit_waits])
+def test_a_fault_at_any_step_of_an_exit_that_is_not_placed_never_keeps_it_from_paging(
+    make: Callable[[], World], fault: Fault
+) -> None:
+    for step, world in disturbed(make, deliver, fault):
+        with blaming(step):
+            world.minutes(6)
+            world.check_promises(IncidentKind.EXIT_NOT_PLACED)
 
 
 def test_a_message_that_is_delivered_again_while_the_first_executor_still_runs_sends_nothing() -> None:

@@ -203,6 +203,22 @@ def test_a_fill_that_becomes_known_after_the_cancel_is_counted() -> None:
     world.check_promises()
 
 
+def test_a_finished_order_is_settled_only_after_the_venues_history_lag() -> None:
+    world = ready(venue_type=LaggingVenue)
+    order = world.buy(limit_price="9000")
+    world.deliver()
+    world.venue().cancel(SYMBOL, order.order_id)
+    world.reconcile()
+    world.advance(seconds=19)
+    world.reconcile()
+    assert world.state(order) is S.CANCELLED
+    assert order.order_id in world.account.reservations
+    world.advance(seconds=1)
+    world.reconcile()
+    assert world.order(order.order_id).settled
+    assert world.account.reservations == {}
+
+
 def test_a_cancel_is_repeated_until_the_order_is_terminal() -> None:
     world = ready()
     order = world.buy(limit_price="9000")
@@ -618,7 +634,7 @@ def test_an_exit_given_up_at_the_very_moment_it_is_claimed_again_stays_watched()
         assert world.execute(order.order_id).result == "submitted"
         world.advance(seconds=1)
 
-    world.steps.next("market.time", instead(world.order(order.order_id).expires_at), skip=1)
+    world.steps.next("market.time", instead(world.order(order.order_id).expires_at))
     world.steps.next("ledger.commit", meanwhile(claimed_a_second_before_expiry))
     world.reconcile()
     world.minutes(1)
@@ -820,6 +836,32 @@ def test_a_fault_at_any_step_of_a_reconciliation_is_made_good_by_the_next_ones(f
             assert states == {"filled": S.FILLED, "resting": S.CANCELLED, "late": S.LAPSED, "ema-cross": S.FILLED}
             assert len(world.ledger.decisions(ACCOUNT, "missed", 5)) == 1
             world.check_promises()
+
+
+def exits_to_give_up() -> World:
+    """One exit that was proven absent, and one of another strategy that nobody claimed, both expired."""
+    world = World()
+    world.holding()
+    world.steps.next("venue.submit", refuse)
+    world.decide(make_reduce(quantity="0.05"))
+    world.deliver()
+    for _ in range(3):
+        world.advance(seconds=20)
+        world.reconcile()
+    world.decide(make_reduce(quantity="0.05"), at=NOW + timedelta(hours=1), strategy="other")
+    world.queue.intents.clear()
+    world.advance(seconds=300)
+    return world
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_any_step_of_giving_up_an_exit_never_keeps_it_from_paging(fault: Fault) -> None:
+    for step, world in disturbed(exits_to_give_up, World.reconcile, fault):
+        with blaming(step):
+            world.minutes(3)
+            states = {order.state for order in world.ledger.orders(ACCOUNT, 5) if order.reducing}
+            assert states == {S.NOT_SENT, S.LAPSED}
+            world.check_promises(K.EXIT_NOT_PLACED, K.EXIT_NOT_PLACED)
 
 
 def test_a_stop_is_in_place_even_when_the_process_dies_before_the_incident_is_stored() -> None:

@@ -85,12 +85,15 @@ def note(order: Order, cause: str, stamp: Stamp, detail: dict[str, Any], **updat
     return _move(order, order.state, cause, stamp, detail, **updates)
 
 
-def deny(order: Order, reason: str, stamp: Stamp, detail: dict[str, Any]) -> Change:
-    return _advance(order, OrderState.DENIED, reason, stamp, detail, settled=True)
+def deny(order: Order, reason: str, stamp: Stamp, detail: dict[str, Any], *, settled: bool = True) -> Change:
+    """Refuse an intent for good. Not `settled`: somebody still has to be told about it."""
+    return _advance(order, OrderState.DENIED, reason, stamp, detail, settled=settled)
 
 
 def lapse(order: Order, stamp: Stamp) -> Change:
-    return _advance(order, OrderState.LAPSED, "expired", stamp, {"expires_at": order.expires_at}, settled=True)
+    """Give up an intent that nobody claimed. An exit stays unsettled until a person was told."""
+    detail = {"expires_at": order.expires_at}
+    return _advance(order, OrderState.LAPSED, "expired", stamp, detail, settled=not order.reducing)
 
 
 def claim(

@@ -15,7 +15,7 @@ from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
 from belay.domain.risk import LineVerdict, Situation, Verdict, check
-from belay.domain.transitions import Change, Requirement, claim, deny, note, settle
+from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
 from belay.ports import Services
 from belay.workflows.resolve import resolve
@@ -222,15 +222,15 @@ def _wait(order: Order, session: Session, at: datetime, reason: str, detail: dic
 
 def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Executed:
     """Refuse the intent. An exit sent before and proven absent stays NOT_SENT: only a first claim is denied."""
-    refuse = deny if order.state is OrderState.CREATED else note
-    denied = update_order(
-        session.services,
-        order.order_id,
-        at,
-        lambda latest, _, written: refuse(latest, f"denied: {verdict.reason}", written, _limits(verdict)),
-        only_version=order.version,
-    )
-    if denied is not None and verdict.reason not in NOTHING_LEFT:
+    cause, pages = f"denied: {verdict.reason}", order.reducing and verdict.reason not in NOTHING_LEFT
+
+    def refuse(latest: Order, _account: Account, written: Stamp) -> Change:
+        if latest.state is OrderState.CREATED:
+            return deny(latest, cause, written, _limits(verdict), settled=not pages)
+        return note(latest, cause, written, _limits(verdict))
+
+    denied = update_order(session.services, order.order_id, at, refuse, only_version=order.version)
+    if denied is not None and pages:
         exit_not_placed(session.services, denied, f"denied by {verdict.reason}", at)
     state = denied.state if denied else None
     return Executed(order_id=order.order_id, result="denied", state=state, detail=verdict.reason)

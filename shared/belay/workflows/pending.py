@@ -5,12 +5,12 @@ from typing import Any
 
 from belay.domain.errors import VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import NEVER_SENT, TERMINAL, Order, OrderState, claimable
+from belay.domain.orders import NEVER_SENT, TERMINAL, Order, claimable
 from belay.domain.slots import Slot
-from belay.domain.transitions import note, release
+from belay.domain.transitions import note
 from belay.ports import Services
 from belay.workflows.session import Session
-from belay.workflows.updates import exit_not_placed, lapse_order, open_incident, update_order
+from belay.workflows.updates import lapse_order, open_incident, update_order
 
 PUBLISH_AGAIN_AFTER = timedelta(seconds=30)
 TICK_GRACE = timedelta(seconds=120)
@@ -43,7 +43,8 @@ def publish_again(session: Session, now: datetime) -> int:
         if order is None or not claimable(order, session.venue.profile):
             continue
         if now >= order.expires_at:
-            _give_up(session, order, now)
+            # Only what was never sent: an exit that was is given up where it is looked up once more.
+            lapse_order(services, order.order_id, now)
         elif now >= order.created_at + PUBLISH_AGAIN_AFTER:
             again = _note(session, order, now, "published again", {}, publications=order.publications + 1)
             if again is not None:
@@ -62,22 +63,6 @@ def _note(
         lambda latest, _, stamp: note(latest, cause, stamp, detail, **updates),
         only_version=order.version,
     )
-
-
-def _give_up(session: Session, order: Order, now: datetime) -> None:
-    """A first intent lapses; an exit that was sent before, proven absent and not sent again, is released."""
-    if order.state is OrderState.CREATED:
-        lapse_order(session.services, order.order_id, now)
-        return
-    released = update_order(
-        session.services,
-        order.order_id,
-        now,
-        lambda latest, account, stamp: release(latest, account, stamp, "expired"),
-        only_version=order.version,
-    )
-    if released is not None:
-        exit_not_placed(session.services, released, "proven absent, and expired before it was sent again", now)
 
 
 def tick_missed_slots(session: Session, now: datetime) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from belay.domain.account import Account
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import TERMINAL, UNRESOLVED, Order, OrderState
+from belay.domain.orders import NEVER_SENT, TERMINAL, UNRESOLVED, Order, OrderState
 from belay.domain.reconciliation import residuals
 from belay.domain.record import ZERO, base_asset, quote_asset
 from belay.domain.transitions import Change, Stamp, conclude_absent, note, presume_unknown, release
@@ -17,6 +17,7 @@ from belay.workflows.views import Views
 ANSWER_BOUND = timedelta(seconds=60)
 UNKNOWN_BOUND = timedelta(minutes=10)
 MISSES_NEEDED = 2
+NOT_PLACED = NEVER_SENT | {OrderState.REJECTED, OrderState.NOT_SENT}
 
 
 def settle_orders(session: Session, views: Views) -> int:
@@ -119,10 +120,7 @@ def _confirm(order: Order, session: Session, views: Views) -> bool:
             cause = "absence confirmed, may be sent again"
             _change(order, session, now, lambda o, _, stamp: note(o, cause, stamp, {}, misses=(now,)))
         return False
-    released = _release(order, session, views, f"{order.state} confirmed")
-    if released:
-        exit_not_placed(session.services, order, f"{order.state} at the venue", now)
-    return released
+    return _release(order, session, views, f"{order.state} confirmed")
 
 
 def _release(order: Order, session: Session, views: Views, cause: str = "settled") -> bool:
@@ -134,6 +132,9 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
         if now >= order.terminal_at + lag + UNKNOWN_BOUND:
             open_incident(session.services, _fills_owed(order, now))
         return False
+    if order.state in NOT_PLACED:
+        # Before it is settled: were it the other way round, a crash in between would leave nobody to tell.
+        exit_not_placed(session.services, order, f"the order is {order.state}", now)
     return _change(order, session, now, lambda o, a, stamp: release(o, a, stamp, cause))
 
 

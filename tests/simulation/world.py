@@ -1,0 +1,393 @@
+"""The world in a box: the real workflows between simulated stores, queues, schedules, people and a venue.
+
+A run is described by its seed, its profile class and, where given, the choices that are kept. Nothing here judges.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from belay.adapters.memory import Drawer, InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger
+from belay.adapters.records import order_position
+from belay.cli import operations
+from belay.cli.desk import Desk
+from belay.domain.account import AccountDocument, Configuration, StopLevel
+from belay.domain.orders import Order
+from belay.domain.slots import Slot, Tick
+from belay.ports import CancelRequest, Services
+from belay.workflows.evaluate import evaluate
+from belay.workflows.execute import execute
+from belay.workflows.reconcile import reconcile
+from tests.builders import ACCOUNT, STAGE, make_document, make_limits, make_tick
+from tests.simulation.choices import Choices
+from tests.simulation.queues import Finished, SimulatedQueue
+from tests.simulation.scheduler import START, Effect, Port, Process, Scheduler
+from tests.simulation.strategy import Scripted
+from tests.simulation.venue import Connection, TrueVenue
+from tests.simulation.venue import PROFILES as PROFILES
+
+SYMBOLS = {"alpha": "BTC/USD", "beta": "ETH/USD"}
+TIMEOUT_SECONDS = {"evaluator": 60, "executor": 30, "reconciler": 60, "operator": 300}
+SLOTS = (4, 3, 5, 6)
+# After the last tick the world goes on being hostile for this long.
+AFTERMATH_SECONDS = 100
+LIMITS = make_limits(
+    max_order_notional="1000",
+    max_position_notional={"BTC/USD": "2000", "ETH/USD": "2000"},
+    max_aggregate_exposure="3000",
+    submissions_per_minute=6,
+    reserved_exit_submissions=2,
+    max_reconciliation_age_seconds=150,
+)
+# When each tick of a slot arrives, in seconds after its scheduled time; none is a missing tick.
+TICKS = ((0.3,), (-2.0,), (30.0,), (200.0,), (400.0,), (0.3, 0.3), (0.3, 45.0), ())
+TICK_WEIGHTS = (30, 1, 2, 1, 1, 3, 2, 2)
+RECONCILERS = ((0.0,), (), (0.0, 0.0), (20.0,), (0.0, 0.03))
+RECONCILER_WEIGHTS = (20, 3, 2, 2, 2)
+OUTAGES = ((0, 0), (5, 30), (20, 90), (50, 240), (30, 3 * 3600))
+OUTAGE_WEIGHTS = (30, 2, 2, 2, 0.5)
+# Rounds of calm, in seconds, until nothing changes any more.
+REST = (*[60] * 6, *[300] * 4, *[700] * 4)
+
+
+class SimulatedLedger(InMemoryLedger):
+    """The ledger, remembering what its index of open orders showed before the last write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._earlier: dict[str, str] = {}
+
+    def _keep(self, order: Order) -> None:
+        self._earlier = dict(self._open_orders[order.account]._bodies)
+        super()._keep(order)
+
+    def earlier_open_orders(self) -> tuple[Order, ...]:
+        drawer = Drawer[str, Order](Order)
+        drawer._bodies = self._earlier
+        return drawer.all(order_position)
+
+
+@dataclass(frozen=True)
+class LocalClock:
+    """A machine's own clock, which may be wrong."""
+
+    world: "World"
+    process: Process
+
+    def now(self) -> datetime:
+        return self.world.scheduler.local(self.process)
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("only an effect sleeps")
+
+
+class SleepingClock:
+    """The account's clock of one process: reading it is an effect, sleeping lets the others run."""
+
+    def __init__(self, world: "World", process: Process) -> None:
+        self._world, self._process, self._clock = world, process, LocalClock(world, process)
+
+    def now(self) -> datetime:
+        at: datetime = self._world.scheduler.call(self._process, Effect("clock.now", (), self._clock.now))
+        return at
+
+    def sleep(self, seconds: float) -> None:
+        effect = Effect("clock.sleep", (seconds,), lambda: None, int(seconds * 1000))
+        self._world.scheduler.call(self._process, effect)
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Implements `ports.Venues` for one process."""
+
+    world: "World"
+    process: Process
+
+    def clock(self, _document: AccountDocument) -> SleepingClock:
+        return SleepingClock(self.world, self.process)
+
+    def market_data(self, _document: AccountDocument) -> Any:
+        return Port(self.world.scheduler, self.process, "market", Connection(self.world.venue))
+
+    def venue(self, _document: AccountDocument) -> Any:
+        return Port(self.world.scheduler, self.process, "venue", Connection(self.world.venue))
+
+
+@dataclass(frozen=True)
+class SimulatedDesk(Desk):
+    """The operator's desk in virtual time."""
+
+    clock: Callable[[], datetime]
+
+    def now(self) -> datetime:
+        return self.clock()
+
+
+class World:
+    """One account at one venue, two strategies that follow a script, and everything that may go wrong."""
+
+    def __init__(self, seed: int, profile: str, kept: Mapping[str, int] | None = None) -> None:
+        self.choices = Choices(seed, kept)
+        self.scheduler = Scheduler(self.choices)
+        self.labels: dict[str, str] = {}
+        self.ledger = SimulatedLedger()
+        self.switch = InMemoryKillSwitch()
+        self.alerts = InMemoryAlerts()
+        self.queue = SimulatedQueue(self.scheduler, self.label)
+        self.venue = TrueVenue(PROFILES[profile], self.scheduler, self.label)
+        self.strategy = Scripted(self.choices)
+        self.layer = 1
+        self.document = make_document(symbols=tuple(SYMBOLS.values()), limits=LIMITS)
+        self.scheduler.stale = self._stale
+        self.queue.execute, self.queue.reconcile, self.queue.evaluate = self.execute, self.reconcile, self.evaluate
+        self.ledger.store_configuration(
+            Configuration(version=1, document=self.document, author="operator", stored_at=START)
+        )
+        self.switch.write(StopLevel.RUNNING, "first start", "operator", START)
+
+    # --- names for people ---
+
+    def label(self, order_id: str) -> str:
+        """Which order this is, such as `alpha 12:01 leg 0`."""
+        if order_id not in self.labels:
+            self._label_all()
+        return self.labels.get(order_id, order_id[:8])
+
+    def _label_all(self) -> None:
+        for strategy in SYMBOLS:
+            for record in self.ledger.decisions(ACCOUNT, strategy, 100):
+                for number, order_id in enumerate(record.order_ids):
+                    if order_id is not None:
+                        self.labels[order_id] = f"{strategy} {record.slot.candle_close:%H:%M} leg {number}"
+
+    # --- wiring ---
+
+    def _services(self, process: Process) -> Services:
+        port = partial(Port, self.scheduler, process)
+        return Services(
+            stage=STAGE,
+            layer_version=process.layer_version,
+            ledger=port("ledger", self.ledger),
+            venues=Connections(self, process),
+            kill_switch=port("switch", self.switch),
+            queue=port("queue", self.queue),
+            alerts=port("alerts", self.alerts),
+            gather=partial(self._gather, process),
+            clock=LocalClock(self, process),
+            new_id=self.scheduler.new_id,
+        )
+
+    def _gather(self, process: Process, calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+        """Run the calls one at a time, in an order that is chosen."""
+        waiting, found = list(calls), {}
+        while waiting:
+            key = f"{process.name}/{process.effects}/gather"
+            name = waiting.pop(self.choices.pick(key, [4] + [1] * (len(waiting) - 1)))
+            found[name] = calls[name]()
+        return {name: found[name] for name in calls}
+
+    def _stale(self, effect: Effect) -> Any:
+        return self.ledger.earlier_open_orders()
+
+    def _start(self, what: str, function: str, finished: Finished, work: Callable[[Process, Services], Any]) -> None:
+        def body(process: Process) -> Any:
+            return work(process, self._services(process))
+
+        layer = f"layer:{self.layer}"
+        self.scheduler.start(what, function, TIMEOUT_SECONDS[function], body, finished, layer)
+
+    # --- functions ---
+
+    def evaluate(self, tick: Tick, finished: Finished) -> None:
+        name = f"evaluator {tick.strategy} {tick.scheduled_time:%H:%M}"
+        self._start(name, "evaluator", finished, lambda _, services: evaluate(tick, services, self._load))
+
+    def _load(self, _algorithm: str) -> Any:
+        return self.strategy
+
+    def execute(self, order_id: str, finished: Finished) -> None:
+        def work(process: Process, services: Services) -> Any:
+            began_with = process.offset_ms
+
+            def remaining() -> float:
+                shown = self.scheduler.now_ms + process.offset_ms - began_with
+                return (process.deadline - shown) / 1000
+
+            return execute(order_id, services, remaining)
+
+        self._start(f"executor {self.label(order_id)}", "executor", finished, work)
+
+    def reconcile(self, account: str, finished: Finished) -> None:
+        name = f"reconciler {self.scheduler.now:%H:%M}"
+        self._start(name, "reconciler", finished, lambda _, services: reconcile(account, services))
+
+    # --- people ---
+
+    def operate(self, what: str, work: Callable[[SimulatedDesk], Any]) -> None:
+        def run(process: Process, services: Services) -> Any:
+            switch = Port(self.scheduler, process, "switch", self.switch)
+            ledger = services.ledger
+            desk = SimulatedDesk(
+                stage=STAGE,
+                ledger=ledger,
+                switch=switch,  # type: ignore[arg-type]
+                proof_of=lambda _: None,
+                venue_time=lambda _: self.scheduler.now,
+                clock=lambda: self.scheduler.now,
+            )
+            work(desk)
+
+        self._start(f"operator {what}", "operator", lambda _: None, run)
+
+    def halt(self) -> None:
+        self.operate("halts", lambda desk: operations.halt_everything(desk, StopLevel.HALTED, "drill", "operator"))
+        self.scheduler.after(50_000, self.release)
+
+    def release(self) -> None:
+        self.operate("releases", lambda desk: operations.release_everything(desk, "over", "operator"))
+
+    def reduce_only(self) -> None:
+        level = StopLevel.REDUCE_ONLY
+        self.operate("stops entries", lambda desk: operations.halt_account(desk, ACCOUNT, level, "drill", "operator"))
+        self.scheduler.after(70_000, self.release)
+
+    def stop_symbol(self) -> None:
+        symbol, level = SYMBOLS["alpha"], StopLevel.HALTED
+        self.operate(
+            "stops a symbol",
+            lambda desk: operations.halt_account(desk, ACCOUNT, level, "drill", "operator", symbol=symbol),
+        )
+        release = partial(operations.release_account, account=ACCOUNT, symbol=symbol)
+        self.scheduler.after(60_000, lambda: self.operate("releases a symbol", lambda desk: release(desk)))
+
+    def deploy(self) -> None:
+        self.layer += 1
+        self.scheduler.tell("operator", f"deploys layer:{self.layer}")
+
+    def configure(self) -> None:
+        limits = LIMITS.model_copy(update={"max_input_age_seconds": 600 + self.scheduler.now_ms // 1000})
+        document = self.document.model_copy(update={"limits": limits})
+        self.operate("configures", lambda desk: operations.set_document(desk, document, "operator"))
+
+    def cancel(self) -> None:
+        def work(desk: SimulatedDesk) -> None:
+            for order in desk.ledger.open_orders(ACCOUNT):
+                request = CancelRequest(
+                    account=ACCOUNT, order_id=order.order_id, reason="drill", requested_at=self.scheduler.now
+                )
+                desk.ledger.request_cancel(request)
+
+        self.operate("cancels", work)
+
+    def lose_switch(self) -> None:
+        self.switch.text = None
+        self.scheduler.tell("operator", "removes the kill switch")
+        self.scheduler.after(40_000, self.release)
+
+    def redrive(self) -> None:
+        self.scheduler.tell("operator", "redrives the dead-letter queue")
+        self.queue.redrive()
+
+    def resolve(self) -> None:
+        def work(desk: SimulatedDesk) -> None:
+            for incident in desk.ledger.incidents(ACCOUNT):
+                operations.resolve_incident(desk, ACCOUNT, incident.incident_id, "seen", "operator")
+
+        self.operate("resolves incidents", work)
+
+    # --- one run ---
+
+    def run(self) -> None:
+        """A few minutes of trading while anything may go wrong, then calm until nothing changes."""
+        slots = SLOTS[self.choices.pick("slots", (6, 2, 2, 1))]
+        self._schedule_ticks(slots)
+        end = slots * 60 + AFTERMATH_SECONDS + self._schedule_outage()
+        self._schedule_reconcilers(end)
+        self._schedule_operators(slots)
+        self.scheduler.run_until(end * 1000)
+        self._rest()
+        self.scheduler.end()
+
+    def _schedule_ticks(self, slots: int) -> None:
+        for number in range(1, slots + 1):
+            scheduled = START + timedelta(minutes=number)
+            for strategy, symbol in SYMBOLS.items():
+                tick = make_tick(
+                    scheduled_time=scheduled,
+                    strategy=strategy,
+                    symbol=symbol,
+                    timeframe="1m",
+                    parameters={"fee": "0.001", "slippage": "0.0005"},
+                )
+                for at in TICKS[self.choices.pick(f"tick/{strategy}/{number}", TICK_WEIGHTS)]:
+                    send = partial(self.queue.tick, tick)
+                    self.scheduler.at(int((number * 60 + at) * 1000), send)
+
+    def _schedule_outage(self) -> int:
+        """The venue may be unreachable, for minutes or hours. Returns by how much the run becomes longer."""
+        begins, lasts = OUTAGES[self.choices.pick("outage", OUTAGE_WEIGHTS)]
+        if lasts:
+            self.scheduler.at((60 + begins) * 1000, partial(self._reach, False))
+            self.scheduler.at((60 + begins + lasts) * 1000, partial(self._reach, True))
+        return lasts if lasts > 600 else 0
+
+    def _reach(self, reachable: bool) -> None:
+        self.venue.reachable = reachable
+        self.scheduler.tell("venue", "can be reached again" if reachable else "can no longer be reached")
+
+    def _schedule_reconcilers(self, end: int) -> None:
+        """Every minute; seldom through a long outage, whose hours are all alike."""
+        self.scheduler.at(2_000, lambda: self.reconcile(ACCOUNT, lambda _: None))
+        minutes = [m for m in range(end // 60 + 1) if m < 15 or m % 20 == 0 or end // 60 - m < 5]
+        for minute in minutes:
+            for delay in RECONCILERS[self.choices.pick(f"reconcilers/{minute}", RECONCILER_WEIGHTS)]:
+                at = int((minute * 60 + 30 + delay) * 1000)
+                self.scheduler.at(at, lambda: self.reconcile(ACCOUNT, lambda _: None))
+
+    def _schedule_operators(self, slots: int) -> None:
+        acts = (
+            None,
+            self.halt,
+            self.reduce_only,
+            self.stop_symbol,
+            self.deploy,
+            self.configure,
+            self.cancel,
+            self.lose_switch,
+            self.redrive,
+            self.resolve,
+        )
+        for number in range(1, slots * 2):
+            act = acts[self.choices.pick(f"operator/{number}", (40, 1, 1, 1, 1, 1, 2, 1, 1, 1))]
+            if act is not None:
+                delay = (0.35, 0.55, 5, 20)[self.choices.pick(f"operator/{number}/delay", (1, 1, 1, 1))]
+                self.scheduler.at(int((30 * (number + 1) + delay) * 1000), act)
+
+    def _rest(self) -> None:
+        """No more faults, a venue that answers, schedules that fire: until two rounds in a row change nothing."""
+        self.choices.end()
+        self._reach(True)
+        self.queue.redrive()
+        before, still = "", 0
+        for seconds in REST:
+            self.scheduler.after(1_000, lambda: self.reconcile(ACCOUNT, lambda _: None))
+            self.scheduler.run_until(self.scheduler.now_ms + seconds * 1000)
+            state = self.state()
+            still = still + 1 if state == before and not self.queue.waiting and not self.scheduler.alive else 0
+            before = state
+            if still == 2 and self.at_rest():
+                break
+
+    def at_rest(self) -> bool:
+        return all(order.settled for order in self.ledger.orders(ACCOUNT, 1000))
+
+    def state(self) -> str:
+        """What may still change, in short."""
+        orders = [(order.order_id, order.version) for order in self.ledger.orders(ACCOUNT, 1000)]
+        incidents = [(i.incident_id, i.status) for i in self.ledger.incidents(ACCOUNT)]
+        return f"{orders} {self.ledger.account(ACCOUNT).version} {incidents}"
+
+    def slot(self, tick: Tick) -> Slot:
+        return Slot.of(tick, STAGE)
