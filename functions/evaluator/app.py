@@ -21,13 +21,12 @@ SERVICES = evaluator_services(os.environ)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Evaluate one tick; its form is `belay.domain.slots.Tick`."""
     try:
-        tick = Tick.parse(event)
+        record = evaluate(Tick.parse(event), SERVICES, load)
     except InvalidInput as error:
         refuse_event(SERVICES, event, error)
         logger.error("tick refused", error=str(error))
         count("InvalidEvents")
         return {"kind": "refused", "error": str(error)}
-    record = evaluate(tick, SERVICES, load)
     held = record.held
     result: dict[str, Any] = {
         "decision_id": record.decision_id,

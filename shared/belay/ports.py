@@ -89,6 +89,8 @@ class Ledger(Protocol):
         """Remember the latest tick of a strategy and symbol, so that a silent schedule can be noticed."""
 
     def schedules(self, account: str) -> tuple[Tick, ...]: ...
+    def drop_schedule(self, schedule: Tick) -> None:
+        """Expect no more ticks of a schedule that is retired; the next tick registers it again."""
 
     def order(self, order_id: str) -> Order | None: ...
     def open_orders(self, account: str) -> tuple[Order, ...]:
@@ -131,6 +133,7 @@ class Ledger(Protocol):
     def suspicion(self, account: str) -> Suspicion | None: ...
     def store_suspicion(self, suspicion: Suspicion) -> None: ...
     def incidents(self, account: str) -> tuple[Incident, ...]: ...
+    def incident(self, account: str, incident_id: str) -> Incident | None: ...
     def open_incident(self, incident: Incident) -> bool:
         """Open it unless it is open already; True if this call opened it."""
 
@@ -212,7 +215,7 @@ class Queue(Protocol):
 
 class Alerts(Protocol):
     def incident(self, incident: Incident) -> None:
-        """Tell on-call. Never raises: the incident is already in the ledger."""
+        """Tell on-call. Never raises: a failure to tell is logged, and must not keep the incident from the ledger."""
 
 
 class Gather(Protocol):

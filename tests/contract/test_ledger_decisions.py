@@ -188,3 +188,12 @@ def test_the_latest_tick_of_each_schedule_is_remembered(ledger: Ledger) -> None:
         ledger.register_schedule(tick)
     assert ledger.schedules(ACCOUNT) == (other, later)
     assert ledger.schedules("unheard-of") == ()
+
+
+def test_a_retired_schedule_is_forgotten_until_its_next_tick(ledger: Ledger) -> None:
+    ledger.register_schedule(make_tick())
+    for _ in range(2):
+        ledger.drop_schedule(make_tick())
+    assert ledger.schedules(ACCOUNT) == ()
+    ledger.register_schedule(make_tick())
+    assert ledger.schedules(ACCOUNT) == (make_tick(),)

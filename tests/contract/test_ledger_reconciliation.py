@@ -157,3 +157,14 @@ def test_incidents_are_listed_newest_last(ledger: Ledger) -> None:
         ledger.open_incident(make_incident(subject=subject, opened_at=NOW + seconds(at)))
     ledger.open_incident(make_incident(kind=IncidentKind.MISSED_SLOT, account="other"))
     assert [incident.subject for incident in ledger.incidents(ACCOUNT)] == ["BTC", "USD", "ETH"]
+
+
+def test_one_incident_is_found_by_its_id_whether_open_or_resolved(ledger: Ledger) -> None:
+    incident = make_incident()
+    assert ledger.incident(ACCOUNT, incident.incident_id) is None
+    ledger.open_incident(incident)
+    assert ledger.incident(ACCOUNT, incident.incident_id) == incident
+    ledger.resolve_incident(ACCOUNT, incident.incident_id, "explained")
+    resolved = ledger.incident(ACCOUNT, incident.incident_id)
+    assert resolved is not None
+    assert resolved.status == "resolved"

@@ -140,7 +140,8 @@ def test_a_fault_at_any_step_of_an_evaluation_leaves_one_decision_and_at_most_on
             world.check_promises()
             assert decisions(world) == slots
             orders = world.ledger.orders(ACCOUNT, 10)
-            unread = ("market." in step or "clock." in step) and fault is refuse
+            # Candles are asked for again, so that only what is asked for once is missing.
+            unread = "market." in step and "candles" not in step and fault is refuse
             assert [order.state for order in orders] == ([] if unread else [OrderState.FILLED])
 
 
@@ -180,6 +181,21 @@ def test_an_intent_whose_message_was_never_sent_is_published_by_the_reconciler()
 
 
 # --- bad ticks -------------------------------------------------------------------------------------------------------
+
+
+def test_a_tick_ahead_of_its_time_is_refused_and_leaves_the_slot_to_the_one_that_comes_then() -> None:
+    world = buying(World())
+    ahead = NOW + timedelta(hours=1)
+    with pytest.raises(InvalidInput, match="has not come"):
+        world.tick(ahead)
+    assert decisions(world) == 0
+    world.load_candles(make_candles([10_000, 10_000], ahead))
+    world.advance(hours=1)
+    assert isinstance(world.tick(ahead).decision, Trade)
+
+
+def test_a_tick_ahead_by_no_more_than_clocks_differ_decides() -> None:
+    assert isinstance(buying(World()).tick(NOW + timedelta(seconds=60)).decision, Trade)
 
 
 def test_a_late_tick_holds_and_says_when_it_was_due() -> None:
@@ -266,6 +282,19 @@ def test_a_candle_published_within_the_bound_is_waited_for() -> None:
     world.steps.next("clock.sleep", published, skip=3)
     assert isinstance(world.tick().decision, Trade)
     assert len(world.steps.since(0, "clock.sleep")) == 4
+
+
+def test_candles_that_could_not_be_read_are_asked_for_again_within_the_bound() -> None:
+    world = buying(World())
+    world.steps.next("market.candles", refuse)
+    assert isinstance(world.tick().decision, Trade)
+
+
+def test_candles_that_cannot_be_read_within_the_bound_hold() -> None:
+    world = buying(World())
+    world.steps.always("market.candles", refuse)
+    assert held(world, candle_wait_seconds=5) == "market_data_unavailable"
+    assert len(world.steps.since(0, "market.candles")) == 6
 
 
 def test_a_candle_not_published_within_the_bound_holds() -> None:

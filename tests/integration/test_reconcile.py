@@ -1,5 +1,6 @@
 """The reconciler's workflow in a world of memory: it repairs, proves what is clean, and asks about the rest."""
 
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -362,6 +363,35 @@ def test_an_incident_is_told_once_however_often_it_is_seen() -> None:
     world.minutes(6)
     assert len(world.alerts.incidents) == 1
     assert len(world.account.stops) == 1
+
+
+@pytest.mark.parametrize("fault", [stop_before, stop_after])
+def test_an_incident_whose_teller_died_is_told_by_the_next_run(fault: Fault) -> None:
+    """Told twice is a nuisance; recorded and never told would be silence."""
+    world = ready()
+    deposit(world, "25")
+    world.steps.next("alerts.incident", fault)
+    for _ in range(2):
+        world.advance(minutes=1)
+        with suppress(Crash):
+            world.reconcile()
+    world.minutes(3)
+    assert len(world.incidents()) == 1
+    assert len(world.alerts.incidents) == (1 if fault is stop_before else 2)
+
+
+def test_a_trade_kept_as_unattributed_by_a_slower_run_is_dropped_once_another_has_counted_it() -> None:
+    world = ready()
+    order = world.buy()
+    world.deliver()
+    world.minutes(1)
+    (trade,) = world.venue_trades()
+    world.ledger.store_unattributed(ACCOUNT, trade)
+    world.minutes(1)
+    assert world.ledger.unattributed_trades(ACCOUNT) == ()
+    assert len(world.fills()) == 1
+    assert world.state(order) is S.FILLED
+    world.check_promises()
 
 
 def test_two_venue_orders_of_one_order_id_are_an_incident_at_once() -> None:

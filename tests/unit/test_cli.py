@@ -17,9 +17,11 @@ from belay.cli.main import app, example_document
 from belay.cli.operations import change_account
 from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
 from belay.domain.errors import Conflict
+from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.record import iso
+from belay.domain.slots import Slot
 from belay.domain.transitions import Change, conclude_absent, deny, observe, record_fill, release
 from belay.domain.venues import VenueStatus
 from belay.ports import Ledger, SwitchReading
@@ -438,6 +440,17 @@ def test_resolving_an_incident_lifts_its_stop_and_keeps_the_reason(office: Offic
     assert office.json("incidents", "list") == []
     assert office.json("incidents", "list", "--all")[0]["resolution"] == "fee paid by hand (ann)"
     assert office.ledger.account(ACCOUNT).stops == (make_stop(),)
+
+
+def test_resolving_a_missed_slot_retires_its_schedule_and_no_other(office: Office) -> None:
+    retired, alive = make_tick(), make_tick(strategy="another")
+    for tick in (retired, alive):
+        office.ledger.register_schedule(tick)
+    subject = Slot.of(retired, "dev").schedule_id
+    incident = make_incident(kind=IncidentKind.MISSED_SLOT, subject=subject)
+    office.ledger.open_incident(incident)
+    office.json("incidents", "resolve", incident.incident_id, "--reason", "retired")
+    assert office.ledger.schedules(ACCOUNT) == (alive,)
 
 
 # --- account documents ----------------------------------------------------------------------------

@@ -160,6 +160,9 @@ class DynamoLedger:
         item = Item(_account(tick.account), sk, tick.model_dump_json(), {"scheduled_time": seen})
         self._table.put(item, _absent_or("scheduled_time <= :seen", {":seen": seen}))
 
+    def drop_schedule(self, schedule: Tick) -> None:
+        self._table.delete(_account(schedule.account), f"SCHEDULE#{schedule_key(schedule)}")
+
     def schedules(self, account: str) -> tuple[Tick, ...]:
         return tuple(self._all(Tick, account, "SCHEDULE#"))
 
@@ -286,13 +289,16 @@ class DynamoLedger:
     def incidents(self, account: str) -> tuple[Incident, ...]:
         return tuple(sorted(self._all(Incident, account, "INCIDENT#"), key=incident_position))
 
+    def incident(self, account: str, incident_id: str) -> Incident | None:
+        return self._read(Incident, _account(account), f"INCIDENT#{incident_id}")
+
     def open_incident(self, incident: Incident) -> bool:
         item = _incident_item(incident)
         lost = self._table.put(item, _absent_or("incident_status = :resolved", {":resolved": "resolved"}))
         return not lost or _repeated(lost, item.body)
 
     def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
-        incident = self._read(Incident, _account(account), f"INCIDENT#{incident_id}")
+        incident = self.incident(account, incident_id)
         if incident is None or incident.status == "resolved":
             return
         resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})

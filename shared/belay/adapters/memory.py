@@ -193,6 +193,10 @@ class InMemoryLedger:
             self._schedules[tick.account][schedule_key(tick)] = tick
 
     @_locked
+    def drop_schedule(self, schedule: Tick) -> None:
+        self._schedules[schedule.account].drop(schedule_key(schedule))
+
+    @_locked
     def schedules(self, account: str) -> tuple[Tick, ...]:
         return self._schedules[account].all(schedule_key)
 
@@ -350,6 +354,10 @@ class InMemoryLedger:
     @_locked
     def incidents(self, account: str) -> tuple[Incident, ...]:
         return self._incidents[account].all(incident_position)
+
+    @_locked
+    def incident(self, account: str, incident_id: str) -> Incident | None:
+        return self._incidents[account].get(incident_id)
 
     @_locked
     def open_incident(self, incident: Incident) -> bool:

@@ -7,7 +7,9 @@ from typing import Any
 from belay.cli.desk import Desk
 from belay.domain.account import Account, AccountDocument, Configuration, Stop, StopLevel
 from belay.domain.errors import BelayError, Conflict, InvalidInput
+from belay.domain.incidents import IncidentKind
 from belay.domain.record import iso
+from belay.domain.slots import Slot
 from belay.ports import Ledger
 
 WRITE_ATTEMPTS = 20
@@ -130,14 +132,20 @@ def _switch(desk: Desk) -> Document:
 def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, author: str) -> Document:
     """Close an incident that a person has dealt with, and lift the stops that it set.
 
+    The schedule of a missed slot is forgotten with it: if it is alive, its next tick makes it expected again.
+
     Raises:
         InvalidInput: the account has no such incident.
     """
-    known = {incident.incident_id: incident for incident in desk.ledger.incidents(account)}
-    if incident_id not in known:
+    incident = desk.ledger.incident(account, incident_id)
+    if incident is None:
         remedy = "See `belay incidents list`."
         raise InvalidInput("incident", f"account {account} has no incident {incident_id}", remedy)
     desk.ledger.resolve_incident(account, incident_id, f"{reason} ({author})")
+    if incident.kind is IncidentKind.MISSED_SLOT:
+        for schedule in desk.ledger.schedules(account):
+            if Slot.of(schedule, desk.stage).schedule_id == incident.subject:
+                desk.ledger.drop_schedule(schedule)
     document = _lift(desk, account, lambda stop: stop.incident == incident_id)
     return {"incident_id": incident_id, **document}
 

@@ -104,6 +104,11 @@ class Slot(Record):
         return self.at(self.candle_close + TIMEFRAMES[self.timeframe])
 
     @property
+    def schedule_id(self) -> str:
+        """Which schedule's ticks lead to slots like this one."""
+        return f"{self.strategy}.{self.symbol}.{self.timeframe}"
+
+    @property
     def decision_id(self) -> str:
         """The readable key of the one decision of this slot."""
         opened = self.candle_open.strftime("%Y-%m-%dT%H:%MZ")

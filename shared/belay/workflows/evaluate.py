@@ -8,17 +8,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from belay.domain.account import Account, AccountDocument
+from belay.domain.account import Account, AccountDocument, Configuration
 from belay.domain.decisions import Cancel, DecisionRecord, Hold, Trade, leg_order_ids
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, check_candles
 from belay.domain.orders import Order, OrderState, created_event, created_orders
 from belay.domain.record import ZERO
-from belay.domain.slots import Slot, Tick
+from belay.domain.slots import TIMEFRAMES, Slot, Tick
 from belay.domain.strategy import MarketState, State, Strategy, StrategyParameters
 from belay.ports import Clock, MarketData, Services
 
 CANDLE_POLL_SECONDS = 1
+EARLIEST = timedelta(seconds=60)
 LoadStrategy = Callable[[str], Strategy[Any]]
 
 
@@ -45,14 +46,31 @@ def evaluate(tick: Tick, services: Services, load: LoadStrategy) -> DecisionReco
 
     Returns:
         The stored decision.
+
+    Raises:
+        InvalidInput: the scheduled time has not come; its slot is left to the tick that comes then.
     """
     slot = Slot.of(tick, services.stage)
     stored = services.ledger.decision(slot.decision_id)
     if stored is None:
+        configuration = services.ledger.configuration(tick.account)
+        _require_due(tick, configuration, services)
         services.ledger.register_schedule(tick)  # before anything can fail, so that the slot is missed if it does
-        stored = _store(slot, tick, _evaluate(slot, tick, services, load), services)
+        stored = _store(slot, tick, _evaluate(slot, tick, configuration, services, load), services)
     _publish(stored, services)
     return stored
+
+
+def _require_due(tick: Tick, configuration: Configuration | None, services: Services) -> None:
+    """A decision made ahead of time would use up the slot; two clocks may differ by a little."""
+    try:
+        clock = services.venues.clock(configuration.document) if configuration else services.clock
+        now = clock.now()
+    except (VenueUnavailable, InvalidInput):
+        return  # evaluating the slot meets the same problem, and records it
+    if tick.scheduled_time > now + EARLIEST:
+        problem = f"{tick.scheduled_time:%FT%TZ} has not come, it is {now:%FT%TZ}"
+        raise InvalidInput("tick.scheduled_time", problem, "Send a tick when its time has come.")
 
 
 def _store(slot: Slot, tick: Tick, made: Evaluation, services: Services) -> DecisionRecord:
@@ -83,8 +101,9 @@ def _publish(stored: DecisionRecord, services: Services) -> None:
             services.queue.publish_intent(order)
 
 
-def _evaluate(slot: Slot, tick: Tick, services: Services, load: LoadStrategy) -> Evaluation:
-    configuration = services.ledger.configuration(tick.account)
+def _evaluate(
+    slot: Slot, tick: Tick, configuration: Configuration | None, services: Services, load: LoadStrategy
+) -> Evaluation:
     now = services.clock.now()
     if configuration is None:
         return Evaluation(_hold("account_not_configured", f"store a document for account {tick.account}"), now)
@@ -148,12 +167,18 @@ def _own_open_orders(account: Account, tick: Tick, services: Services) -> tuple[
 def _candles(
     symbol: str, needed: int, slot: Slot, tick: Tick, market_data: MarketData, clock: Clock
 ) -> tuple[Candle, ...]:
-    """The closed candles up to the slot's, waiting within the tick's bound for one that is not yet published."""
+    """The closed candles up to the slot's, asking again within the tick's bound for one that is not yet there."""
     waited = 0
     while True:
-        candles = market_data.candles(symbol, slot.timeframe, slot.candle_close, needed)
-        if (candles and candles[-1].open_time >= slot.candle_open) or waited >= tick.candle_wait_seconds:
-            return candles
+        last_try = waited >= tick.candle_wait_seconds
+        try:
+            candles = market_data.candles(symbol, slot.timeframe, slot.candle_close, needed)
+        except VenueUnavailable:
+            if last_try:
+                raise
+        else:
+            if last_try or (candles and candles[-1].open_time >= slot.candle_open):
+                return candles
         clock.sleep(CANDLE_POLL_SECONDS)
         waited += CANDLE_POLL_SECONDS
 
@@ -166,7 +191,7 @@ def _unusable(candles: tuple[Candle, ...], slot: Slot, document: AccountDocument
     last = candles[-1]
     if last.open_time == slot.candle_open:
         return None
-    age = (now - last.open_time).total_seconds()
+    age = (now - last.open_time - TIMEFRAMES[slot.timeframe]).total_seconds()
     bound = document.limits.max_input_age_seconds
     reason = "stale_candles" if bound is not None and age > bound else "candle_not_published"
     return _hold(reason, f"the last candle opened {last.open_time:%FT%TZ}, the slot's opens {slot.candle_open:%FT%TZ}")

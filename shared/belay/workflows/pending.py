@@ -94,10 +94,10 @@ def _missed_slot(slot: Slot, now: datetime) -> Incident:
     return Incident(
         account=slot.account,
         kind=IncidentKind.MISSED_SLOT,
-        subject=f"{slot.strategy}.{slot.symbol}.{slot.timeframe}",
+        subject=slot.schedule_id,
         symbol=slot.symbol,
         expected=f"a decision for {slot.decision_id}",
         actual="none was made in time",
-        action="Check the strategy's schedule and the evaluator's log; resolve when ticks arrive again.",
+        action="Check the schedule and the evaluator's log; resolve it once ticks arrive again, or to retire it.",
         opened_at=now,
     )

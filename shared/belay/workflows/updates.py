@@ -62,18 +62,18 @@ def update_order(
     raise Conflict(f"order {order_id}")
 
 
-def open_incident(services: Services, incident: Incident, stop: StopLevel | None = None) -> bool:
-    """Record an incident, stop what it affects, tell on-call. The stop comes first: it is what protects.
+def open_incident(services: Services, incident: Incident, stop: StopLevel | None = None) -> None:
+    """Stop what an incident affects, tell on-call, record it; one that is open already is not told again.
 
-    Returns:
-        True if this call opened it. Repeating it is harmless.
+    The stop comes first, since it is what protects. Telling comes before recording: whoever dies between the two leaves
+    an incident that the next run tells once more, and never one that nobody was told of.
     """
     if stop is not None:
         _stop(services, incident, stop)
-    opened = services.ledger.open_incident(incident)
-    if opened:
+    known = services.ledger.incident(incident.account, incident.incident_id)
+    if known is None or known.status == "resolved":
         services.alerts.incident(incident)
-    return opened
+        services.ledger.open_incident(incident)
 
 
 def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
