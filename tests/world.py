@@ -127,13 +127,13 @@ class Unreachable(Exception):
 
 
 def _failed(call: str) -> Any:
-    """Each port's own way to fail: the switch reads as halted, alerts are swallowed, a submission is unknown."""
+    """Each port's own way to fail: the switch reads as halted, alerts are not delivered, a submission is unknown."""
     port = call.split(".")[0]
     match port, call:
         case "switch", _:
             return SwitchReading(level=StopLevel.HALTED, reason="the kill switch cannot be read")
         case "alerts", _:
-            return None
+            return False
         case _, "venue.submit":
             return Outcome(kind=OutcomeKind.UNKNOWN, code="no_answer")
         case (("venue" | "market" | "clock"), _):

@@ -21,7 +21,7 @@ ORDER_ID = re.compile(r"^[0-9a-f]{32}$")
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Execute the intents of one SQS event; each body is `{"order_id": <32 hex characters>}`."""
-    results = [_execute(record, context) for record in event.get("Records", [])]
+    results = [_execute(record, context) for record in event.get("Records") or [event]]
     return {"results": results}
 
 
@@ -32,7 +32,7 @@ def _execute(record: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         logger.info("received")
         executed = execute(order_id, SERVICES, lambda: context.get_remaining_time_in_millis() / 1000)
     except InvalidInput as error:
-        refuse_event(SERVICES, {"body": record.get("body")}, error)
+        refuse_event(SERVICES, {"body": record.get("body", record)}, error)
         logger.error("intent refused", error=str(error))
         count("InvalidEvents")
         return {"result": "refused", "error": str(error)}

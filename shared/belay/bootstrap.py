@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -20,7 +20,7 @@ from belay.adapters.sqs import SqsQueue
 from belay.adapters.ssm import SsmKillSwitch
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import InvalidInput
-from belay.ports import Clock, KillSwitch, MarketData, Services, SwitchReading, Venue
+from belay.ports import Clock, KillSwitch, MarketData, Queue, Services, SwitchReading, Venue
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -83,40 +83,46 @@ class PaperVenues:
 
 def evaluator_services(environment: Environment) -> Services:
     """Decides and publishes: no trading key, no switch."""
-    return _services(environment, NoSwitch(), intents=True, evaluator=False)
+    queue = SqsQueue(_client("sqs"), intents_url=_required(environment, "INTENTS_QUEUE_URL"))
+    return _services(environment, NoSwitch(), queue)
 
 
 def executor_services(environment: Environment) -> Services:
     """The only function that submits, and the only one that reads the switch."""
-    switch = SsmKillSwitch(boto3.client("ssm", config=CONFIGURATION), _required(environment, "KILL_SWITCH_PARAMETER"))
-    return _services(environment, switch, intents=False, evaluator=False)
+    switch = SsmKillSwitch(_client("ssm"), _required(environment, "KILL_SWITCH_PARAMETER"))
+    queue = SqsQueue(_client("sqs"), follow_ups_url=_required(environment, "FOLLOW_UPS_QUEUE_URL"))
+    return _services(environment, switch, queue)
 
 
 def reconciler_services(environment: Environment) -> Services:
     """Compares, repairs, publishes again, ticks again: never submits."""
-    return _services(environment, NoSwitch(), intents=True, evaluator=True)
+    queue = SqsQueue(
+        _client("sqs"),
+        _client("lambda"),
+        intents_url=_required(environment, "INTENTS_QUEUE_URL"),
+        evaluator=_required(environment, "EVALUATOR_FUNCTION_NAME"),
+    )
+    return _services(environment, NoSwitch(), queue)
 
 
-def _services(environment: Environment, switch: KillSwitch, *, intents: bool, evaluator: bool) -> Services:
-    dynamodb = boto3.client("dynamodb", config=CONFIGURATION)
+def _services(environment: Environment, switch: KillSwitch, queue: Queue) -> Services:
+    dynamodb = _client("dynamodb")
     return Services(
         stage=_required(environment, "STAGE"),
         layer_version=_required(environment, "LAYER_VERSION"),
         ledger=DynamoLedger(dynamodb, _required(environment, "TABLE_NAME")),
         venues=PaperVenues(dynamodb, _required(environment, "PAPER_TABLE_NAME")),
         kill_switch=switch,
-        queue=SqsQueue(
-            boto3.client("sqs", config=CONFIGURATION),
-            boto3.client("lambda", config=CONFIGURATION) if evaluator else None,
-            intents_url=_required(environment, "INTENTS_QUEUE_URL") if intents else None,
-            follow_ups_url=_required(environment, "FOLLOW_UPS_QUEUE_URL"),
-            evaluator=_required(environment, "EVALUATOR_FUNCTION_NAME") if evaluator else None,
-        ),
-        alerts=SnsAlerts(boto3.client("sns", config=CONFIGURATION), _required(environment, "INCIDENTS_TOPIC_ARN")),
+        queue=queue,
+        alerts=SnsAlerts(_client("sns"), _required(environment, "INCIDENTS_TOPIC_ARN")),
         gather=gather_in_threads,
         clock=SystemClock(),
         new_id=lambda: uuid.uuid4().hex,
     )
+
+
+def _client(service: Any) -> Any:
+    return boto3.client(service, config=CONFIGURATION)
 
 
 def _required(environment: Environment, name: str) -> str:

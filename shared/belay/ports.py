@@ -53,11 +53,13 @@ class CancelRequest(Record):
 
 
 class Suspicion(Record):
-    """The mismatches that the last reconciliation saw, by key: one needs two runs to become an incident."""
+    """The mismatches that the last reconciliation saw: the venue time at which each was first seen, by key.
+
+    One needs a second, later run to become an incident.
+    """
 
     account: str
-    run_id: str
-    keys: tuple[str, ...]
+    first_seen: dict[str, Utc]
 
 
 class Ledger(Protocol):
@@ -135,10 +137,10 @@ class Ledger(Protocol):
     def incidents(self, account: str) -> tuple[Incident, ...]: ...
     def incident(self, account: str, incident_id: str) -> Incident | None: ...
     def open_incident(self, incident: Incident) -> bool:
-        """Open it unless it is open already; True if this call opened it."""
+        """Open it unless it is open already and on-call was told; True if this call stored it."""
 
-    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
-        """Resolve it if it is open; an incident that was never opened is left alone."""
+    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
+        """Resolve it if it is open, as it was read; False when there was nothing to resolve or it changed meanwhile."""
 
 
 class MarketData(Protocol):
@@ -214,8 +216,8 @@ class Queue(Protocol):
 
 
 class Alerts(Protocol):
-    def incident(self, incident: Incident) -> None:
-        """Tell on-call. Never raises: a failure to tell is logged, and must not keep the incident from the ledger."""
+    def incident(self, incident: Incident) -> bool:
+        """Tell on-call; False when it could not be delivered. Never raises: the incident must reach the ledger."""
 
 
 class Gather(Protocol):

@@ -214,7 +214,7 @@ def test_an_order_is_listed_as_open_until_it_is_settled(ledger: Ledger) -> None:
     denied, lapsed, working = (decided(ledger, make_decision(slot=make_slot(hour))) for hour in range(3))
     assert ledger.open_orders(ACCOUNT) == (denied, lapsed, working)
     ledger.commit(deny(denied, "max_order_notional", make_stamp("a"), {}))
-    ledger.commit(lapse(lapsed, make_stamp("b")))
+    ledger.commit(lapse(lapsed, make_stamp("b"), "expired", asked_for=False))
     assert ledger.open_orders(ACCOUNT) == (working,)
     assert ledger.open_orders("other") == ()
 

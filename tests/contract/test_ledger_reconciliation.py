@@ -116,8 +116,8 @@ def test_cancel_requests_stand_oldest_first_until_they_are_cleared(ledger: Ledge
 
 def test_the_last_suspicion_is_kept(ledger: Ledger) -> None:
     assert ledger.suspicion(ACCOUNT) is None
-    ledger.store_suspicion(Suspicion(account=ACCOUNT, run_id="1", keys=("balance_mismatch:USD",)))
-    last = Suspicion(account=ACCOUNT, run_id="2", keys=())
+    ledger.store_suspicion(Suspicion(account=ACCOUNT, first_seen={"balance_mismatch:USD": NOW}))
+    last = Suspicion(account=ACCOUNT, first_seen={})
     ledger.store_suspicion(last)
     assert ledger.suspicion(ACCOUNT) == last
 

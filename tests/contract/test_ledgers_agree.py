@@ -133,7 +133,7 @@ def settle(writer: Writer, which: int, stale: bool) -> None:
 
 def expire(writer: Writer, which: int, stale: bool) -> None:
     if order := writer.order(which, stale):
-        writer.commit(lapse(order, writer.stamp()))
+        writer.commit(lapse(order, writer.stamp(), "expired", asked_for=False))
 
 
 def repeat(writer: Writer, _which: int, _stale: bool) -> None:
@@ -180,7 +180,7 @@ def suspect(writer: Writer, which: int, stale: bool) -> object:
     if stale:
         writer.ledger.resolve_incident(ACCOUNT, incident.incident_id, f"by {writer.number}")
         return None
-    suspicion = Suspicion(account=ACCOUNT, run_id=str(writer.number), keys=(incident.incident_id,))
+    suspicion = Suspicion(account=ACCOUNT, first_seen={incident.incident_id: NOW + seconds(writer.number)})
     writer.ledger.store_suspicion(suspicion)
     return writer.ledger.open_incident(incident)
 

@@ -458,7 +458,7 @@ def test_28_an_order_called_filled_moves_no_position_without_its_fills() -> None
     assert not world.order(order.order_id).settled
     assert order.order_id in world.account.reservations
     world.minutes(10)
-    assert world.kinds() == [K.ORDER_MISMATCH]
+    assert world.kinds() == [K.FILLS_MISSING]
 
 
 @pytest.mark.parametrize(("age", "state"), [(60, S.FILLED), (61, S.DENIED), (86_400, S.DENIED)])

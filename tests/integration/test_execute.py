@@ -14,6 +14,7 @@ from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
 from belay.domain.venues import Outcome, OutcomeKind, VenueOrder, VenueStatus
+from belay.ports import CancelRequest
 from tests.builders import ACCOUNT, NOW, SYMBOL, make_buy, make_document, make_limits, make_stop
 from tests.world import (
     FAULTS,
@@ -696,6 +697,22 @@ def test_an_exit_proven_absent_is_sent_again_under_the_same_id_and_only_one_orde
     assert world.order(order.order_id).attempt.number == 2  # type: ignore[union-attr]
     assert world.accepted(order) == 1
     assert world.position() == 0
+    world.check_promises()
+
+
+def test_an_exit_proven_absent_is_not_sent_again_once_it_was_cancelled() -> None:
+    world = holding()
+    world.steps.next("venue.submit", refuse)
+    order = leaving(world)
+    world.deliver()
+    request = CancelRequest(account=ACCOUNT, order_id=order.order_id, reason="enough", requested_at=world.now)
+    world.ledger.request_cancel(request)
+    world.minutes(5)
+    assert world.state(order) is S.NOT_SENT
+    assert world.causes(order)[-1] == "cancelled: enough"
+    assert world.accepted(order) == 0
+    assert world.kinds() == []
+    assert world.ledger.cancel_requests(ACCOUNT) == ()
     world.check_promises()
 
 

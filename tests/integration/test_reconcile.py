@@ -245,6 +245,7 @@ def test_a_cancel_of_an_order_that_was_never_sent_lapses_it() -> None:
     world.ledger.request_cancel(request)
     world.reconcile()
     assert world.state(order) is S.LAPSED
+    assert world.causes(order)[-1] == "cancelled: enough"
     assert world.deliver()[-1].result == "already done"
     assert world.store.submissions() == ()
 
@@ -327,7 +328,7 @@ def test_a_balance_that_nothing_explains_needs_two_runs_and_names_both_values() 
     two_runs(world, K.BALANCE_MISMATCH)
     (incident,) = world.incidents()
     assert (incident.expected, incident.actual) == ("10000 USD", "10025 USD")
-    assert "rebase" in incident.action
+    assert "reverse it" in incident.action
 
 
 def test_a_residual_within_the_tolerance_is_clean_and_one_above_it_is_not() -> None:
@@ -378,6 +379,33 @@ def test_an_incident_whose_teller_died_is_told_by_the_next_run(fault: Fault) -> 
     world.minutes(3)
     assert len(world.incidents()) == 1
     assert len(world.alerts.incidents) == (1 if fault is stop_before else 2)
+
+
+def test_an_incident_that_could_not_be_delivered_is_told_again_until_it_is() -> None:
+    """A page lost because SNS was down once would be silence, too."""
+    world = ready()
+    deposit(world, "25")
+    world.steps.always("alerts.incident", refuse)
+    world.minutes(3)
+    (incident,) = world.incidents()
+    assert (incident.told, world.alerts.incidents) == (False, [])
+    world.steps.calm()
+    world.minutes(2)
+    (incident,) = world.incidents()
+    assert incident.told
+    assert len(world.alerts.incidents) == 1
+
+
+def test_two_reconciliations_at_one_moment_are_no_second_opinion() -> None:
+    world = ready()
+    deposit(world, "25")
+    world.advance(minutes=1)
+    for _ in range(3):
+        world.reconcile()
+    assert world.incidents() == []
+    world.advance(minutes=1)
+    world.reconcile()
+    assert world.kinds() == [K.BALANCE_MISMATCH]
 
 
 def test_a_trade_kept_as_unattributed_by_a_slower_run_is_dropped_once_another_has_counted_it() -> None:

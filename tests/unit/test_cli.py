@@ -15,7 +15,7 @@ from belay.adapters.memory import InMemoryLedger
 from belay.cli.desk import Desk
 from belay.cli.main import app, example_document
 from belay.cli.operations import change_account
-from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
+from belay.domain.account import Account, AccountDocument, Configuration, Position, StopLevel
 from belay.domain.errors import Conflict
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
@@ -454,6 +454,24 @@ def test_resolving_a_missed_slot_retires_its_schedule_and_no_other(office: Offic
 
 
 # --- account documents ----------------------------------------------------------------------------
+
+
+def test_a_document_may_not_leave_out_a_symbol_that_is_held(office: Office, tmp_path: Path) -> None:
+    held = {"ema-cross": {"BTC/USD": Position(quantity=Decimal(1))}}
+    change_account(office.ledger, ACCOUNT, lambda account: account.bumped(positions=held))
+    file = tmp_path / "paper.json"
+    file.write_text(make_document(symbols=("ETH/USD",)).model_dump_json())
+    result = office.run("account", "set", str(file))
+    assert result.exit_code == 2
+    assert "account.symbols: BTC/USD is missing" in result.stderr
+
+
+def test_a_live_document_is_refused_when_it_is_set(office: Office, tmp_path: Path) -> None:
+    file = tmp_path / "live.json"
+    file.write_text(make_document(mode="live", paper=None, venue="binance").model_dump_json())
+    result = office.run("account", "set", str(file))
+    assert result.exit_code == 2
+    assert "account.mode: live venues are not supported yet" in result.stderr
 
 
 def test_the_example_document_is_valid_and_lacks_no_limit(tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ def test_a_refused_value_is_not_repeated_since_it_may_be_a_secret() -> None:
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["apiKey", "secret", "password", "privateKey"])
+def test_a_credential_among_the_options_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(InvalidInput, match="give the secret's name") as refused:
+        parsed(options={name: "hunter2"})
+    assert refused.value.field == "account.options"
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_documents_assets_are_those_of_its_symbols() -> None:
     document = make_document(symbols=("BTC/USD", "ETH/USD"))
     assert (document.quote, document.assets) == ("USD", frozenset({"BTC", "ETH", "USD"}))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from belay.domain.errors import InvalidInput
-from belay.domain.market import Candle, check_candles, closed_by
+from belay.domain.market import Candle, check_candles
 from tests.builders import NOW, make_candles, make_market, seconds
 
 STEPS = st.sampled_from([Decimal(step) for step in ("1E-8", "0.0001", "0.0003", "0.05", "1", "7", "100")])
@@ -62,14 +62,6 @@ def test_unsorted_and_doubled_candles_are_refused(order: tuple[int, int]) -> Non
     candles = make_candles([1, 2])
     with pytest.raises(InvalidInput, match="unsorted or doubled"):
         check_candles([candles[number] for number in order], "1h")
-
-
-def test_a_candle_counts_as_closed_from_its_close_on_and_not_before() -> None:
-    """freqtrade #746: signals on partial candles."""
-    candles = make_candles([1, 2, 3])
-    assert closed_by(candles, "1h", NOW) == candles
-    assert closed_by(candles, "1h", NOW - seconds(0.001)) == candles[:-1]
-    assert closed_by(candles, "1h", NOW - 3 * HOUR) == ()
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------

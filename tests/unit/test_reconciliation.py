@@ -17,7 +17,6 @@ from belay.domain.reconciliation import (
     Finding,
     LedgerView,
     Mismatch,
-    Missed,
     Observed,
     Unattributed,
     VenueView,
@@ -144,7 +143,7 @@ def test_two_venue_orders_of_one_order_id_are_an_incident() -> None:
 def test_a_miss_of_an_order_whose_outcome_is_open_proves_nothing_by_itself(state: OrderState) -> None:
     """ccxt #2599, freqtrade #4403: not found just after creation. The reconciler judges misses over time."""
     order = claimed(state=state)
-    assert reconcile(ledger(order), venue(lookups={order.order_id: None})) == (Missed(order_id=order.order_id),)
+    assert reconcile(ledger(order), venue(lookups={order.order_id: None})) == ()
 
 
 @pytest.mark.parametrize("state", [S.ACKNOWLEDGED, S.PARTIALLY_FILLED])
@@ -166,11 +165,17 @@ def test_a_venue_that_lags_behind_our_fills_is_no_news() -> None:
     assert reconcile(ledger(order), venue(make_venue_order(order, filled_quantity="0.04"))) == ()
 
 
-def test_a_filled_order_that_was_believed_absent_proves_the_proof_wrong_before_its_trades_are_read() -> None:
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [({"filled_quantity": "0.04"}, True), ({}, True), ({"status": VenueStatus.REJECTED}, False)],
+    ids=["filled", "open", "rejected"],
+)
+def test_an_order_that_was_believed_absent_and_is_at_the_venue_proves_the_proof_wrong(
+    changes: dict[str, Any], wrong: bool
+) -> None:
     order = claimed(state=S.NOT_SENT)
-    for filled, found in ((make_venue_order(order, filled_quantity="0.04"), True), (make_venue_order(order), False)):
-        kinds = mismatches(reconcile(ledger(order), venue(filled)))
-        assert (KIND.WRONG_ABSENCE_PROOF in kinds) is found
+    kinds = mismatches(reconcile(ledger(order), venue(make_venue_order(order, **changes))))
+    assert (KIND.WRONG_ABSENCE_PROOF in kinds) is wrong
 
 
 # --- trades -----------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_a_verdict_is_given_once() -> None:
     unknown, absent = make_order(state="UNKNOWN"), make_order(state="NOT_SENT")
     repeated: tuple[Callable[[], Change], ...] = (
         lambda: deny(denied, "stop", STAMP, {}),
-        lambda: lapse(lapsed, STAMP),
+        lambda: lapse(lapsed, STAMP, "expired", asked_for=False),
         lambda: presume_unknown(unknown, "no answer", STAMP),
         lambda: conclude_absent(absent, make_account(), {}, STAMP),
     )
@@ -113,14 +113,17 @@ def test_a_second_attempt_keeps_one_reservation_and_counts_up() -> None:
 
 
 def test_an_intent_is_denied_or_lapses_only_before_a_claim() -> None:
-    for change in (deny(make_order(), "max_order_notional", STAMP, {}), lapse(make_order(), STAMP)):
+    for change in (
+        deny(make_order(), "max_order_notional", STAMP, {}),
+        lapse(make_order(), STAMP, "expired", asked_for=False),
+    ):
         assert change.order.settled
         assert change.account is None
     order, _ = claimed()
     with pytest.raises(IllegalTransition):
         deny(order, "max_order_notional", STAMP, {})
     with pytest.raises(IllegalTransition):
-        lapse(order, STAMP)
+        lapse(order, STAMP, "expired", asked_for=False)
 
 
 # --- settle -----------------------------------------------------------------------------------------------------------

@@ -294,16 +294,21 @@ class DynamoLedger:
 
     def open_incident(self, incident: Incident) -> bool:
         item = _incident_item(incident)
-        lost = self._table.put(item, _absent_or("incident_status = :resolved", {":resolved": "resolved"}))
+        lost = self._table.put(item, _absent_or("incident_status <> :open", {":open": "open"}))
         return not lost or _repeated(lost, item.body)
 
-    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
+    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
         incident = self.incident(account, incident_id)
         if incident is None or incident.status == "resolved":
-            return
-        resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
-        # Lost only to someone who resolved it, perhaps to a new opening after that: neither is ours to touch.
-        self._table.put(_incident_item(resolved), Condition("body = :read", {":read": incident.model_dump_json()}))
+            return False
+        item = _incident_item(incident.model_copy(update={"status": "resolved", "resolution": resolution}))
+        # Lost to someone who resolved it, perhaps to a new opening after that: neither is ours to touch.
+        as_read = Condition(
+            "incident_status <> :resolved AND opened_at = :opened",
+            {":resolved": "resolved", ":opened": iso(incident.opened_at)},
+        )
+        lost = self._table.put(item, as_read)
+        return not lost or _repeated(lost, item.body)
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -390,7 +395,8 @@ def _cancel_item(request: CancelRequest) -> Item:
 
 def _incident_item(incident: Incident) -> Item:
     sk = f"INCIDENT#{incident.incident_id}"
-    attributes = {"incident_status": incident.status}
+    status = incident.status if incident.told or incident.status == "resolved" else "untold"
+    attributes = {"incident_status": status, "opened_at": iso(incident.opened_at)}
     return Item(_account(incident.account), sk, incident.model_dump_json(), attributes)
 
 

@@ -363,17 +363,19 @@ class InMemoryLedger:
     def open_incident(self, incident: Incident) -> bool:
         incidents, key = self._incidents[incident.account], incident.incident_id
         stored = incidents.get(key)
-        if stored is not None and stored.status == "open":
+        if stored is not None and stored.status == "open" and stored.told:
             return incidents.holds(key, incident)
         incidents[key] = incident
         return True
 
     @_locked
-    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> None:
+    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
         incident = self._incidents[account].get(incident_id)
-        if incident is not None and incident.status == "open":
-            resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
-            self._incidents[account][incident_id] = resolved
+        if incident is None or incident.status == "resolved":
+            return False
+        resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
+        self._incidents[account][incident_id] = resolved
+        return True
 
 
 def _sequence(event: OrderEvent) -> str:
@@ -449,8 +451,9 @@ class InMemoryAlerts:
     def __init__(self) -> None:
         self.incidents: list[Incident] = []
 
-    def incident(self, incident: Incident) -> None:
+    def incident(self, incident: Incident) -> bool:
         self.incidents.append(incident)
+        return True
 
 
 class ManualClock:

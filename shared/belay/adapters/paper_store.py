@@ -1,14 +1,11 @@
-"""Where the paper venue keeps its books: one versioned state per account, append-only history, stored
-candles.
+"""Where the paper venue keeps its books: one versioned state per account, append-only history, stored candles.
 
-Knows no rule of matching. Every change of the state is one atomic, conditional write of everything that
-belongs to it.
+Knows no rule of matching. Every change of the state is one atomic, conditional write of everything that belongs to it.
 
-    PAPER#<account>                               STATE · CLOCK · MARKET#<symbol>
-                                                  ORDER#<venue order id>                     closed orders
-                                                  CLIENT#<client order id>#<venue order id>  which of them it
-                                                  names SUBMISSION#<submission id>                 every
-                                                  request received
+    PAPER#<account>                               STATE, CLOCK, MARKET#<symbol>
+                                                  ORDER#<venue order id>                     a closed order
+                                                  CLIENT#<client order id>#<venue order id>  which closed order it named
+                                                  SUBMISSION#<submission id>                 a request as received
     PAPER#<account>#TRADES#<symbol>               <time>#<trade id>
     PAPER#<account>#CANDLES#<symbol>#<timeframe>  <open time>
 """

@@ -18,11 +18,14 @@ class SnsAlerts:
         self._client = client
         self._topic_arn = topic_arn
 
-    def incident(self, incident: Incident) -> None:
+    def incident(self, incident: Incident) -> bool:
         try:
             self._client.publish(TopicArn=self._topic_arn, Subject=_subject(incident), Message=_message(incident))
-        except Exception:  # the workflow must go on; the incident stays open in the ledger
-            log.exception("incident %s of account %s was not published", incident.incident_id, incident.account)
+        except Exception as error:  # the workflow must go on: the incident is recorded as one to be told again
+            name = type(error).__name__
+            log.error("incident %s of account %s was not published: %s", incident.incident_id, incident.account, name)  # noqa: TRY400
+            return False
+        return True
 
 
 def _subject(incident: Incident) -> str:

@@ -1,4 +1,4 @@
-"""Messages between the functions: SQS, and one asynchronous Lambda invocation. All carry ids, never facts."""
+"""Messages between the functions: SQS queues, and one asynchronous Lambda invocation. None carries a fact to act on."""
 
 import json
 from typing import TYPE_CHECKING

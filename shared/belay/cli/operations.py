@@ -166,7 +166,18 @@ def change_account(ledger: Ledger, name: str, change: Callable[[Account], Accoun
 
 
 def set_document(desk: Desk, document: AccountDocument, author: str) -> Document:
-    """Store a document as the account's next version, unless it equals the current one."""
+    """Store a document as the account's next version, unless it equals the current one.
+
+    Raises:
+        InvalidInput: the document asks for what is not supported, or leaves out a symbol that is still in use.
+    """
+    if document.mode == "live":
+        raise InvalidInput("account.mode", "live venues are not supported yet", "Use mode paper.")
+    account = desk.ledger.account(document.account)
+    in_use = account.held_symbols() | {held.symbol for held in account.reservations.values()}
+    if missing := sorted(in_use - set(document.symbols)):
+        problem = f"{missing[0]} is missing, but has a position or an open order"
+        raise InvalidInput("account.symbols", problem, "Leave it in until nothing is held or open in it.")
     for _ in range(WRITE_ATTEMPTS):
         current = desk.ledger.configuration(document.account)
         if current is not None and current.document == document:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
@@ -237,6 +237,10 @@ class PaperSettings(Record):
 
 
 MAX_DOCUMENT_BYTES = 16_384
+# What ccxt's constructors take as credentials, in lower case.
+CREDENTIALS = frozenset(
+    {"apikey", "secret", "password", "uid", "login", "token", "privatekey", "walletaddress", "twofa", "accountid"}
+)
 
 
 class AccountDocument(Record):
@@ -265,6 +269,13 @@ class AccountDocument(Record):
         if len(quotes) > 1:
             raise ValueError("all symbols of an account share one quote currency, in which its limits are given")
         return self
+
+    @field_validator("options")
+    @classmethod
+    def _names_secrets_only(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if inline := sorted(CREDENTIALS & {name.lower() for name in options}):
+            raise ValueError(f"{inline[0]} is a credential; store it as a secret and give the secret's name")
+        return options
 
     @property
     def quote(self) -> str:

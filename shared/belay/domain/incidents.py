@@ -20,11 +20,13 @@ class IncidentKind(StrEnum):
     EXIT_NOT_PLACED = "exit_not_placed"
     VENUE_CONFIGURATION = "venue_configuration"
     MISSED_SLOT = "missed_slot"
-    LOST_INTENT = "lost_intent"
+    FILLS_MISSING = "fills_missing"
 
 
 class Incident(Record):
     """`expected` is the ledger's value, `actual` the venue's; `action` says what the person should do.
+
+    `told` is False while the alert could not be delivered: the reconciler then tells it again.
 
     `incident_id` is made from kind and subject, so that the same fact opens one incident, however often it is seen.
     """
@@ -38,6 +40,7 @@ class Incident(Record):
     action: str
     opened_at: Utc
     status: Literal["open", "resolved"] = "open"
+    told: bool = True
     resolution: str = ""
 
     @property

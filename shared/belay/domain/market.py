@@ -1,7 +1,6 @@
 """Market facts: candles and what a venue accepts for a symbol. Validates what it is given; fetches nothing."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from itertools import pairwise
 from typing import Self
@@ -84,8 +83,3 @@ def check_candles(candles: Sequence[Candle], timeframe: str) -> None:
             f"the candle of {later.open_time:%Y-%m-%dT%H:%MZ} is {problem} that of {earlier.open_time:%Y-%m-%dT%H:%MZ}",
             "Sort the candles and fill the gap.",
         )
-
-
-def closed_by(candles: Sequence[Candle], timeframe: str, at: datetime) -> tuple[Candle, ...]:
-    """Those of `candles` that have closed at `at`."""
-    return tuple(candle for candle in candles if candle.open_time + TIMEFRAMES[timeframe] <= at)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from belay.domain.account import Account, AccountDocument
 from belay.domain.decisions import Side
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import NEVER_SENT, UNRESOLVED, WORKING, Order, OrderState, same_order
+from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, same_order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, quote_asset
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
@@ -79,12 +79,6 @@ class Unattributed(Record):
     trade: VenueTrade
 
 
-class Missed(Record):
-    """A well-formed look-up did not find an order whose outcome is open."""
-
-    order_id: str
-
-
 class Mismatch(Record):
     """Ledger and venue disagree in a way that no automatic repair settles. `symbol` None concerns the account."""
 
@@ -112,7 +106,7 @@ class Mismatch(Record):
         )
 
 
-Finding = Observed | Filled | Unattributed | Missed | Mismatch
+Finding = Observed | Filled | Unattributed | Mismatch
 
 
 def reconcile(ledger: LedgerView, venue: VenueView) -> tuple[Finding, ...]:
@@ -132,7 +126,7 @@ def _orders(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
     for order_id, lookup in venue.lookups.items():
         order = ledger.orders[order_id]
         if lookup is None:
-            yield from _absent(order)
+            yield from _missing(order)
 
 
 def _foreign_order(seen: VenueOrder) -> Iterator[Finding]:
@@ -158,8 +152,8 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             action="Someone else used this client order id, or the ledger was restored: compare both and resolve.",
         )
         return
-    if order.state is OrderState.NOT_SENT and (seen.filled_quantity > 0 or seen.status is VenueStatus.FILLED):
-        yield _wrong_proof(order, seen.filled_quantity)
+    if order.state is OrderState.NOT_SENT and seen.status is not VenueStatus.REJECTED:
+        yield _wrong_proof(order, f"an order that is {seen.status}, {seen.filled_quantity} filled")
     if reading(order, seen) is not None:
         yield Observed(order_id=order.order_id, seen=seen)
 
@@ -193,10 +187,9 @@ def _described(order: Order) -> str:
     return f"{sent.side} {sent.quantity} {sent.symbol} at {sent.limit_price or 'market'}"
 
 
-def _absent(order: Order) -> Iterator[Finding]:
-    if order.state in UNRESOLVED or order.state in (OrderState.REJECTED, OrderState.NOT_SENT):
-        yield Missed(order_id=order.order_id)
-    elif order.state in WORKING:
+def _missing(order: Order) -> Iterator[Finding]:
+    """A working order must be found; what a miss says of any other order is judged where orders are settled."""
+    if order.state in WORKING:
         yield Mismatch(
             kind=IncidentKind.MISSING_ORDER,
             subject=order.order_id,
@@ -228,13 +221,13 @@ def _foreign_trade(trade: VenueTrade) -> Mismatch:
         symbol=trade.symbol,
         expected="a trade of one of our orders",
         actual=f"{trade.side} {trade.quantity} {trade.symbol} at {trade.price}, venue order {trade.venue_order_id}",
-        action="Find out who traded; rebase if it was a manual trade, then resolve the incident.",
+        action="Find out who traded and stop it; entries stay stopped while a trade without an order stands.",
     )
 
 
 def _suspicious_fill(order: Order, filled: Decimal) -> Iterator[Finding]:
     if order.state is OrderState.NOT_SENT:
-        yield _wrong_proof(order, filled)
+        yield _wrong_proof(order, f"a fill of {filled} {order.symbol}")
     if order.attempt is not None and filled > order.attempt.request.quantity:
         yield Mismatch(
             kind=IncidentKind.OVERFILL,
@@ -246,14 +239,14 @@ def _suspicious_fill(order: Order, filled: Decimal) -> Iterator[Finding]:
         )
 
 
-def _wrong_proof(order: Order, filled: Decimal) -> Mismatch:
+def _wrong_proof(order: Order, actual: str) -> Mismatch:
     return Mismatch(
         kind=IncidentKind.WRONG_ABSENCE_PROOF,
         subject=order.order_id,
         symbol=None,
         expected="NOT_SENT, absence proven",
-        actual=f"a fill of {filled} {order.symbol}",
-        action="An order believed never sent has filled: keep the account halted and check the venue's profile.",
+        actual=actual,
+        action="An order believed never sent is at the venue: keep the account halted and check the venue's profile.",
     )
 
 
@@ -270,7 +263,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
             symbol=None,
             expected=f"{held - residual} {asset}",
             actual=f"{held} {asset}",
-            action="Find the deposit, withdrawal or manual trade that explains the difference, then rebase.",
+            action="Find the deposit, withdrawal or manual trade that explains it and reverse it; then resolve.",
         )
 
 

@@ -193,8 +193,8 @@ def _input_age(case: Case) -> Line:
 
 
 def _price_age(case: Case) -> Line:
-    oldest = min(price.at for price in case.at.prices.values())
-    return _at_most("max_price_age_seconds", case.age(oldest), case.document.limits.max_price_age_seconds)
+    age = max(case.age(price.at) for price in case.at.prices.values())
+    return _at_most("max_price_age_seconds", age, case.document.limits.max_price_age_seconds)
 
 
 def _balance_age(case: Case) -> Line:

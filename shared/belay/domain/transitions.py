@@ -90,10 +90,10 @@ def deny(order: Order, reason: str, stamp: Stamp, detail: dict[str, Any], *, set
     return _advance(order, OrderState.DENIED, reason, stamp, detail, settled=settled)
 
 
-def lapse(order: Order, stamp: Stamp) -> Change:
-    """Give up an intent that nobody claimed. An exit stays unsettled until a person was told."""
+def lapse(order: Order, stamp: Stamp, cause: str, asked_for: bool) -> Change:
+    """Give up an intent that nobody claimed. An exit stays unsettled until a person was told, unless `asked_for`."""
     detail = {"expires_at": order.expires_at}
-    return _advance(order, OrderState.LAPSED, "expired", stamp, detail, settled=not order.reducing)
+    return _advance(order, OrderState.LAPSED, cause, stamp, detail, settled=asked_for or not order.reducing)
 
 
 def claim(

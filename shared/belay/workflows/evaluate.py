@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from belay.domain.slots import TIMEFRAMES, Slot, Tick
 from belay.domain.strategy import MarketState, State, Strategy, StrategyParameters
 from belay.ports import Clock, MarketData, Services
 
-CANDLE_POLL_SECONDS = 1
+POLL_SECONDS = 1
 EARLIEST = timedelta(seconds=60)
 LoadStrategy = Callable[[str], Strategy[Any]]
 
@@ -110,8 +111,9 @@ def _evaluate(
     document = configuration.document
     try:
         market_data = services.venues.market_data(document)
-        now = market_data.time()
-        made = _evaluate_at(now, slot, tick, document, market_data, services, load)
+        patience = _patience(tick, document, services)
+        now = patience.ask(market_data.time)
+        made = _evaluate_at(now, slot, tick, document, market_data, patience, services, load)
     except VenueUnavailable as error:
         made = Evaluation(_hold("market_data_unavailable", str(error)), now)
     except InvalidInput as error:
@@ -127,6 +129,7 @@ def _evaluate_at(
     tick: Tick,
     document: AccountDocument,
     market_data: MarketData,
+    patience: "Patience",
     services: Services,
     load: LoadStrategy,
 ) -> Evaluation:
@@ -139,15 +142,17 @@ def _evaluate_at(
         listed = ", ".join(document.symbols)
         return Evaluation(_hold("unknown_symbol", f"{unknown[0]} is not one of the account's symbols: {listed}"), now)
     account = services.ledger.account(tick.account)
-    clock = services.venues.clock(document)
     needed = _asked(lambda: int(strategy.candles_needed(parameters)))
     markets = {}
     for symbol in symbols:
-        candles = _candles(symbol, needed, slot, tick, market_data, clock)
+        read = partial(market_data.candles, symbol, slot.timeframe, slot.candle_close, needed)
+        candles = patience.ask(read, lambda found: bool(found) and found[-1].open_time >= slot.candle_open)
         if problem := _unusable(candles, slot, document, now):
             return Evaluation(problem, now)
         markets[symbol] = MarketState(
-            candles=candles, market=market_data.market(symbol), position=account.position(tick.strategy, symbol)
+            candles=candles,
+            market=patience.ask(partial(market_data.market, symbol)),
+            position=account.position(tick.strategy, symbol),
         )
     state: State[Any] = State(
         slot=slot,
@@ -164,23 +169,41 @@ def _own_open_orders(account: Account, tick: Tick, services: Services) -> tuple[
     return tuple(order for order in services.ledger.open_orders(account.account) if order.strategy == tick.strategy)
 
 
-def _candles(
-    symbol: str, needed: int, slot: Slot, tick: Tick, market_data: MarketData, clock: Clock
-) -> tuple[Candle, ...]:
-    """The closed candles up to the slot's, asking again within the tick's bound for one that is not yet there."""
-    waited = 0
-    while True:
-        last_try = waited >= tick.candle_wait_seconds
-        try:
-            candles = market_data.candles(symbol, slot.timeframe, slot.candle_close, needed)
-        except VenueUnavailable:
-            if last_try:
-                raise
-        else:
-            if last_try or (candles and candles[-1].open_time >= slot.candle_open):
-                return candles
-        clock.sleep(CANDLE_POLL_SECONDS)
-        waited += CANDLE_POLL_SECONDS
+@dataclass
+class Patience:
+    """How long one tick may wait for the market in all: `polls` more, and not past `until` on the function's clock.
+
+    Both, since waiting does not move a replay's clock, and a slow answer is no poll.
+    """
+
+    function_clock: Clock
+    account_clock: Clock
+    until: datetime
+    polls: int
+
+    def ask[T](self, read: Callable[[], T], enough: Callable[[T], bool] = lambda _: True) -> T:
+        """Read again while it fails or is not enough; then give what there is, or raise VenueUnavailable."""
+        while True:
+            last = self.polls <= 0 or self.function_clock.now() >= self.until
+            try:
+                found = read()
+            except VenueUnavailable:
+                if last:
+                    raise
+            else:
+                if last or enough(found):
+                    return found
+            self.account_clock.sleep(POLL_SECONDS)
+            self.polls -= 1
+
+
+def _patience(tick: Tick, document: AccountDocument, services: Services) -> Patience:
+    return Patience(
+        function_clock=services.clock,
+        account_clock=services.venues.clock(document),
+        until=services.clock.now() + timedelta(seconds=tick.candle_wait_seconds),
+        polls=tick.candle_wait_seconds // POLL_SECONDS,
+    )
 
 
 def _unusable(candles: tuple[Candle, ...], slot: Slot, document: AccountDocument, now: datetime) -> Hold | None:

@@ -29,7 +29,10 @@ NOTHING_LEFT = frozenset({"nothing_to_sell", "dust"})
 
 
 class Executed(Record):
-    """What one message led to: `result` such as `submitted`, `denied`, `waiting`; `state` is the order's."""
+    """What one message led to: `result` is what was done, such as `submitted` or `waiting`; `state` is the order's.
+
+    `submitted` means that the request left; whether the venue took it is in `state`.
+    """
 
     order_id: str
     result: str
@@ -82,10 +85,7 @@ def _find_out(order: Order, session: Session) -> Executed:
     """Someone claimed it, now or earlier: never send, only look."""
     if order.state not in UNRESOLVED:
         return Executed(order_id=order.order_id, result="already done", state=order.state)
-    try:
-        order = resolve(order, session.services, session.venue, session.market_data.time())
-    except VenueUnavailable as error:
-        return Executed(order_id=order.order_id, result="unresolved", state=order.state, detail=str(error))
+    order = resolve(order, session.services, session.venue, session.market_data)
     session.services.queue.follow_up(order.account, FOLLOW_UP_SECONDS)
     result = "unresolved" if order.state in UNRESOLVED else "resolved"
     return Executed(order_id=order.order_id, result=result, state=order.state)

@@ -5,12 +5,12 @@ from typing import Any
 
 from belay.domain.errors import VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import NEVER_SENT, TERMINAL, Order, claimable
+from belay.domain.orders import NEVER_SENT, Order, claimable
 from belay.domain.slots import Slot
-from belay.domain.transitions import note
+from belay.domain.transitions import note, release
 from belay.ports import Services
 from belay.workflows.session import Session
-from belay.workflows.updates import lapse_order, open_incident, update_order
+from belay.workflows.updates import NO_ACCOUNT, lapse_order, open_incident, update_order
 
 PUBLISH_AGAIN_AFTER = timedelta(seconds=30)
 TICK_GRACE = timedelta(seconds=120)
@@ -21,10 +21,12 @@ def repeat_cancels(session: Session, now: datetime) -> int:
     services, asked = session.services, 0
     for request in services.ledger.cancel_requests(session.document.account):
         order = services.ledger.order(request.order_id)
-        if order is None or order.state in TERMINAL:
+        if order is None or order.settled:
             services.ledger.clear_cancel(request.account, request.order_id)
         elif order.state in NEVER_SENT:
-            lapse_order(services, request.order_id, now)
+            lapse_order(services, request.order_id, now, request.reason)
+        elif claimable(order, session.venue.profile):
+            _release(session, order, now, f"cancelled: {request.reason}")
         else:
             try:
                 session.venue.cancel(order.symbol, order.order_id)
@@ -51,6 +53,25 @@ def publish_again(session: Session, now: datetime) -> int:
                 services.queue.publish_intent(again)
                 published += 1
     return published
+
+
+def tell_again(session: Session) -> None:
+    """Deliver the alerts of open incidents that could not be delivered when they were opened."""
+    services = session.services
+    for account in (session.document.account, NO_ACCOUNT):
+        for incident in services.ledger.incidents(account):
+            if incident.status == "open" and not incident.told:
+                open_incident(services, incident)
+
+
+def _release(session: Session, order: Order, now: datetime, cause: str) -> Order | None:
+    return update_order(
+        session.services,
+        order.order_id,
+        now,
+        lambda latest, account, stamp: release(latest, account, stamp, cause),
+        only_version=order.version,
+    )
 
 
 def _note(

@@ -4,7 +4,7 @@ Never submits: what is still to be sent is published again for the executor.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from belay.domain.account import StopLevel
 from belay.domain.errors import Conflict, VenueUnavailable
@@ -16,7 +16,7 @@ from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
 from belay.domain.venues import VenueTrade
 from belay.ports import Services, Suspicion
-from belay.workflows.pending import publish_again, repeat_cancels, tick_missed_slots
+from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
 from belay.workflows.session import Session, open_session
 from belay.workflows.settling import settle_orders
@@ -24,7 +24,8 @@ from belay.workflows.updates import open_incident, update_order
 from belay.workflows.views import Views, next_cursor, read
 
 PASSES = 5
-# Facts that cannot be a race between two reads; every other mismatch must be seen by two runs.
+SPACING = timedelta(seconds=10)
+# Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
 CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
 # Conclusions from everything together: they say nothing while a part of it could not be read.
 DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH})
@@ -57,16 +58,17 @@ def reconcile(account: str, services: Services) -> Reconciled:
             views = read(session)
             findings = compare(views.ledger, views.venue)
             mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
-            certain = [mismatch for mismatch in mismatches if mismatch.kind in CERTAIN]
+            certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
             _open(session, certain, views.venue.time)
             alarmed = alarmed or bool(certain)
             changed = _repair(session, findings, views) + settle_orders(session, views) + _open_books(session, views)
             repairs += changed
             if not changed:
-                reason = _suspect(session, run_id, mismatches, views) or _prove(session, run_id, views, alarmed)
+                reason = _suspect(session, mismatches, views) or _prove(session, run_id, views, alarmed)
                 break
     except VenueUnavailable as error:
         reason = f"venue unavailable: {error}"
+    tell_again(session)
     now = _now(session)
     return Reconciled(
         account=account,
@@ -85,7 +87,7 @@ def _repair(session: Session, findings: Iterable[Finding], views: Views) -> int:
     for finding in findings:
         match finding:
             case Observed():
-                changed += attach(services, finding.order_id, finding.seen, views.venue.time) is not None
+                changed += attach(services, finding.order_id, finding.seen, views.read_at) is not None
             case Filled():
                 changed += _count(services, finding.order_id, finding.trade)
             case Unattributed():
@@ -120,21 +122,22 @@ def _open_books(session: Session, views: Views) -> bool:
     return True
 
 
-def _suspect(session: Session, run_id: str, mismatches: list[Mismatch], views: Views) -> str:
-    """Open an incident for each mismatch that the previous run saw too. Returns what stands against a proof."""
+def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
+    """Open an incident for each mismatch that an earlier run saw too. Returns what stands against a proof."""
     ledger, account = session.services.ledger, session.document.account
     if mismatches and _moved(session, views):
         return "inconclusive: account or balances changed under this run"
     doubtful = DERIVED if views.gaps else frozenset()
-    found = [mismatch for mismatch in mismatches if mismatch.kind not in doubtful]
-    before = ledger.suspicion(account)
-    seen_before = set(before.keys) if before else set()
-    _open(session, (m for m in found if m.key in seen_before), views.venue.time)
+    found = {mismatch.key: mismatch for mismatch in mismatches if mismatch.kind not in doubtful}
+    before, now = ledger.suspicion(account), views.venue.time
+    seen_before = before.first_seen if before else {}
+    confirmed = (m for key, m in found.items() if key in seen_before and now >= seen_before[key] + SPACING)
+    _open(session, confirmed, now)
     undecided = {key for key in seen_before if key.partition(":")[0] in doubtful}
-    keys = tuple(sorted({m.key for m in found} | undecided))
-    if set(keys) != seen_before:
-        ledger.store_suspicion(Suspicion(account=account, run_id=run_id, keys=keys))
-    return f"mismatch: {', '.join(keys)}" if keys else ""
+    first_seen = {key: seen_before.get(key, now) for key in sorted({*found, *undecided})}
+    if first_seen != seen_before:
+        ledger.store_suspicion(Suspicion(account=account, first_seen=first_seen))
+    return f"mismatch: {', '.join(first_seen)}" if first_seen else ""
 
 
 def _moved(session: Session, views: Views) -> bool:
@@ -151,6 +154,14 @@ def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> Non
         open_incident(session.services, mismatch.incident(session.document.account, at), level)
 
 
+def _sent_again(session: Session, mismatch: Mismatch, views: Views) -> bool:
+    """Whether an order that was proven absent has been claimed anew since it was read: what is seen is that attempt's."""
+    if mismatch.kind is not IncidentKind.WRONG_ABSENCE_PROOF:
+        return False
+    latest = session.services.ledger.order(mismatch.subject)
+    return latest is not None and latest.attempt != views.ledger.orders[mismatch.subject].attempt
+
+
 def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
     """Store the proof that opens the gate, unless something was not read or moved meanwhile. Returns why not."""
     if alarmed:
@@ -162,7 +173,7 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         fingerprint=session.fingerprint,
         run_id=run_id,
         started_at=views.venue.time,
-        completed_at=max(views.venue.time, views.venue.balances.at),
+        completed_at=views.read_at,
         account_version=views.ledger.account.version,
         open_orders=len(views.venue.open_orders),
         trades_read=len(views.venue.trades),

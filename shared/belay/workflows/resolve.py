@@ -7,14 +7,18 @@ from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, same_order
 from belay.domain.transitions import observe
 from belay.domain.venues import VenueOrder
-from belay.ports import Services, Venue
+from belay.ports import MarketData, Services, Venue
 from belay.workflows.updates import update_order
 
 
-def resolve(order: Order, services: Services, venue: Venue, at: datetime) -> Order:
-    """Look an order up by its client order id, once. A miss or a mismatch is left for the reconciler to judge."""
+def resolve(order: Order, services: Services, venue: Venue, market_data: MarketData) -> Order:
+    """Look an order up by its client order id, once. A miss or a mismatch is left for the reconciler to judge.
+
+    Venue time is read after the look-up: an end dated before it was seen would seem to have had time for its fills.
+    """
     try:
         seen = venue.lookup(order.symbol, order.order_id)
+        at = market_data.time()
     except VenueUnavailable:
         return order
     if seen is None or not same_order(order, seen):

@@ -73,7 +73,7 @@ def _count_miss(order: Order, session: Session, views: Views) -> bool:
     if len(misses) < MISSES_NEEDED or _something_moved(order, views):
         _change(order, session, now, lambda o, _, stamp: note(o, "not found", stamp, evidence, misses=misses))
         return False
-    absent = _change(order, session, now, lambda o, a, stamp: conclude_absent(o, a, evidence, stamp))
+    absent = _change(order, session, views.read_at, lambda o, a, stamp: conclude_absent(o, a, evidence, stamp))
     if absent:
         incident = _unknown_outcome(order, now).incident_id
         session.services.ledger.resolve_incident(order.account, incident, "absence proven")
@@ -128,10 +128,14 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
     now, lag = views.venue.time, timedelta(seconds=session.venue.profile.history_lag_seconds)
     if order.terminal_at is None or now < order.terminal_at + lag:
         return False
+    overdue = now >= order.terminal_at + lag + UNKNOWN_BOUND
     if not order.explained:
-        if now >= order.terminal_at + lag + UNKNOWN_BOUND:
+        if overdue:
             open_incident(session.services, _fills_owed(order, now))
         return False
+    if overdue:
+        incident = _fills_owed(order, now).incident_id
+        session.services.ledger.resolve_incident(order.account, incident, "the fills have arrived")
     if order.state in NOT_PLACED:
         # Before it is settled: were it the other way round, a crash in between would leave nobody to tell.
         exit_not_placed(session.services, order, f"the order is {order.state}", now)
@@ -141,7 +145,7 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
 def _fills_owed(order: Order, now: datetime) -> Incident:
     return Incident(
         account=order.account,
-        kind=IncidentKind.ORDER_MISMATCH,
+        kind=IncidentKind.FILLS_MISSING,
         subject=order.order_id,
         symbol=order.symbol,
         expected=f"trades of {order.venue_filled} {order.symbol}, as the venue says of the order",
@@ -159,6 +163,7 @@ def _unknown_outcome(order: Order, now: datetime) -> Incident:
         symbol=order.symbol,
         expected="the venue shows the order, or its absence can be proven",
         actual=f"{order.state} since {order.attempt.request.claimed_at:%FT%TZ}" if order.attempt else order.state,
-        action="Search the venue's order history for this client order id; resolve with what it shows.",
+        action="Search the venue's order history for this client order id. If the order is there, reconciliation "
+        "attaches it once the venue's look-up shows it; until then its symbol takes no entries.",
         opened_at=now,
     )

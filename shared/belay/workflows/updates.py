@@ -66,14 +66,14 @@ def open_incident(services: Services, incident: Incident, stop: StopLevel | None
     """Stop what an incident affects, tell on-call, record it; one that is open already is not told again.
 
     The stop comes first, since it is what protects. Telling comes before recording: whoever dies between the two leaves
-    an incident that the next run tells once more, and never one that nobody was told of.
+    an incident that the next run tells once more. What could not be told is recorded as such, and told again later.
     """
     if stop is not None:
         _stop(services, incident, stop)
     known = services.ledger.incident(incident.account, incident.incident_id)
-    if known is None or known.status == "resolved":
-        services.alerts.incident(incident)
-        services.ledger.open_incident(incident)
+    if known is None or known.status == "resolved" or not known.told:
+        told = services.alerts.incident(incident)
+        services.ledger.open_incident(incident.model_copy(update={"told": told}))
 
 
 def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
@@ -113,16 +113,19 @@ def exit_not_placed(services: Services, order: Order, why: str, at: Utc) -> None
     open_incident(services, incident)
 
 
-def lapse_order(services: Services, order_id: str, at: Utc) -> Order | None:
-    """Give up an intent that nobody claimed in time."""
+def lapse_order(services: Services, order_id: str, at: Utc, cancelled: str = "") -> Order | None:
+    """Give up an intent that nobody claimed: its time is over, which pages for an exit, or it was `cancelled`."""
+    cause = f"cancelled: {cancelled}" if cancelled else "expired before it was claimed"
     lapsed = update_order(
         services,
         order_id,
         at,
-        lambda order, _, written: lapse(order, written) if order.state is OrderState.CREATED else None,
+        lambda order, _, written: (
+            lapse(order, written, cause, bool(cancelled)) if order.state is OrderState.CREATED else None
+        ),
     )
-    if lapsed is not None:
-        exit_not_placed(services, lapsed, f"expired at {lapsed.expires_at:%FT%TZ} before it was claimed", at)
+    if lapsed is not None and not cancelled:
+        exit_not_placed(services, lapsed, cause, at)
     return lapsed
 
 

@@ -26,6 +26,11 @@ class Views(Record):
     gaps: tuple[str, ...]
     no_longer_waiting: tuple[VenueTrade, ...]
 
+    @property
+    def read_at(self) -> datetime:
+        """Venue time once everything was read. `venue.time` was read first: a frozen process may lie between them."""
+        return max(self.venue.time, self.venue.balances.at)
+
 
 def read(session: Session) -> Views:
     """Account, open orders and cursors from the ledger; open orders, look-ups, trades and balances from the venue.
@@ -44,7 +49,8 @@ def read(session: Session) -> Views:
     unexplained = [order for order in watched.values() if not order.explained]
     symbols = sorted({*session.document.symbols, *account.held_symbols(), *(o.symbol for o in watched.values())})
     cursors = {symbol: ledger.cursor(account_name, symbol) for symbol in symbols}
-    starts = {symbol: _start(symbol, cursor, account, unexplained, now) for symbol, cursor in cursors.items()}
+    overlap = max(OVERLAP, timedelta(seconds=session.venue.profile.history_lag_seconds))
+    starts = {symbol: _start(symbol, cursor, overlap, account, unexplained, now) for symbol, cursor in cursors.items()}
     windows = {
         symbol: window
         for symbol, start in starts.items()
@@ -97,12 +103,17 @@ def _look_up(
 
 
 def _start(
-    symbol: str, cursor: Cursor | None, account: Account, unexplained: Iterable[Order], now: datetime
+    symbol: str,
+    cursor: Cursor | None,
+    overlap: timedelta,
+    account: Account,
+    unexplained: Iterable[Order],
+    now: datetime,
 ) -> datetime:
     """Where to read on: with overlap, and again from the claim of an order whose fills the history still owes us."""
     opened_at = account.opened_at or now
     owed = (o.attempt.request.claimed_at for o in unexplained if o.symbol == symbol and o.attempt is not None)
-    return max(opened_at, min(cursor.read_until - OVERLAP if cursor else opened_at, *owed, now))
+    return max(opened_at, min(cursor.read_until - overlap if cursor else opened_at, *owed, now))
 
 
 def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps: list[str]) -> list[VenueTrade] | None:
