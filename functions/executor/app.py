@@ -21,7 +21,7 @@ ORDER_ID = re.compile(r"^[0-9a-f]{32}$")
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Execute the intents of one SQS event; each body is `{"order_id": <32 hex characters>}`."""
-    results = [_execute(record, context) for record in event.get("Records") or [event]]
+    results = [_execute(record, context) for record in event.get("Records", [event])]
     return {"results": results}
 
 

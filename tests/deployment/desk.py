@@ -162,7 +162,7 @@ def intents_held(stack: Stack) -> Iterator[None]:
 
 def dead_letters(stack: Stack) -> int:
     """Messages in all dead-letter queues and failure destinations."""
-    return sum(sum(stack.queue_depth(output).values()) for output in DEAD_LETTERS)
+    return sum(stack.messages_in(output) for output in DEAD_LETTERS)
 
 
 # --- roles -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from belay.cli.stack import REGION, ROOT, Stack, _free_port, build, machine_architecture
+from belay.cli.stack import REGION, ROOT, Stack, build, free_port, machine_architecture
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
 from belay.domain.record import iso
@@ -51,7 +51,7 @@ class Runtime:
     """One built function under the vendor's runtime emulator, which answers on a port of its own."""
 
     def __init__(self, stack: Stack, function: str, credentials: dict[str, str], folder: Path) -> None:
-        self._port, self._log = _free_port(), folder / f"{function}.log"
+        self._port, self._log = free_port(), folder / f"{function}.log"
         built = build()
         configuration = stack.client("lambda").get_function_configuration(
             FunctionName=stack.outputs[f"{function.title()}FunctionName"]
@@ -77,7 +77,7 @@ class Runtime:
             self._process = subprocess.Popen(
                 [
                     *(emulator(), "--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"),
-                    *("--runtime-api-address", f"127.0.0.1:{_free_port()}"),
+                    *("--runtime-api-address", f"127.0.0.1:{free_port()}"),
                     *(sys.executable, "-S", "-m", "awslambdaric", "app.handler"),  # -S: without this environment
                 ],
                 cwd=built / f"{function.title()}Function",

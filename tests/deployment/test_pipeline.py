@@ -137,8 +137,8 @@ def test_twenty_simultaneous_executors_of_one_intent_give_one_venue_order(
     for name, figure in figures.items():
         record_testsuite_property(name, figure)
     sys.stdout.write(f"{figures}\n")
-    assert asked >= 2
-    assert worked >= 2
+    assert asked == EXECUTORS
+    assert worked >= EXECUTORS // 4, "most of the functions' intervals did not overlap, or their logs were cut"
 
 
 def logged(log: str, order_id: str) -> Interval | None:

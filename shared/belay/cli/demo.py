@@ -29,7 +29,7 @@ from belay.cli import operations, render
 from belay.cli.desk import Desk, announced, desk_over
 from belay.cli.explain import explain
 from belay.cli.main import example_document, terminal_console
-from belay.cli.stack import ROOT, Stack, StackError
+from belay.cli.stack import Stack, StackError
 from belay.cli.summary import summarise
 from belay.domain.account import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
@@ -37,8 +37,7 @@ from belay.domain.market import Candle, check_candles
 from belay.domain.record import iso
 from belay.domain.slots import TIMEFRAMES
 
-FOLDER = ROOT / "build/demo"
-ROWS = FOLDER / "rows"
+FOLDER = Path("build/demo")
 STAGE, ACCOUNT, STRATEGY, SYMBOL, TIMEFRAME = "dev", "paper", "ema-cross-btc", "BTC/USD", "1h"
 TICK = {
     "account": ACCOUNT,
@@ -132,7 +131,6 @@ class Replay:
         self._desk = desk
         self._document = document
         self._lambda = stack.client("lambda")
-        self._sqs = stack.client("sqs")
         self._store = DynamoPaperStore(stack.client("dynamodb"), stack.outputs["PaperVenueTableName"], document.account)
 
     def prepare(self, market: Market) -> None:
@@ -184,35 +182,30 @@ class Replay:
     def _wait_for_queues(self) -> None:
         """Until no message waits, is delayed or is being worked on."""
         deadline = time.monotonic() + STUCK_SECONDS
-        while any(self._messages(queue) for queue in ("IntentsQueueUrl", "FollowUpsQueueUrl")):
+        while not self._stack.queues_empty():
             if time.monotonic() > deadline:
                 raise StackError(f"messages were not worked off in {STUCK_SECONDS} s (log: {self._stack.log})")
             time.sleep(POLL_SECONDS)
 
-    def _messages(self, queue: str) -> int:
-        answer = self._sqs.get_queue_attributes(QueueUrl=self._stack.outputs[queue], AttributeNames=["All"])
-        counted = [value for name, value in answer["Attributes"].items() if name.startswith("Approximate")]
-        return sum(int(value) for value in counted)
 
-
-def run(market: Market, out: Console, progress: Console) -> dict[str, Any]:
-    """Deploy, replay, export; returns the summary. `out` gets the answers, `progress` what goes on meanwhile."""
-    started = time.monotonic()
+def run(market: Market, folder: Path, out: Console, progress: Console) -> dict[str, Any]:
+    """Deploy, replay, export to `folder`; returns the summary. `out` gets the answers, `progress` what goes on."""
+    started, rows_folder = time.monotonic(), folder / "rows"
     document = _replay_document()
-    with Stack(FOLDER / "aws", lambda line: progress.print(line, highlight=False)) as stack:
+    with Stack(folder / "aws", lambda line: progress.print(line, highlight=False)) as stack:
         outputs = stack.deploy()
         desk = desk_over(STAGE, outputs, stack.client)
         with announced(stack.endpoint, outputs):
             replay = Replay(stack, desk, document)
             replay.prepare(market)
-            with (ROWS / "evaluations.jsonl").open("w") as rows:
+            with (rows_folder / "evaluations.jsonl").open("w") as rows:
                 for candle in _shown(market.slots, progress):
                     rows.write(json.dumps(replay.slot(candle)) + "\n")
             replay.finish()
-            _export(stack, outputs["LedgerTableName"], ROWS / "ledger.jsonl")
-            _export(stack, outputs["PaperVenueTableName"], ROWS / "paper.jsonl")
-            summary = summarise(ROWS, market.label, time.monotonic() - started)
-            (FOLDER / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            _export(stack, outputs["LedgerTableName"], rows_folder / "ledger.jsonl")
+            _export(stack, outputs["PaperVenueTableName"], rows_folder / "paper.jsonl")
+            summary = summarise(rows_folder, market.label, time.monotonic() - started)
+            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             out.rule("One decision, explained")
             render.explain(out, explain(desk, _most_telling(desk)))
     return summary
@@ -294,21 +287,31 @@ def _demo(arguments: Sequence[str] | None, progress: Console) -> int:
     parser.add_argument("--candles", default=os.environ.get("CANDLES") or None, help="CSV file of 1h candles")
     parser.add_argument("--hours", default=os.environ.get("HOURS") or str(DEFAULT_HOURS), help="slots to replay")
     parser.add_argument("--seed", default=os.environ.get("SEED") or None, help="generate a market from this seed")
+    parser.add_argument("--output", default=str(FOLDER), help="folder for summary and rows, made anew")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON and nothing else")
     options = parser.parse_args(arguments)
     hours = _whole("HOURS", options.hours, 1)
     seed = None if options.seed is None else _whole("SEED", options.seed, 0)
 
     market = find_market(options.candles, hours, seed, lambda line: progress.print(line, highlight=False))
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    ROWS.mkdir(parents=True)
+    folder = _own_folder(options.output)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "rows").mkdir(parents=True)
     terminal = terminal_console(quiet=options.json)
-    summary = run(market, terminal, progress)
+    summary = run(market, folder, terminal, progress)
     if options.json:
         print(json.dumps(summary, indent=2))
     else:
-        show_summary(terminal, summary)
+        show_summary(terminal, summary, folder)
     return 0 if is_healthy(summary) else 1
+
+
+def _own_folder(name: str) -> Path:
+    """The folder to make anew; one that holds anything but an earlier demo is left alone."""
+    folder = Path(name)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "rows").is_dir():
+        raise InvalidInput("--output", f"{folder} holds something else", "Name a new folder.")
+    return folder
 
 
 def _whole(name: str, text: str, least: int) -> int:
@@ -321,7 +324,7 @@ def is_healthy(summary: dict[str, Any]) -> bool:
     return all(summary[name] == value for name, value in HEALTHY.items())
 
 
-def show_summary(out: Console, summary: dict[str, Any]) -> None:
+def show_summary(out: Console, summary: dict[str, Any], folder: Path) -> None:
     """The run in a few lines."""
     pairs = {
         "market": f"{summary['market']}, {summary['candles']} candles, {summary['slots']} slots",
@@ -338,7 +341,6 @@ def show_summary(out: Console, summary: dict[str, Any]) -> None:
     for name, value in pairs.items():
         out.print(f"{name:<10} {value}")
     verdict = "[green]Nothing doubled, nothing unknown[/]" if is_healthy(summary) else "[bold red]Not clean[/]"
-    folder = FOLDER.relative_to(ROOT)
     out.print(f"{verdict}. {folder}/summary.json was computed from the rows in {folder}/rows")
 
 

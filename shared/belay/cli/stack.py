@@ -20,6 +20,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -91,7 +92,7 @@ class Stack:
         self.log = self.state / "ministack.log"
         self.outputs: dict[str, str] = {}
         self._say = say or _say
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -203,23 +204,21 @@ class Stack:
         create: Any = session.client
         return create(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
 
-    def queue_depth(self, output: str) -> dict[str, int]:
-        """Messages `waiting`, `in_flight` and `delayed` in the queue whose URL is the named output."""
-        names = {
-            "waiting": "ApproximateNumberOfMessages",
-            "in_flight": "ApproximateNumberOfMessagesNotVisible",
-            "delayed": "ApproximateNumberOfMessagesDelayed",
-        }
-        answer = self.client("sqs").get_queue_attributes(
-            QueueUrl=self.outputs[output], AttributeNames=list(names.values())
-        )
-        return {word: int(answer["Attributes"][name]) for word, name in names.items()}
+    def queues_empty(self) -> bool:
+        """Whether nothing waits, is delayed or is being worked on in the intents and follow-ups queues."""
+        return not any(self.messages_in(queue) for queue in ("IntentsQueueUrl", "FollowUpsQueueUrl"))
 
-    def queues_empty(self, *, ignore_delayed: bool = False) -> bool:
-        """Whether intents and follow-ups have nothing waiting or in flight, nor, unless ignored, delayed."""
-        depths = [self.queue_depth("IntentsQueueUrl"), self.queue_depth("FollowUpsQueueUrl")]
-        words = ("waiting", "in_flight") if ignore_delayed else ("waiting", "in_flight", "delayed")
-        return not any(depth[word] for depth in depths for word in words)
+    def messages_in(self, output: str) -> int:
+        """Messages waiting, delayed or being worked on in the queue whose URL is the named output."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self._sqs.get_queue_attributes(
+            QueueUrl=self.outputs[output], AttributeNames=[*names, "ApproximateNumberOfMessagesDelayed"]
+        )
+        return sum(int(count) for count in answer["Attributes"].values())
+
+    @cached_property
+    def _sqs(self) -> Any:
+        return self.client("sqs")
 
     def __enter__(self) -> Self:
         self.start()
@@ -314,7 +313,7 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -155,7 +155,7 @@ def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> Non
 
 
 def _sent_again(session: Session, mismatch: Mismatch, views: Views) -> bool:
-    """Whether an order that was proven absent has been claimed anew since it was read: what is seen is that attempt's."""
+    """Whether an order proven absent was claimed anew since it was read: what is seen is the new attempt's."""
     if mismatch.kind is not IncidentKind.WRONG_ABSENCE_PROOF:
         return False
     latest = session.services.ledger.order(mismatch.subject)
