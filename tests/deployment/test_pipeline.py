@@ -282,7 +282,7 @@ CALLS: dict[str, Call] = {
 }
 MAY = {
     "EvaluatorRole": {"read the ledger", "publish an intent"},
-    "ExecutorRole": {"read the ledger", "delete an account's note", "write the paper venue", "read the switch"},
+    "ExecutorRole": {"read the ledger", "write the paper venue", "read the switch"},
     "ReconcilerRole": {
         "read the ledger",
         "delete an account's note",
