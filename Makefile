@@ -21,10 +21,11 @@ FIND_PYTHON = for python in python3.13 python3; do \
 	"$$python" $(IS_313) 2>/dev/null && break; python=; done; \
 	test -n "$$python" || { echo "Belay needs Python 3.13: no python3.13 on PATH, and python3 is another version." >&2; exit 1; }
 
-.PHONY: help setup test test-fast lint validate build demo lock clean
+.PHONY: help setup test test-fast lint validate build demo simulate lock clean
 
 help:
 	@echo "make demo       replay candles through the deployed stack on the paper venue (CANDLES, HOURS, SEED)"
+	@echo "make simulate   failures at every effect of the pipeline (SECONDS); SEED=n tells one history again"
 	@echo "make test       every test                   make test-fast  the ones that run in seconds"
 	@echo "make lint       style, types, import rules   make validate   the template"
 	@echo "make build      the template for AWS (ARCHITECTURE=arm64 or x86_64)"
@@ -80,6 +81,9 @@ build: $(READY) $(SAM_READY)
 demo: setup
 	@$(BIN)/python -m belay.cli.demo $(if $(CANDLES),--candles "$(CANDLES)") $(if $(HOURS),--hours "$(HOURS)") \
 		$(if $(SEED),--seed "$(SEED)")
+
+simulate: $(READY)
+	@$(BIN)/python -m tests.simulation $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)")
 
 # ---- Housekeeping -----------------------------------------------------------------------------------------------------
 

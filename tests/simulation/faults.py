@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from belay.domain.account import StopLevel
+from belay.domain.decisions import Side
 from belay.domain.errors import VenueUnavailable
-from belay.domain.venues import Outcome, OutcomeKind
+from belay.domain.venues import Outcome, OutcomeKind, VenueOrder, VenueStatus
 from belay.ports import SwitchReading
 
 
@@ -27,6 +31,7 @@ class Kind(StrEnum):
     REJECTED = "rejected by the venue"
     CONFIGURATION = "refused as configured"
     GARBLED = "unbelievable answer"
+    MIXED_UP = "answer about another order"
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,15 @@ SUBMIT = (
     Fault(Kind.REJECTED, weight=20),
     Fault(Kind.CONFIGURATION, weight=5),
     Fault(Kind.GARBLED, weight=20),
+    Fault(Kind.MIXED_UP, weight=20),
 )
+LOOKUP = (*READ, Fault(Kind.MIXED_UP, weight=20))
 CANCEL = (PASS, Fault(Kind.FAIL, weight=30), Fault(Kind.LOSE, weight=20), *WRITE[7:])
 
 READS = frozenset(
     {"accounts", "configuration", "decision", "decisions", "story", "schedules", "order", "orders", "fills"}
     | {"order_of_venue_id", "account", "proof", "cursor", "unattributed_trades", "cancel_requests", "suspicion"}
-    | {"incidents", "read"}
+    | {"incident", "incidents", "read"}
 )
 BY_NAME = {
     "ledger.open_orders": INDEX_READ,
@@ -93,15 +100,35 @@ BY_NAME = {
     "clock.sleep": (PASS,),
     "venue.submit": SUBMIT,
     "venue.cancel": CANCEL,
+    "venue.lookup": LOOKUP,
 }
 
 
+@cache
 def faults_of(effect: str) -> tuple[Fault, ...]:
     """What may happen to a call such as `ledger.commit`; the first is that nothing does."""
     port, _, method = effect.partition(".")
     if effect in BY_NAME:
         return BY_NAME[effect]
     return READ if port in ("venue", "market") or method in READS else WRITE
+
+
+@cache
+def weights_of(effect: str, theme: int = 0) -> tuple[float, ...]:
+    """How often each of the faults comes, in a history of this theme."""
+    factor = next((factor for prefix, factor in THEMES[theme].items() if effect.startswith(prefix)), 1)
+    first, *rest = faults_of(effect)
+    return (first.weight, *(fault.weight * factor for fault in rest))
+
+
+# What a history dwells on: by how much the faults of an effect are more or less frequent in it.
+THEMES: tuple[dict[str, float], ...] = (
+    {},
+    {"venue.submit": 8, "": 0.3},
+    {"clock.now": 10, "switch.read": 10, "ledger.commit": 4},
+    {"venue.": 5, "market.": 5},
+)
+THEME_WEIGHTS = (3, 2, 1, 1)
 
 
 class Unreachable(Exception):
@@ -127,7 +154,7 @@ FAILURES: dict[str, Callable[[str], Any]] = {
     "market": _raises(VenueUnavailable),
     "clock": _raises(VenueUnavailable),
     "switch": _unreadable,
-    "alerts": lambda _: None,
+    "alerts": lambda _: False,
 }
 
 
@@ -144,3 +171,20 @@ SUBMIT_ANSWERS = {
     Kind.CONFIGURATION: Outcome(kind=OutcomeKind.CONFIGURATION, code="PERMISSION_DENIED"),
     Kind.GARBLED: Outcome(kind=OutcomeKind.ACCEPTED, code="accepted", detail="without an order"),
 }
+
+
+def mixed_up(effect: str, arguments: tuple[Any, ...]) -> Any:
+    """The venue answers about another order than was asked for."""
+    symbol, asked = (arguments[0].symbol, None) if effect == "venue.submit" else arguments
+    other = VenueOrder(
+        venue_order_id="V0",
+        client_order_id=asked,
+        symbol=symbol,
+        side=Side.BUY,
+        quantity=Decimal("0.7777"),
+        limit_price=None,
+        filled_quantity=Decimal(0),
+        status=VenueStatus.OPEN,
+        updated_at=datetime(2024, 3, 1, tzinfo=UTC),
+    )
+    return Outcome(kind=OutcomeKind.ACCEPTED, code="ACCEPTED", venue_order=other) if asked is None else other

@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from belay.domain.account import Account, StopLevel
 from belay.domain.decisions import Side
+from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.record import ZERO, base_asset
 from belay.domain.venues import OrderRequest, VenueStatus
 from tests.builders import ACCOUNT
-from tests.simulation.scheduler import Effect, Process
+from tests.simulation.faults import Kind
+from tests.simulation.processes import Effect, Process
 from tests.simulation.venue import TrueOrder
 from tests.simulation.world import LIMITS, SYMBOLS, World
 
@@ -46,6 +49,15 @@ ENDED = {
 # An exit may be refused for want of something to sell, and may wait for these; no limit on entries traps it.
 EXIT_DENIALS = {"nothing_to_sell", "dust", "own_position", "available_balance"}
 EXIT_WAITS = {"stop", "clock_offset_seconds", "unresolved_entry", "contended", "venue unavailable"}
+# What can only be where somebody else trades in the account, or a promise of the venue does not hold.
+FOREIGN = {
+    IncidentKind.WRONG_ABSENCE_PROOF,
+    IncidentKind.OVERFILL,
+    IncidentKind.UNKNOWN_VENUE_ORDER,
+    IncidentKind.DUPLICATE_VENUE_ORDER,
+    IncidentKind.ORDER_MISMATCH,
+    IncidentKind.BALANCE_MISMATCH,
+}
 # Between the check and the claim, and in what was reserved before, prices may have moved this much.
 PRICE_ROOM = Decimal("1.01")
 
@@ -100,9 +112,11 @@ class Watch:
             case "ledger.save_account":
                 self._account_agrees()
             case "ledger.record_decision":
-                self._decided(effect.arguments[0].decision_id, answer)
+                self._decided(process, effect.arguments[0].decision_id, answer)
             case "ledger.store_proof":
                 self._proven(process, effect.arguments[0])
+            case "ledger.open_incident":
+                self._alarm_is_true(effect.arguments[0])
 
     def _sending(self, process: Process, request: OrderRequest) -> None:
         """A send follows its own claim, and a look at the switch after that claim which allowed it."""
@@ -135,6 +149,7 @@ class Watch:
         if order.reducing:
             self._exit_not_trapped(order, change.event.cause)
         self._absent_where_said(order)
+        self._own_venue_ids(order)
         return self._account_agrees()
 
     def _legal(self, before: Order | None, order: Order) -> None:
@@ -142,9 +157,7 @@ class Watch:
         legal = order.state == was or order.state in LEGAL.get(was, set())
         follows = before is None or order.version == before.version + 1
         label = self._world.label(order.order_id)
-        self._require(
-            "only legal transitions", legal and follows, lambda: f"{label} went from {was} to {order.state}"
-        )
+        self._require("only legal transitions", legal and follows, lambda: f"{label} went from {was} to {order.state}")
 
     def _exit_not_trapped(self, order: Order, cause: str) -> None:
         what, _, why = cause.partition(": ")
@@ -166,6 +179,23 @@ class Watch:
                 all(o.status is VenueStatus.REJECTED for o in there),
                 lambda: f"{label} is {order.state}, and at the venue it is {there[0].venue_order_id}",
             )
+
+    def _own_venue_ids(self, order: Order) -> None:
+        own = {o.venue_order_id for o in self._world.venue.orders if o.request.client_order_id == order.order_id}
+        self._require(
+            "only its own venue orders are attached to an order",
+            own.issuperset(order.venue_order_ids),
+            lambda: f"{self._world.label(order.order_id)} has {order.venue_order_ids}, at the venue it is {own}",
+        )
+
+    def _alarm_is_true(self, incident: Incident) -> None:
+        """Nobody else trades here, and every proof is right: only an answer about another order says otherwise."""
+        mixed_up = self._world.scheduler.fired[Kind.MIXED_UP]
+        self._require(
+            "no alarm is false",
+            incident.kind not in FOREIGN or bool(mixed_up),
+            lambda: f"{incident.incident_id}: expected {incident.expected}, actual {incident.actual}",
+        )
 
     # --- claims ---
 
@@ -201,8 +231,14 @@ class Watch:
     def _within_limits(self, label: str, order: Order, request: OrderRequest, account: Account) -> None:
         price = request.limit_price or self._world.venue.price(order.symbol)
         reserved = {
-            symbol: sum((r.quantity * r.price for r in account.reservations.values() if r.symbol == symbol
-                         and r.side is Side.BUY), ZERO)
+            symbol: sum(
+                (
+                    r.quantity * r.price
+                    for r in account.reservations.values()
+                    if r.symbol == symbol and r.side is Side.BUY
+                ),
+                ZERO,
+            )
             for symbol in SYMBOLS.values()
         }
         held = {
@@ -240,14 +276,14 @@ class Watch:
         if stored != proof:
             return
         known = self._proofs.get(proof.fingerprint)
-        if known is None or known[2] != proof.completed_at:
+        if known is None or known[2] != proof.started_at:
             self._require(
                 "a proof is of the account as it is",
                 proof.account_version == ledger.account(ACCOUNT).version,
                 lambda: f"{process.name} proves version {proof.account_version}, which is over",
             )
         version = process.notes.get("configuration", configuration.version)
-        self._proofs[proof.fingerprint] = (process.layer_version, version, proof.completed_at)
+        self._proofs[proof.fingerprint] = (process.layer_version, version, proof.started_at)
 
     # --- what the ledger says of itself ---
 
@@ -303,13 +339,15 @@ class Watch:
             lambda: f"{held}, fills add up to {dict(positions)}",
         )
 
-    def _decided(self, decision_id: str, answer: Any) -> None:
+    def _decided(self, process: Process, decision_id: str, answer: Any) -> None:
         stored = self._world.ledger.decision(decision_id)
         text = stored.model_dump_json() if stored else ""
         first = self._decisions.setdefault(decision_id, text)
-        slots = Counter(key.rsplit(".", 1)[0] for key in self._decisions)
+        slot = process.notes["slot"]
         self._require(
-            "one slot, one decision", stored == answer and first == text, lambda: f"{decision_id} changed: {slots}"
+            "one slot, one decision",
+            stored is not None and stored == answer and first == text and stored.slot.candle_open == slot,
+            lambda: f"{process.name} stored {decision_id} for the slot of {slot:%H:%M}",
         )
 
     # --- what happens at the venue ---
@@ -359,6 +397,9 @@ class Watch:
         for order in self._world.ledger.orders(ACCOUNT, ALL):
             self._settled_and_true(order, subjects)
         self._messages_are_settled(subjects)
+        told = {incident.incident_id for incident in self._world.alerts.incidents}
+        untold = sorted(open_incidents.keys() - told)
+        self._require("on-call is told of every incident", not untold, lambda: f"not told: {untold}")
         self._everything_is_counted(subjects)
         for decision_id in sorted(self._decisions):
             for flaw in self._unexplained(decision_id):
@@ -406,16 +447,17 @@ class Watch:
         )
 
     def _everything_is_counted(self, subjects: set[str]) -> None:
+        """Every trade is counted, or a person is asked about that very trade."""
         true = {t.trade.key for o in self._world.venue.orders for t in o.trades}
-        counted = {fill.key for fill in self._world.ledger.fills(ACCOUNT, ALL)}
-        missing = sorted(true - counted - subjects)
+        uncounted = true - {fill.key for fill in self._world.ledger.fills(ACCOUNT, ALL)}
+        missing = sorted(uncounted - subjects)
         self._require("every fill counts", not missing, lambda: f"not counted: {missing}")
         account, balances = self._world.ledger.account(ACCOUNT), self._world.venue.balances
         expected = {asset: amount for asset, amount in account.expected_balances().items() if amount}
         actual = {asset: amount for asset, amount in balances.items() if amount}
         self._require(
             "the ledger explains the balances",
-            expected == actual or bool(missing) or account.opening is None,
+            expected == actual or bool(uncounted) or account.opening is None,
             lambda: f"expected {expected}, the venue has {actual}",
         )
 
@@ -433,7 +475,7 @@ class Watch:
             events = [event for event in story.events if event.order_id == order.order_id]
             if [event.sequence for event in events] != list(range(order.version + 1)):
                 yield f"an event of {self._world.label(order.order_id)} is missing"
-            chain = zip(events, events[1:], strict=False)
+            chain = pairwise(events)
             if any(later.from_state != earlier.to_state for earlier, later in chain) or (
                 events and events[-1].to_state != order.state
             ):

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from belay.domain.decisions import DecisionRecord
+from tests.builders import ACCOUNT
 from tests.simulation.invariants import Violation, Watch
-from tests.simulation.scheduler import Step
-from tests.simulation.world import ACCOUNT, SYMBOLS, World
+from tests.simulation.processes import Step
+from tests.simulation.world import SYMBOLS, World
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,3 @@ def run(seed: int, profile: str, kept: Mapping[str, int] | None = None) -> Run:
         trace=tuple(world.scheduler.trace),
         world=world,
     )
-
-
-def traded(record: DecisionRecord) -> bool:
-    return record.held is None

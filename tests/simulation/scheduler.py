@@ -7,8 +7,6 @@ freezes it or ends it. Between two effects of a process any other may run.
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -17,10 +15,11 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from tests.simulation.choices import Choices
-from tests.simulation.faults import PASS, SUBMIT_ANSWERS, Fault, Kind, failure, faults_of
+from tests.simulation.faults import PASS, THEME_WEIGHTS, Fault, faults_of, weights_of
+from tests.simulation.injection import INJECTIONS, Call
+from tests.simulation.processes import Crash, Effect, Process, Step
 
 START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
-LATENCY_MS = 20
 # What a sandbox that was frozen past its timeout still does before the platform ends it.
 AFTERLIFE_MS = 3_000
 # The clocks of the machines against the venue's, in seconds; the last stands still while its sandbox is frozen.
@@ -28,58 +27,18 @@ CLOCKS = (0.0, 1.5, -1.5, 4.0, -4.0, 30.0, -30.0, 0.0)
 CLOCK_WEIGHTS = (100, 3, 3, 2, 2, 2, 2, 10)
 
 
-class Crash(BaseException):
-    """The process ends here. Not an Exception: no handler of the code under test may survive it."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """One call through a port: its name such as `ledger.commit`, its arguments, and how to perform it."""
-
-    name: str
-    arguments: tuple[Any, ...]
-    perform: Callable[[], Any]
-    takes_ms: int = LATENCY_MS
-
-
-@dataclass(frozen=True)
-class Step:
-    """One line of a run's trace, `at` in milliseconds since the start."""
-
-    at: int
-    process: str
-    what: str
-    fault: Fault = PASS
-    arguments: tuple[Any, ...] = ()
-    answer: Any = None
-
-
-@dataclass(eq=False)
-class Process:
-    """One invocation of one function."""
-
-    name: str
-    function: str
-    deadline: int
-    offset_ms: int
-    stands_still: bool
-    greenlet: greenlet
-    finished: Callable[[bool], None]
-    layer_version: str
-    effects: int = 0
-    frozen: bool = False
-    alive: bool = True
-    # What the invariants remember of it between two effects.
-    notes: dict[str, Any] = field(default_factory=dict)
-
-
 class Scheduler:
     """The one thread: a heap of what happens when, and the processes that wait for their effects."""
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
+        self.theme = choices.pick("theme", THEME_WEIGHTS)
         self.now_ms = 0
+        # By how much every machine's clock is off the venue's, besides its own error.
+        self.drift_ms = 0
         self.trace: list[Step] = []
+        # The key of each effect's fault, with the process and the effect.
+        self.taken: list[tuple[str, str, str]] = []
         self.fired: Counter[str] = Counter()
         self.effects = 0
         self.alive: list[Process] = []
@@ -110,7 +69,7 @@ class Scheduler:
         self.now_ms = max(self.now_ms, milliseconds)
 
     def local(self, process: Process) -> datetime:
-        return self.now + timedelta(milliseconds=process.offset_ms)
+        return self.now + timedelta(milliseconds=process.offset_ms + self.drift_ms)
 
     # --- processes ---
 
@@ -133,14 +92,14 @@ class Scheduler:
             deadline=self.now_ms + int(timeout_seconds * 1000),
             offset_ms=int(CLOCKS[clock] * 1000),
             stands_still=clock == len(CLOCKS) - 1,
-            greenlet=greenlet(lambda _: body(process)),
+            greenlet=greenlet(body),
             finished=_once(finished),
             layer_version=layer_version,
         )
         self.alive.append(process)
         self.tell(name, "starts")
         self.after(timeout_seconds * 1000, lambda: self._time_out(process))
-        self.after(0, lambda: self._resume(process, None))
+        self.after(0, lambda: self.resume(process, process))
         return process
 
     def tell(self, process: str, what: str, *arguments: Any) -> None:
@@ -159,7 +118,7 @@ class Scheduler:
         for process in tuple(self.alive):
             self._kill(process)
 
-    def _resume(self, process: Process, answer: Any, error: BaseException | None = None) -> None:
+    def resume(self, process: Process, answer: Any, error: BaseException | None = None) -> None:
         if not process.alive:
             return
         try:
@@ -188,7 +147,7 @@ class Scheduler:
         except Crash:
             return
 
-    def _crash(self, process: Process, why: str) -> None:
+    def crash(self, process: Process, why: str) -> None:
         if process.alive:
             self._kill(process)
             self.tell(process.name, why)
@@ -199,7 +158,7 @@ class Scheduler:
         if process.alive and process.frozen:
             process.finished(False)
         else:
-            self._crash(process, "is ended by its timeout")
+            self.crash(process, "is ended by its timeout")
 
     # --- effects ---
 
@@ -208,116 +167,42 @@ class Scheduler:
         key = f"{process.name}/{process.effects}"
         process.effects += 1
         self.effects += 1
-        faults = faults_of(effect.name)
-        fault = faults[self.choices.pick(key, [fault.weight for fault in faults])]
+        self.taken.append((key, process.name, effect.name))
+        fault = faults_of(effect.name)[self.choices.pick(key, weights_of(effect.name, self.theme))]
+        self.before(process, effect)
         if fault is not PASS:
             self.fired[str(fault.kind)] += 1
-        self.before(process, effect)
-        self._inject(process, effect, fault)
+        INJECTIONS[fault.kind](Call(self, process, effect, fault))
 
-    def _inject(self, process: Process, effect: Effect, fault: Fault) -> None:
-        perform = partial(self._perform, process, effect, fault)
-        unheard = partial(_quietly, perform)
-        answer = partial(self._answer, process)
-        lost = partial(self._failed, process, effect)
-        match fault.kind:
-            case Kind.FAIL:
-                self._record(process, effect, fault, None)
-                self.after(LATENCY_MS, lost)
-            case Kind.LOSE:
-                self.after(LATENCY_MS, lambda: (unheard(), lost()))
-            case Kind.TWICE:
-                self.after(LATENCY_MS, lambda: (unheard(), answer(perform)))
-            case Kind.CRASH_BEFORE:
-                self._record(process, effect, fault, None)
-                self._crash(process, "crashes")
-            case Kind.CRASH_AFTER:
-                self.after(LATENCY_MS, lambda: (unheard(), self._crash(process, "crashes")))
-            case Kind.SLOW:
-                self.after(fault.seconds * 1000, lambda: answer(perform))
-            case Kind.FREEZE_BEFORE:
-                self._freeze(process, fault, lambda: answer(perform))
-            case Kind.FREEZE_AFTER:
-                self.after(LATENCY_MS, lambda: self._freeze(process, fault, partial(answer, _kept(perform))))
-            case Kind.STALE:
-                self.after(LATENCY_MS, lambda: answer(partial(self._stale, process, effect, fault)))
-            case Kind.LATE:
-                self.after(fault.seconds * 1000, lambda: _quietly(partial(perform, departed=True)))
-                self.after(LATENCY_MS, lost)
-            case Kind.REFUSED | Kind.REJECTED | Kind.CONFIGURATION:
-                self._record(process, effect, fault, SUBMIT_ANSWERS[fault.kind])
-                self.after(LATENCY_MS, partial(self._resume, process, SUBMIT_ANSWERS[fault.kind]))
-            case Kind.GARBLED:
-                self.after(LATENCY_MS, lambda: (unheard(), self._resume(process, SUBMIT_ANSWERS[fault.kind])))
-            case _:
-                self.after(effect.takes_ms, lambda: answer(perform))
-
-    def _freeze(self, process: Process, fault: Fault, then: Callable[[], Any]) -> None:
+    def freeze(self, process: Process, seconds: float, then: Callable[[], None]) -> None:
         if not process.alive:
             return
         process.frozen = True
-        self.tell(process.name, f"is frozen for {fault.seconds:g} s")
+        self.tell(process.name, f"is frozen for {seconds:g} s")
 
         def thaw() -> None:
             if process.alive:
                 process.frozen = False
-                process.offset_ms -= int(fault.seconds * 1000) if process.stands_still else 0
+                process.offset_ms -= int(seconds * 1000) if process.stands_still else 0
                 if self.now_ms > process.deadline:
-                    self.after(AFTERLIFE_MS, lambda: self._crash(process, "is ended after its timeout"))
+                    self.after(AFTERLIFE_MS, lambda: self.crash(process, "is ended after its timeout"))
                 then()
 
-        self.after(fault.seconds * 1000, thaw)
+        self.after(seconds * 1000, thaw)
 
-    def _perform(self, process: Process, effect: Effect, fault: Fault, departed: bool = False) -> Any:
-        """Let an effect take place. One that has left the machine does so whatever became of its process."""
-        if not process.alive and not departed:
-            return None
+    def perform(self, process: Process, effect: Effect, fault: Fault) -> Any:
+        """Let an effect take place, and the watch look at it."""
         try:
             answer = effect.perform()
         except Exception as error:
-            self._record(process, effect, fault, error)
+            self.record(process, effect, fault, error)
             raise
-        self._record(process, effect, fault, answer)
+        self.record(process, effect, fault, answer)
         self.watch(process, effect, answer)
         return answer
 
-    def _stale(self, process: Process, effect: Effect, fault: Fault) -> Any:
-        answer = self.stale(effect)
-        self._record(process, effect, fault, answer)
-        return answer
-
-    def _record(self, process: Process, effect: Effect, fault: Fault, answer: Any) -> None:
+    def record(self, process: Process, effect: Effect, fault: Fault, answer: Any) -> None:
         self.trace.append(Step(self.now_ms, process.name, effect.name, fault, effect.arguments, answer))
-
-    def _answer(self, process: Process, perform: Callable[[], Any]) -> None:
-        try:
-            answer = perform()
-        except Exception as error:
-            return self._resume(process, None, error)
-        return self._resume(process, answer)
-
-    def _failed(self, process: Process, effect: Effect) -> None:
-        self._answer(process, lambda: failure(effect.name))
-
-
-def _kept(perform: Callable[[], Any]) -> Callable[[], Any]:
-    """Perform now; the answer, or the error, is handed out later."""
-    try:
-        answer = perform()
-    except Exception as error:
-        raised = error
-
-        def again() -> Any:
-            raise raised
-
-        return again
-    return lambda: answer
-
-
-def _quietly(perform: Callable[[], Any]) -> None:
-    """Perform what nobody hears of: not even that it was refused."""
-    with suppress(Exception):
-        perform()
 
 
 def _once(act: Callable[[bool], None]) -> Callable[[bool], None]:

@@ -1,4 +1,4 @@
-"""A strategy that follows a script: what it says depends on slot, choices and the state it is shown, on nothing else."""
+"""A strategy that follows a script: what it says depends on slot, choices and the state it is shown, no more."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -55,8 +55,9 @@ SCRIPTS: dict[str, Says] = {
     "buy at once or not": lambda state: (_limit(state, "1.001", time_in_force=TimeInForce.IOC),),
     "buy too much": lambda state: (_buy(state, "1500"), _buy(state, "900", symbol=OTHER[state.slot.symbol])),
     "reduce at a limit": lambda state: (_reduce(state, limit_price=_price(state)),),
+    "reduce twice": lambda state: (_reduce(state, limit_price=_price(state)), _reduce(state)),
 }
-WEIGHTS = (1, 8, 3, 7, 3, 2, 3, 2, 2, 3)
+WEIGHTS = (1, 8, 3, 6, 3, 2, 3, 2, 3, 2, 3)
 
 
 class Scripted:

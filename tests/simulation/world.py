@@ -15,18 +15,20 @@ from belay.cli import operations
 from belay.cli.desk import Desk
 from belay.domain.account import AccountDocument, Configuration, StopLevel
 from belay.domain.orders import Order
-from belay.domain.slots import Slot, Tick
+from belay.domain.slots import Tick
 from belay.ports import CancelRequest, Services
 from belay.workflows.evaluate import evaluate
 from belay.workflows.execute import execute
 from belay.workflows.reconcile import reconcile
 from tests.builders import ACCOUNT, STAGE, make_document, make_limits, make_tick
 from tests.simulation.choices import Choices
+from tests.simulation.faults import THEMES
+from tests.simulation.processes import Effect, Process
 from tests.simulation.queues import Finished, SimulatedQueue
-from tests.simulation.scheduler import START, Effect, Port, Process, Scheduler
+from tests.simulation.scheduler import START, Port, Scheduler
 from tests.simulation.strategy import Scripted
-from tests.simulation.venue import Connection, TrueVenue
 from tests.simulation.venue import PROFILES as PROFILES
+from tests.simulation.venue import Connection, TrueVenue
 
 SYMBOLS = {"alpha": "BTC/USD", "beta": "ETH/USD"}
 TIMEOUT_SECONDS = {"evaluator": 60, "executor": 30, "reconciler": 60, "operator": 300}
@@ -44,8 +46,13 @@ LIMITS = make_limits(
 # When each tick of a slot arrives, in seconds after its scheduled time; none is a missing tick.
 TICKS = ((0.3,), (-2.0,), (30.0,), (200.0,), (400.0,), (0.3, 0.3), (0.3, 45.0), ())
 TICK_WEIGHTS = (30, 1, 2, 1, 1, 3, 2, 2)
-RECONCILERS = ((0.0,), (), (0.0, 0.0), (20.0,), (0.0, 0.03))
-RECONCILER_WEIGHTS = (20, 3, 2, 2, 2)
+# From which minute on the machines' clocks are how many seconds off.
+DRIFTS = ((0, 0), (0, 3), (0, -3), (2, 30), (3, -30), (3, 600))
+DRIFT_WEIGHTS = (20, 2, 2, 2, 2, 2)
+RECONCILERS = ((0.0,), (), (0.0, 0.0), (20.0,), (0.0, 0.03), (-18.5, -13.5, 0.0))
+RECONCILER_WEIGHTS = (20, 3, 2, 2, 2, 2)
+# Where sends go astray, clocks drift and reconciliations hurry more often.
+ASTRAY_DRIFT_WEIGHTS, ASTRAY_RECONCILER_WEIGHTS = (6, 1, 1, 3, 1, 3), (6, 1, 1, 1, 1, 6)
 OUTAGES = ((0, 0), (5, 30), (20, 90), (50, 240), (30, 3 * 3600))
 OUTAGE_WEIGHTS = (30, 2, 2, 2, 0.5)
 # Rounds of calm, in seconds, until nothing changes any more.
@@ -139,6 +146,7 @@ class World:
         self.venue = TrueVenue(PROFILES[profile], self.scheduler, self.label)
         self.strategy = Scripted(self.choices)
         self.layer = 1
+        self.last_tick = START
         self.document = make_document(symbols=tuple(SYMBOLS.values()), limits=LIMITS)
         self.scheduler.stale = self._stale
         self.queue.execute, self.queue.reconcile, self.queue.evaluate = self.execute, self.reconcile, self.evaluate
@@ -201,8 +209,16 @@ class World:
     # --- functions ---
 
     def evaluate(self, tick: Tick, finished: Finished) -> None:
-        name = f"evaluator {tick.strategy} {tick.scheduled_time:%H:%M}"
-        self._start(name, "evaluator", finished, lambda _, services: evaluate(tick, services, self._load))
+        """Evaluate a tick; the schedule's last one over, nobody asks for more."""
+        if tick.scheduled_time > self.last_tick:
+            return finished(True)
+
+        def work(process: Process, services: Services) -> Any:
+            process.notes["slot"] = tick.scheduled_time.replace(second=0, microsecond=0) - timedelta(minutes=1)
+            return evaluate(tick, services, self._load)
+
+        self._start(f"evaluator {tick.strategy} {tick.scheduled_time:%H:%M}", "evaluator", finished, work)
+        return None
 
     def _load(self, _algorithm: str) -> Any:
         return self.strategy
@@ -232,7 +248,7 @@ class World:
             desk = SimulatedDesk(
                 stage=STAGE,
                 ledger=ledger,
-                switch=switch,  # type: ignore[arg-type]
+                switch=switch,
                 proof_of=lambda _: None,
                 venue_time=lambda _: self.scheduler.now,
                 clock=lambda: self.scheduler.now,
@@ -302,6 +318,7 @@ class World:
     def run(self) -> None:
         """A few minutes of trading while anything may go wrong, then calm until nothing changes."""
         slots = SLOTS[self.choices.pick("slots", (6, 2, 2, 1))]
+        self._schedule_drift()
         self._schedule_ticks(slots)
         end = slots * 60 + AFTERMATH_SECONDS + self._schedule_outage()
         self._schedule_reconcilers(end)
@@ -310,9 +327,13 @@ class World:
         self._rest()
         self.scheduler.end()
 
+    @property
+    def _astray(self) -> bool:
+        return "venue.submit" in THEMES[self.scheduler.theme]
+
     def _schedule_ticks(self, slots: int) -> None:
         for number in range(1, slots + 1):
-            scheduled = START + timedelta(minutes=number)
+            scheduled = self.last_tick = START + timedelta(minutes=number)
             for strategy, symbol in SYMBOLS.items():
                 tick = make_tick(
                     scheduled_time=scheduled,
@@ -324,6 +345,13 @@ class World:
                 for at in TICKS[self.choices.pick(f"tick/{strategy}/{number}", TICK_WEIGHTS)]:
                     send = partial(self.queue.tick, tick)
                     self.scheduler.at(int((number * 60 + at) * 1000), send)
+
+    def _schedule_drift(self) -> None:
+        """All machines' clocks may drift away from the venue's, within the bound on it and beyond."""
+        minute, seconds = DRIFTS[self.choices.pick("drift", ASTRAY_DRIFT_WEIGHTS if self._astray else DRIFT_WEIGHTS)]
+        if seconds:
+            self.scheduler.tell("clocks", f"will be {seconds} s off the venue's from minute {minute} on")
+            self.scheduler.at(minute * 60_000 + 4_000, partial(setattr, self.scheduler, "drift_ms", seconds * 1000))
 
     def _schedule_outage(self) -> int:
         """The venue may be unreachable, for minutes or hours. Returns by how much the run becomes longer."""
@@ -340,9 +368,10 @@ class World:
     def _schedule_reconcilers(self, end: int) -> None:
         """Every minute; seldom through a long outage, whose hours are all alike."""
         self.scheduler.at(2_000, lambda: self.reconcile(ACCOUNT, lambda _: None))
+        weights = ASTRAY_RECONCILER_WEIGHTS if self._astray else RECONCILER_WEIGHTS
         minutes = [m for m in range(end // 60 + 1) if m < 15 or m % 20 == 0 or end // 60 - m < 5]
         for minute in minutes:
-            for delay in RECONCILERS[self.choices.pick(f"reconcilers/{minute}", RECONCILER_WEIGHTS)]:
+            for delay in RECONCILERS[self.choices.pick(f"reconcilers/{minute}", weights)]:
                 at = int((minute * 60 + 30 + delay) * 1000)
                 self.scheduler.at(at, lambda: self.reconcile(ACCOUNT, lambda _: None))
 
@@ -368,26 +397,28 @@ class World:
     def _rest(self) -> None:
         """No more faults, a venue that answers, schedules that fire: until two rounds in a row change nothing."""
         self.choices.end()
-        self._reach(True)
+        self.venue.reachable = True
         self.queue.redrive()
-        before, still = "", 0
+        before = ""
         for seconds in REST:
             self.scheduler.after(1_000, lambda: self.reconcile(ACCOUNT, lambda _: None))
             self.scheduler.run_until(self.scheduler.now_ms + seconds * 1000)
             state = self.state()
-            still = still + 1 if state == before and not self.queue.waiting and not self.scheduler.alive else 0
-            before = state
-            if still == 2 and self.at_rest():
+            if state == before and not self.queue.waiting and not self.scheduler.alive and self._nothing_expected():
                 break
+            before = state
 
-    def at_rest(self) -> bool:
-        return all(order.settled for order in self.ledger.orders(ACCOUNT, 1000))
+    def _nothing_expected(self) -> bool:
+        """Each order is settled, at work at the venue, or unknown with a person asked."""
+        at_work = {o.request.client_order_id for o in self.venue.orders if o.closed_ms is None}
+        asked = {i.subject for i in self.ledger.incidents(ACCOUNT) if i.status == "open"}
+        return all(
+            order.settled or (order.order_id in at_work and order.venue_order_ids) or order.order_id in asked
+            for order in self.ledger.orders(ACCOUNT, 1000)
+        )
 
     def state(self) -> str:
         """What may still change, in short."""
         orders = [(order.order_id, order.version) for order in self.ledger.orders(ACCOUNT, 1000)]
         incidents = [(i.incident_id, i.status) for i in self.ledger.incidents(ACCOUNT)]
         return f"{orders} {self.ledger.account(ACCOUNT).version} {incidents}"
-
-    def slot(self, tick: Tick) -> Slot:
-        return Slot.of(tick, STAGE)

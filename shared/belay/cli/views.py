@@ -61,7 +61,7 @@ def gate(desk: Desk, configuration: Configuration | None) -> Document:
     document = configuration.document if configuration else None
     bound = document.limits.max_reconciliation_age_seconds if document else None
     proof = desk.proof_of(configuration) if configuration else None
-    age = (desk.venue_time(document) - proof.completed_at).total_seconds() if document and proof else None
+    age = (desk.venue_time(document) - proof.started_at).total_seconds() if document and proof else None
     reason = _why_closed(document, bound, age)
     return {
         "open": reason is None,

@@ -152,13 +152,16 @@ def _clock_offset(case: Case) -> Line:
 
 
 def _reconciliation_age(case: Case) -> Line:
-    """The gate: closed means wait, since the next clean reconciliation opens it."""
+    """The gate: closed means wait, since the next clean reconciliation opens it.
+
+    A proof is as old as the first thing it read: its process may have been frozen before it read the last.
+    """
     bound = case.document.limits.max_reconciliation_age_seconds
     if bound is None:
         return _line("max_reconciliation_age_seconds", "-", "missing", False)
     if case.at.proof is None:
         return _line("max_reconciliation_age_seconds", "no proof", bound, False, LineVerdict.WAIT)
-    age = case.age(case.at.proof.completed_at)
+    age = case.age(case.at.proof.started_at)
     return _line("max_reconciliation_age_seconds", age, bound, age <= bound, LineVerdict.WAIT)
 
 

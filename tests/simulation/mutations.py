@@ -1,0 +1,236 @@
+"""Deliberate bugs, each a patch of the code under test. A simulation that does not find one of them has a hole."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from belay.adapters.memory import InMemoryLedger
+from belay.adapters.records import decision_position
+from belay.domain import reconciliation, risk, transitions, venues
+from belay.domain.errors import VenueUnavailable
+from belay.domain.orders import TERMINAL, UNRESOLVED, OrderState
+from belay.domain.record import ZERO
+from belay.domain.venues import Outcome, OutcomeKind
+from belay.ports import Cursor
+from belay.workflows import execute, pending, reconcile, resolve, settling, updates, views
+from belay.workflows.evaluate import evaluate
+from tests.simulation import world
+
+Patch = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One bug by its name, and the attributes that make it."""
+
+    name: str
+    patches: tuple[Patch, ...]
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in self.patches]
+        for owner, name, bug in self.patches:
+            setattr(owner, name, bug)
+        try:
+            yield
+        finally:
+            for owner, name, original in before:
+                setattr(owner, name, original)
+
+
+def _sends_again(order: Any, session: Any) -> Any:
+    if order.state not in UNRESOLVED:
+        return _find_out(order, session)
+    outcome = execute._submit(order, session)
+    attempt = order.attempt.attempt_id
+    updates.update_order(
+        session.services,
+        order.order_id,
+        None,
+        lambda o, account, stamp: transitions.settle(o, account, attempt, outcome, stamp),
+    )
+    return execute.Executed(order_id=order.order_id, result="sent again")
+
+
+def _settles_anyway(order: Any, account: Any, _attempt_id: str, outcome: Any, stamp: Any) -> Any:
+    """Whoever comes last is right."""
+    if order.attempt is None:
+        return None
+    claimed = order.model_copy(update={"state": OrderState.SUBMITTED})
+    return _settle(claimed, account, order.attempt.attempt_id, outcome, stamp)
+
+
+def _loses(*forgiven: str, claims_only: bool = False) -> Callable[[Any, Any], list[str]]:
+    """The ledger's conditions without some of them."""
+
+    def lost(ledger: Any, change: Any) -> list[str]:
+        found = _lost(ledger, change)
+        if claims_only and change.requirement is None:
+            return found
+        return [what for what in found if what not in forgiven]
+
+    return lost
+
+
+def _by_local_clock(order: Any, missed: bool, session: Any, seen: Any) -> bool:
+    local = seen.venue.model_copy(update={"time": session.services.clock.now()})
+    return _judge_absence(order, missed, session, seen.model_copy(update={"venue": local}))
+
+
+def _concludes(order: Any, session: Any, seen: Any, outcome: Outcome) -> bool:
+    def change(latest: Any, account: Any, stamp: Any) -> Any:
+        return transitions.settle(latest, account, order.attempt.attempt_id, outcome, stamp)
+
+    return settling._change(order, session, seen.venue.time, change)
+
+
+def _not_found_is_rejected(order: Any, missed: bool, session: Any, seen: Any) -> bool:
+    if not missed:
+        return _judge_absence(order, missed, session, seen)
+    outcome = Outcome(kind=OutcomeKind.REJECTED, code="ORDER_NOT_FOUND")
+    return _concludes(order, session, seen, outcome)
+
+
+def _ages_into_rejected(order: Any, missed: bool, session: Any, seen: Any) -> bool:
+    if seen.venue.time < order.attempt.request.claimed_at + timedelta(seconds=60):
+        return _judge_absence(order, missed, session, seen)
+    outcome = Outcome(kind=OutcomeKind.REJECTED, code="TOO_OLD")
+    return _concludes(order, session, seen, outcome)
+
+
+def _guard_without_switch(order: Any, session: Any, situation: Any, remaining_seconds: Any) -> Any:
+    fence_at = order.attempt.fence_at
+    if fence_at is not None and execute._venue_time(session, situation) >= fence_at:
+        return execute._not_sent("fence_passed", "")
+    return None
+
+
+def _never_releases(*arguments: Any) -> Any:
+    return _release(*arguments).model_copy(update={"account": None})
+
+
+def _releases_at_once(order: Any, account: Any, attempt_id: str, outcome: Any, stamp: Any) -> Any:
+    """A rejection gives the reservation back, and the confirmation of it does so again."""
+    change = _settle(order, account, attempt_id, outcome, stamp)
+    gone = outcome.kind in (OutcomeKind.REJECTED, OutcomeKind.NOT_SENT)
+    if change is None or not gone or order.order_id not in account.reservations:
+        return change
+    return change.model_copy(update={"account": account.without_reservation(order.order_id)})
+
+
+def _slot_by_clock(tick: Any, services: Any, load: Any) -> Any:
+    return _evaluate(tick.model_copy(update={"scheduled_time": services.clock.now()}), services, load)
+
+
+def _claims_what_the_message_says(order: Any, *arguments: Any) -> Any:
+    """The message was written when the order was new."""
+    return _claim(order.model_copy(update={"state": OrderState.CREATED}), *arguments)
+
+
+def _first_page(session: Any, symbol: str, start: Any, now: Any, gaps: list[str]) -> Any:
+    try:
+        return list(session.venue.trades(symbol, start, now).trades)
+    except VenueUnavailable as error:
+        gaps.append(str(error))
+        return None
+
+
+def _past_the_gap(seen: Any, symbol: str) -> Cursor:
+    return Cursor(symbol=symbol, read_until=seen.venue.time)
+
+
+def _stores_any_proof(ledger: Any, proof: Any) -> None:
+    ledger._proofs[proof.account, proof.fingerprint] = proof
+
+
+def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any) -> Any:
+    ledger._decisions[record.decision_id] = record
+    for order in orders:
+        if order.order_id not in ledger._orders:
+            ledger._keep(order)
+            ledger._append(events[orders.index(order)], record.write_id)
+    slot = record.slot
+    ledger._decision_lines[slot.account, slot.strategy][decision_position(record)] = record
+    return record
+
+
+def _ignores_late_fills(order: Any, account: Any, trade: Any, stamp: Any) -> Any:
+    if order.state in TERMINAL:
+        return None
+    return _record_fill(order, account, trade, stamp)
+
+
+def _owns_all(case: Any) -> Any:
+    held = case.account.position(case.order.strategy, case.order.symbol).quantity
+    return "own_position", held, str(held)
+
+
+def _cancel_ends_it(session: Any, now: Any) -> int:
+    """Asked to cancel, so it is cancelled."""
+    asked = _repeat_cancels(session, now)
+    for order in session.services.ledger.open_orders(session.document.account):
+        if order.state in (OrderState.ACKNOWLEDGED, OrderState.PARTIALLY_FILLED):
+            updates.update_order(
+                session.services,
+                order.order_id,
+                now,
+                lambda o, _, stamp: transitions._move(o, OrderState.CANCELLED, "cancelled", stamp, {}),
+                only_version=order.version,
+            )
+    return asked
+
+
+_find_out, _settle, _claim = execute._find_out, transitions.settle, transitions.claim
+_lost, _evaluate, _record_fill = InMemoryLedger._lost, evaluate, transitions.record_fill
+_judge_absence, _release, _repeat_cancels = settling._judge_absence, transitions.release, pending.repeat_cancels
+
+MUTATIONS = (
+    Mutation("sends again without proof of absence", ((execute, "_find_out", _sends_again),)),
+    Mutation("settles without attempt or version", ((execute, "settle", _settles_anyway),)),
+    Mutation("claims without the account's version", ((InMemoryLedger, "_lost", _loses("account", claims_only=True)),)),
+    Mutation("judges the fence by the local clock", ((settling, "_judge_absence", _by_local_clock),)),
+    Mutation("treats not found as rejected", ((settling, "_judge_absence", _not_found_is_rejected),)),
+    Mutation("lets the unknown age into a rejection", ((settling, "_judge_absence", _ages_into_rejected),)),
+    Mutation(
+        "concludes absence before fence and grace",
+        (
+            (
+                venues.VenueProfile,
+                "absence_provable_from",
+                lambda _, fence_at: fence_at and fence_at - timedelta(days=1),
+            ),
+        ),
+    ),
+    Mutation("sends without a last look at the switch", ((execute, "_guard", _guard_without_switch),)),
+    Mutation("never releases a reservation", ((settling, "release", _never_releases),)),
+    Mutation("releases a reservation twice", ((execute, "settle", _releases_at_once),)),
+    Mutation("takes the slot from the clock", ((world, "evaluate", _slot_by_clock),)),
+    Mutation(
+        "acts on the message's body",
+        ((execute, "claimable", lambda *_: True), (execute, "claim", _claims_what_the_message_says)),
+    ),
+    Mutation(
+        "attaches without comparing",
+        tuple((module, "same_order", lambda *_: True) for module in (resolve, reconciliation, execute)),
+    ),
+    Mutation("advances the cursor past an unread page", ((views, "_window", _first_page),)),
+    Mutation(
+        "counts a fill twice", ((InMemoryLedger, "_lost", _loses("fill")), (reconcile, "next_cursor", _past_the_gap))
+    ),
+    Mutation("traps an exit behind a limit", ((risk, "EXIT_CHECKS", (*risk.EXIT_CHECKS, risk._reconciliation_age)),)),
+    Mutation("stores a proof that raced", ((InMemoryLedger, "store_proof", _stores_any_proof),)),
+    Mutation("lets the later decision win", ((InMemoryLedger, "record_decision", _later_decision_wins),)),
+    Mutation("ignores fills of finished orders", ((reconcile, "record_fill", _ignores_late_fills),)),
+    Mutation(
+        "opens the gate without a proof",
+        ((risk, "ENTRY_CHECKS", tuple(c for c in risk.ENTRY_CHECKS if c is not risk._reconciliation_age)),),
+    ),
+    Mutation(
+        "claims under a stop", ((risk, "ENTRY_CHECKS", tuple(c for c in risk.ENTRY_CHECKS if c is not risk._stop)),)
+    ),
+    Mutation("forgets what other orders reserve", ((risk, "_reserved_buys", lambda *_: ZERO),)),
+    Mutation("sells what another exit is selling", ((risk, "EXIT_CAPS", (_owns_all, risk._available_base)),)),
+    Mutation("takes a cancel for its effect", ((reconcile, "repeat_cancels", _cancel_ends_it),)),
+)

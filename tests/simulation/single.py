@@ -1,0 +1,142 @@
+"""Every kind of fault at every effect of each workflow, one at a time, on base scenarios and every venue class."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+from tests.simulation.faults import Fault, Kind, faults_of
+from tests.simulation.run import Run, run
+from tests.simulation.strategy import SCRIPTS
+from tests.simulation.venue import CANCELS, PROFILES
+from tests.simulation.world import DRIFTS, RECONCILERS, SLOTS
+
+SEED = 0
+WORKFLOWS = ("evaluator", "executor", "reconciler")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens without the fault: a script, how the venue fills, and at which sends something goes wrong anyway."""
+
+    name: str
+    script: dict[str, str]
+    venue: dict[str, int]
+    sends: dict[str, Fault]
+    world: dict[str, int] = field(default_factory=dict)
+
+    def choices(self, profile: str) -> dict[str, int]:
+        names = tuple(SCRIPTS)
+        made = {f"script/{slot}": names.index(says) for slot, says in self.script.items()}
+        made |= {f"venue/{key}": answer for key, answer in self.venue.items()}
+        made |= {"slots": SLOTS.index(3), "reconcilers/0": RECONCILERS.index(()), **self.world}
+        for order, fault in self.sends.items():
+            made = next(disturbed(profile, made, f"executor {order}#", "venue.submit", fault))
+        return made
+
+
+def disturbed(profile: str, base: dict[str, int], process: str, effect: str, fault: Fault) -> Iterator[dict[str, int]]:
+    """The choices of a run with one fault more, at each effect of this name in the processes whose name begins so."""
+    faults = [(known.kind, known.seconds) for known in faults_of(effect)]
+    number = faults.index((fault.kind, fault.seconds))
+    for key, name, what in run(SEED, profile, base).world.scheduler.taken:
+        if what == effect and name.startswith(process):
+            yield {**base, key: number}
+
+
+SCENARIOS = (
+    Scenario(
+        "an entry and its exit, the entry filled in two parts",
+        {"alpha/12:01": "buy", "alpha/12:03": "reduce"},
+        {"alpha 12:01 leg 0/fills": 1},
+        {},
+    ),
+    Scenario(
+        "a limit order, half filled, its cancel crossed by a fill, while another strategy enters the same symbol",
+        {"beta/12:01": "buy at a limit", "beta/12:02": "cancel", "alpha/12:02": "reduce and buy the other"},
+        {"beta 12:01 leg 0/fills": 2, "beta 12:01 leg 0/cancel 1": CANCELS.index("crossed by a fill")},
+        {},
+    ),
+    Scenario(
+        "an exit that never reached the venue, and an entry whose answer was lost",
+        {"alpha/12:01": "buy", "alpha/12:02": "reduce", "beta/12:03": "buy"},
+        {},
+        {"alpha 12:02 leg 0": Fault(Kind.FAIL), "beta 12:03 leg 0": Fault(Kind.LOSE)},
+    ),
+    Scenario(
+        "a send held in the network until its fence, while the machines' clocks run ahead",
+        {"beta/12:03": "buy"},
+        {},
+        {"beta 12:03 leg 0": Fault(Kind.LATE, 9.5)},
+        {"drift": DRIFTS.index((3, 600)), "reconcilers/3": RECONCILERS.index((-18.5, -13.5, 0.0))},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault at one effect of one scenario: the choices that make it so."""
+
+    scenario: str
+    profile: str
+    effect: str
+    fault: str
+    choices: dict[str, int]
+
+
+def cases(scenario: Scenario, profile: str, done: set[tuple[str, ...]]) -> Iterator[Case]:
+    """Each fault at each effect; of evaluators and reconcilers that did the very same, only the first is disturbed.
+
+    Args:
+        done: what was disturbed before, on this venue class.
+    """
+    base = scenario.choices(profile)
+    rehearsal = run(SEED, profile, base)
+    for key, effect in _effects(rehearsal, done):
+        if key in base:
+            continue
+        for number, fault in _kinds(effect):
+            yield Case(scenario.name, profile, effect, str(fault), {**base, key: number})
+
+
+def _kinds(effect: str) -> Iterator[tuple[int, Fault]]:
+    """Each kind of fault that fits an effect, in its first duration; for a submission, in every one.
+
+    A read that is slow is one that is delayed, as behind a freeze; histories do both.
+    """
+    faults = faults_of(effect)
+    delayed_only = Kind.LOSE not in {fault.kind for fault in faults}
+    told = {Kind.SLOW} if delayed_only else set()
+    for number, fault in enumerate(faults):
+        if number and (effect == "venue.submit" or fault.kind not in told):
+            told.add(fault.kind)
+            yield number, fault
+
+
+def _effects(rehearsal: Run, done: set[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    by_process: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for key, process, effect in rehearsal.world.scheduler.taken:
+        if process.startswith(WORKFLOWS):
+            by_process[process].append((key, effect))
+    for process, taken in by_process.items():
+        did = (process.split()[0], *(effect for _, effect in taken))
+        if process.startswith("executor") or did not in done:
+            done.add(did)
+            yield from taken
+
+
+@cache
+def base_cases() -> tuple[Case, ...]:
+    """The scenarios themselves, on every venue class."""
+    return tuple(
+        Case(scenario.name, profile, "", "", scenario.choices(profile))
+        for scenario in SCENARIOS
+        for profile in PROFILES
+    )
+
+
+def every_case() -> Iterator[Case]:
+    for profile in PROFILES:
+        done: set[tuple[str, ...]] = set()
+        for scenario in SCENARIOS:
+            yield from cases(scenario, profile, done)
