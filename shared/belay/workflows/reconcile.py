@@ -131,7 +131,9 @@ def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
     found = {mismatch.key: mismatch for mismatch in mismatches if mismatch.kind not in doubtful}
     before, now = ledger.suspicion(account), views.venue.time
     seen_before = before.first_seen if before else {}
-    confirmed = (m for key, m in found.items() if key in seen_before and now >= seen_before[key] + SPACING)
+    # A trade that the history still owes may explain what is seen meanwhile.
+    spacing = max(SPACING, timedelta(seconds=session.venue.profile.history_lag_seconds))
+    confirmed = (m for key, m in found.items() if key in seen_before and now >= seen_before[key] + spacing)
     _open(session, confirmed, now)
     undecided = {key for key in seen_before if key.partition(":")[0] in doubtful}
     first_seen = {key: seen_before.get(key, now) for key in sorted({*found, *undecided})}
