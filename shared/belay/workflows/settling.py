@@ -10,6 +10,7 @@ from belay.domain.reconciliation import residuals
 from belay.domain.record import ZERO, base_asset, quote_asset
 from belay.domain.transitions import Change, Stamp, conclude_absent, note, presume_unknown, release
 from belay.domain.venues import VenueStatus
+from belay.workflows.resolve import close_unknown
 from belay.workflows.session import Session
 from belay.workflows.updates import exit_not_placed, open_incident, update_order
 from belay.workflows.views import Views
@@ -75,8 +76,7 @@ def _count_miss(order: Order, session: Session, views: Views) -> bool:
         return False
     absent = _change(order, session, views.read_at, lambda o, a, stamp: conclude_absent(o, a, evidence, stamp))
     if absent:
-        incident = _unknown_outcome(order, now).incident_id
-        session.services.ledger.resolve_incident(order.account, incident, "absence proven")
+        close_unknown(session.services, order, "absence proven")
     return absent
 
 
