@@ -5,7 +5,7 @@ import importlib.util
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
@@ -50,22 +50,30 @@ def exchange_class(exchange_id: str) -> type[Any]:
     return found
 
 
+def connect_public(exchange_id: str, options: Mapping[str, Any]) -> Any:
+    return exchange_class(exchange_id)({"timeout": TIMEOUT_MILLISECONDS, "enableRateLimit": False, **options})
+
+
 class CcxtMarketData:
     """Implements `ports.MarketData` for one exchange.
 
     Args:
         exchange_id: ccxt's, such as `kraken`.
         options: of the ccxt class's constructor, such as `timeout` in milliseconds, `urls` or `hostname`.
+        connect: makes an instance of the class.
 
     Raises:
         InvalidInput: unknown exchange; a symbol or timeframe it does not have.
         VenueUnavailable: from every read, when the answer is missing, malformed or not to be believed.
     """
 
-    def __init__(self, exchange_id: str, options: Mapping[str, Any]) -> None:
-        self._exchange = exchange_class(exchange_id)(
-            {"timeout": TIMEOUT_MILLISECONDS, "enableRateLimit": False, **options}
-        )
+    def __init__(
+        self,
+        exchange_id: str,
+        options: Mapping[str, Any],
+        connect: Callable[[str, Mapping[str, Any]], Any] = connect_public,
+    ) -> None:
+        self._exchange = connect(exchange_id, options)
         # Numbers are kept as the exchange wrote them: ccxt would make floats of them.
         self._exchange.number = Decimal
         self._listed: dict[str, Any] = {}
@@ -106,7 +114,7 @@ class CcxtMarketData:
         ticker = self._ask("fetch_ticker", symbol)
         try:
             stamp = ticker.get("timestamp")
-            at = datetime.now(UTC) if stamp is None else self._instant(stamp)
+            at = self._received_at() if stamp is None else self._instant(stamp)
             return Price(value=_decimal(ticker["last"]), at=at)
         except (AttributeError, KeyError, TypeError, ValidationError) as error:
             raise self._unbelievable(f"price of {symbol}") from error
@@ -117,7 +125,7 @@ class CcxtMarketData:
         if timeframe not in TIMEFRAMES or timeframe not in (self._exchange.timeframes or {}):
             raise InvalidInput("timeframe", f"{self._exchange.id} has no {timeframe} candles", "Use another timeframe.")
         length = TIMEFRAMES[timeframe]
-        closed_at = min(until, datetime.now(UTC))
+        closed_at = min(until, self._received_at())
         since = (closed_at - length * (limit + 1) - EPOCH) // timedelta(milliseconds=1)
         rows = self._ask("fetch_ohlcv", symbol, timeframe, since, limit + 2)
         if not rows:  # which is also what ccxt makes of an answer it does not understand
@@ -129,6 +137,10 @@ class CcxtMarketData:
         if any(later.open_time <= earlier.open_time for earlier, later in pairwise(candles)):
             raise self._unbelievable(f"order of the candles of {symbol}")
         return tuple(candle for candle in candles if candle.open_time + length <= closed_at)[-limit:]
+
+    def _received_at(self) -> datetime:
+        """When an answer came that is only now at hand."""
+        return datetime.now(UTC)
 
     def _candle(self, row: Any) -> Candle:
         open_time, *prices, volume = row
@@ -146,7 +158,7 @@ class CcxtMarketData:
         """The exchange's description of one symbol. ccxt indexes the asked symbols only, not thousands."""
         with self._lock:
             if symbol not in self._markets:
-                found = self._list_markets().get(symbol)
+                found = self._find_market(symbol)
                 if found is None:
                     raise InvalidInput(
                         "symbol", f"{self._exchange.id} has no spot market {symbol}", "Correct the symbol."
@@ -155,17 +167,23 @@ class CcxtMarketData:
                 self._markets[symbol] = self._exchange.markets[symbol]
             return self._markets[symbol]
 
-    def _list_markets(self) -> dict[str, Any]:
+    def _find_market(self, symbol: str) -> Any:
         if not self._listed:
-            listed = self._ask("fetch_markets")
-            self._listed = {market["symbol"]: market for market in listed if market.get("spot")}
-            if not self._listed:
-                raise self._unbelievable("list of markets")
-        return self._listed
+            self._listed = self._list_markets()
+        return self._listed.get(symbol)
+
+    def _list_markets(self) -> dict[str, Any]:
+        """Every spot market by symbol, as ccxt describes it."""
+        listed = {market["symbol"]: market for market in self._ask("fetch_markets") if market.get("spot")}
+        if not listed:
+            raise self._unbelievable("list of markets")
+        return listed
 
     def _ask(self, method: str, *arguments: object) -> Any:
         try:
             return getattr(self._exchange, method)(*arguments)
+        except VenueUnavailable:
+            raise
         except Exception as error:
             raise VenueUnavailable(f"{self._exchange.id} {method} failed: {type(error).__name__}") from error
 

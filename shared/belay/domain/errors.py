@@ -38,3 +38,16 @@ class Conflict(BelayError):
 
 class VenueUnavailable(BelayError):
     """A read from the venue gave no evidence: no answer, or one that cannot be believed."""
+
+
+class AccountRefused(VenueUnavailable):
+    """The venue refuses this account as it is configured, or its key cannot be had: a person has to act.
+
+    `code` is the venue's own word or ours, such as `-2015` or `key_unreadable`; `remedy` says what to do. Neither
+    holds a secret.
+    """
+
+    def __init__(self, code: str, remedy: str) -> None:
+        super().__init__(f"{code}: {remedy}")
+        self.code = code
+        self.remedy = remedy

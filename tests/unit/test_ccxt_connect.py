@@ -1,0 +1,111 @@
+"""An instance for a live account: what it is never allowed, what venues need beforehand, and how a claim is pinned."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from belay.adapters.ccxt_connect import RisingNonce, connect, open_wire
+from belay.adapters.ccxt_fence import pin
+from belay.adapters.ccxt_profiles import load_profile
+from belay.adapters.ccxt_wire import Budget
+from belay.adapters.secrets import Credentials
+from tests.builders import NOW, make_document, make_order, make_request, seconds
+
+CLAIMED = 1709294403000
+REQUEST = make_request(make_order(), fence_at=NOW + seconds(6))
+
+
+def instance(venue: str, **changes: Any) -> Any:
+    document = make_document(venue=venue, mode="live", paper=None, **changes)
+    profile = load_profile(venue)
+    wire = open_wire(document, profile, Budget(0, 0, lambda: 0.0), profile.order_path)
+    return connect(document, profile, wire, Credentials({"apiKey": "key", "secret": "secret"}))
+
+
+# --- instances ----------------------------------------------------------------------------------------
+
+
+def test_what_could_send_twice_or_show_a_key_is_off_whatever_the_document_says() -> None:
+    wished = {"maxRetriesOnFailure": 3, "adjustForTimeDifference": True, "recvWindow": 4000}
+    exchange = instance("binance", options={"options": wished, "verbose": True, "httpProxy": "http://proxy"})
+    assert (exchange.options["maxRetriesOnFailure"], exchange.options["adjustForTimeDifference"]) == (0, False)
+    assert exchange.options["recvWindow"] == 4000
+    assert (exchange.verbose, exchange.enableRateLimit, exchange.httpProxy) == (False, False, None)
+    assert exchange.session.trust_env is False
+
+
+def test_a_key_is_given_to_the_instance_and_to_nothing_else() -> None:
+    exchange = instance("kraken")
+    assert (exchange.apiKey, exchange.secret) == ("key", "secret")
+    assert not exchange.logger.isEnabledFor(50)
+
+
+def test_the_test_host_is_used_where_it_is_asked_for() -> None:
+    assert "testnet" in instance("binance", sandbox=True).urls["api"]["private"]
+    assert "testnet" not in instance("binance", sandbox=False).urls["api"]["private"]
+
+
+def test_hyperliquid_neither_approves_a_fee_nor_sets_a_referrer() -> None:
+    """Its class would, with the first order of every process."""
+    exchange = instance("hyperliquid")
+    assert exchange.initialize_client() is True
+    assert list(exchange.session.calls) == []
+
+
+def test_the_document_may_make_timeouts_shorter_but_not_longer() -> None:
+    def timeouts(**options: Any) -> Any:
+        document = make_document(venue="binance", mode="live", paper=None, options=options)
+        return open_wire(document, load_profile("binance"), Budget(0, 0, lambda: 0.0))._timeouts
+
+    assert timeouts() == (3, 7)
+    assert timeouts(timeout=5000) == (3, 5)
+    assert timeouts(timeout=90_000) == (3, 7)
+
+
+def test_nonces_rise_however_fast_they_are_drawn() -> None:
+    draw = RisingNonce()
+    drawn = [draw() for _ in range(1000)]
+    assert drawn == sorted(set(drawn))
+
+
+# --- the pinned claim ---------------------------------------------------------------------------------
+
+
+def pinned(venue: str) -> tuple[dict[str, Any], Any]:
+    exchange = SimpleNamespace(headers={"kept": "yes"}, options={}, milliseconds=lambda: 1, nonce=lambda: 1)
+    fence = load_profile(venue).fence
+    assert fence is not None
+    return pin(fence, REQUEST, exchange), exchange
+
+
+def test_a_receive_window_counts_from_the_claim() -> None:
+    params, exchange = pinned("binance")
+    assert params == {"timestamp": CLAIMED, "recvWindow": 3000}
+    assert exchange.nonce() == 1
+
+
+def test_a_deadline_is_the_fence_in_whole_seconds() -> None:
+    params, exchange = pinned("kraken")
+    assert params == {"deadline": "2024-03-01T12:00:06Z"}
+    assert exchange.nonce() == 1
+
+
+def test_an_expiry_header_is_the_fence_in_milliseconds() -> None:
+    params, exchange = pinned("okx")
+    assert params == {}
+    assert exchange.headers == {"kept": "yes", "expTime": str(CLAIMED + 3000)}
+
+
+def test_where_the_class_signs_with_its_own_clock_that_clock_stands_still() -> None:
+    params, exchange = pinned("bybit")
+    assert params == {}
+    assert exchange.options == {"recvWindow": 3000}
+    assert (exchange.milliseconds(), exchange.nonce()) == (CLAIMED, CLAIMED)
+
+
+def test_a_request_without_a_fence_is_not_pinned_to_a_guess() -> None:
+    fence = load_profile("kraken").fence
+    assert fence is not None
+    with pytest.raises(ValueError, match="has no fence"):
+        pin(fence, REQUEST.model_copy(update={"fence_at": None}), SimpleNamespace())

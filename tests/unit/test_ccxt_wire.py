@@ -1,0 +1,247 @@
+"""The transport: how far each request came, what may be sent once only, and how a budget is spent."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from belay.adapters.ccxt_wire import Budget, Call, Phase, SecondRequest, Wire
+from belay.domain.errors import VenueUnavailable
+
+NOWHERE = "http://127.0.0.1:9/order"
+
+
+class Spoken:
+    """What the server answers to every request, and the paths it was asked for."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.headers = 200, "{}", {}
+        self.silent = threading.Event()
+        self.asked: list[str] = []
+        self.url = ""
+
+
+@contextmanager
+def server() -> Iterator[Spoken]:
+    spoken = Spoken()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            spoken.asked.append(f"{self.command} {self.path}")
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if spoken.silent.is_set():
+                spoken.silent.wait(5)
+                self.close_connection = True
+                return
+            self.send_response(spoken.status)
+            for name, value in {"Content-Length": str(len(spoken.body)), **spoken.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(spoken.body.encode())
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Quiet."""
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that gave up waiting is no news."""
+
+    http = Server(("127.0.0.1", 0), Handler)
+    spoken.url = f"http://127.0.0.1:{http.server_port}"
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield spoken
+    finally:
+        spoken.silent.clear()
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+@pytest.fixture
+def spoken() -> Iterator[Spoken]:
+    with server() as speaking:
+        yield speaking
+
+
+def wire(**options: Any) -> Wire:
+    return Wire(1, 0.2, options.pop("budget", Budget(1000, 0, lambda: 0.0)), **options)
+
+
+# --- how far a request came ---------------------------------------------------------------------------
+
+
+def test_an_answered_request_tells_its_status_and_text(spoken: Spoken) -> None:
+    spoken.status, spoken.body = 404, '{"a": 0.1}'
+    with wire() as asking:
+        asking.request("GET", f"{spoken.url}/path?secret=1")
+    assert asking.last == Call("GET", "/path", Phase.ANSWERED, 404, '{"a": 0.1}')
+    assert str(asking.last.document()["a"]) == "0.1"
+
+
+@pytest.mark.parametrize("url", [NOWHERE, "http://name.invalid/order"])
+def test_without_a_connection_nothing_can_have_left(url: str) -> None:
+    with wire() as asking, suppress(requests.ConnectionError):
+        asking.request("POST", url)
+    assert asking.last is not None
+    assert asking.last.phase is Phase.NOT_CONNECTED
+
+
+def test_a_request_that_is_not_answered_may_have_arrived(spoken: Spoken) -> None:
+    spoken.silent.set()
+    with wire() as asking, suppress(requests.RequestException):
+        asking.request("POST", f"{spoken.url}/order", data="x")
+    assert asking.last is not None
+    assert (asking.last.phase, spoken.asked) == (Phase.NO_ANSWER, ["POST /order"])
+
+
+def test_an_answer_that_is_not_whole_is_none(spoken: Spoken) -> None:
+    spoken.headers = {"Content-Length": "5000"}
+    with wire() as asking, suppress(requests.RequestException):
+        asking.request("POST", f"{spoken.url}/order")
+    assert asking.last is not None
+    assert (asking.last.phase, asking.last.status, asking.last.body) == (Phase.NO_ANSWER, None, "")
+
+
+def test_what_cannot_even_be_asked_counts_as_if_it_might_have_arrived() -> None:
+    with wire() as asking, suppress(requests.RequestException):
+        asking.request("POST", "nowhere:/order")
+    assert asking.last is not None
+    assert asking.last.phase is Phase.NO_ANSWER
+
+
+# --- what it never does -------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_not_followed(spoken: Spoken) -> None:
+    spoken.status, spoken.headers = 302, {"Location": f"{spoken.url}/elsewhere"}
+    with wire() as asking:
+        assert asking.request("POST", f"{spoken.url}/order", allow_redirects=True).status_code == 302
+    assert spoken.asked == ["POST /order"]
+
+
+def test_an_order_is_requested_once(spoken: Spoken) -> None:
+    with wire(order_path="/order") as asking:
+        asking.request("GET", f"{spoken.url}/order")
+        asking.request("POST", f"{spoken.url}/order")
+        asking.request("POST", f"{spoken.url}/accounts")
+        with pytest.raises(SecondRequest):
+            asking.request("POST", f"{spoken.url}/order")
+    assert spoken.asked == ["GET /order", "POST /order", "POST /accounts"]
+    assert [call.path for call in asking.orders()] == ["/order"]
+
+
+def test_where_the_orders_path_is_not_known_every_post_may_be_the_order(spoken: Spoken) -> None:
+    with wire(order_path="") as asking:
+        for method, path in (("GET", "markets"), ("POST", "accounts"), ("POST", "trade")):
+            asking.request(method, f"{spoken.url}/{path}")
+    assert [call.path for call in asking.orders()] == ["/accounts", "/trade"]
+
+
+def test_a_session_that_sends_no_order_has_none(spoken: Spoken) -> None:
+    with wire() as asking:
+        asking.request("POST", f"{spoken.url}/order")
+    assert asking.orders() == []
+
+
+# --- the budget ---------------------------------------------------------------------------------------
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def reads(budget: Budget) -> int:
+    """How many reads are allowed right now."""
+    for allowed in range(10_000):
+        try:
+            budget.take(urgent=False)
+        except VenueUnavailable:
+            return allowed
+    raise AssertionError("no end of reads")
+
+
+def test_reads_leave_what_is_kept_and_the_budget_refills_steadily() -> None:
+    watch = Stopwatch()
+    budget = Budget(60, 10, watch)
+    assert reads(budget) == 50
+    watch.seconds += 5
+    assert reads(budget) == 5
+    watch.seconds += 3600
+    assert reads(budget) == 50
+
+
+@given(number=st.integers(0, 200))
+def test_what_is_urgent_is_never_refused(number: int) -> None:
+    budget = Budget(10, 5, Stopwatch())
+    budget.pause(60)
+    for _ in range(number):
+        budget.take(urgent=True)
+
+
+def test_urgent_requests_are_paid_for_by_later_reads() -> None:
+    watch = Stopwatch()
+    budget = Budget(60, 0, watch)
+    for _ in range(60):
+        budget.take(urgent=True)
+    assert reads(budget) == 0
+    watch.seconds += 1
+    assert reads(budget) == 1
+
+
+def test_a_clock_that_is_set_back_neither_refills_nor_prolongs_anything() -> None:
+    watch = Stopwatch()
+    watch.seconds = 1000
+    budget = Budget(60, 0, watch)
+    budget.pause(30)
+    watch.seconds = 0
+    assert reads(budget) == 60
+    watch.seconds = 1
+    assert reads(budget) == 1
+
+
+@pytest.mark.parametrize(("told", "seconds"), [("7", 7), ("Wed, 21 Oct 2026 07:28:00 GMT", 60), (None, 60)])
+def test_a_venue_that_asks_to_wait_is_not_read_until_then(spoken: Spoken, told: str | None, seconds: int) -> None:
+    watch = Stopwatch()
+    budget = Budget(1000, 0, watch)
+    spoken.status, spoken.headers = 429, {"Retry-After": told} if told else {}
+    with wire(budget=budget) as asking:
+        asking.request("GET", spoken.url)
+        watch.seconds += seconds - 0.1
+        with pytest.raises(VenueUnavailable, match="asked to wait"):
+            asking.request("GET", spoken.url)
+        watch.seconds += 0.1
+        asking.request("GET", spoken.url)
+    assert len(spoken.asked) == 2
+
+
+def test_the_venues_own_count_is_heeded(spoken: Spoken) -> None:
+    budget = Budget(1000, 0, Stopwatch())
+    with wire(budget=budget, used="x-used", bound=4800) as asking:
+        spoken.headers = {"X-Used": "4799"}
+        asking.request("GET", spoken.url)
+        spoken.headers = {"X-Used": "4800"}
+        asking.request("GET", spoken.url)
+        with pytest.raises(VenueUnavailable, match="asked to wait"):
+            asking.request("GET", spoken.url)
+
+
+def test_a_refused_read_was_not_requested(spoken: Spoken) -> None:
+    with wire(budget=Budget(1, 1, Stopwatch())) as asking, pytest.raises(VenueUnavailable):
+        asking.request("GET", spoken.url)
+    assert (list(asking.calls), spoken.asked) == ([], [])
