@@ -1,8 +1,10 @@
 """Both stores of the paper venue behave the same: in memory, and in DynamoDB as moto plays it."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import yaml
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
-from belay.adapters.paper_engine import PaperOrder, Step, Submission, VenueState
+from belay.adapters.paper_engine import FaultKind, InjectedFault, PaperOrder, Step, Submission, VenueState
+from belay.adapters.paper_faults import FaultyPaperVenue
 from belay.adapters.paper_store import DynamoPaperStore, InMemoryPaperStore, PaperStore
 from belay.adapters.paper_venue import PaperVenue
 from belay.adapters.replay import ReplayFeed, load_candles, set_replay_clock
@@ -20,7 +23,7 @@ from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle
 from belay.domain.venues import OrderRequest, OutcomeKind, VenueStatus, VenueTrade
-from tests.builders import make_candles, make_document, make_order, make_request, make_trade
+from tests.builders import make_candles, make_document, make_order, make_paper_settings, make_request, make_trade
 
 TABLE = "paper-venue"
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -99,6 +102,24 @@ def submission(submission_id: str, sequence: int) -> Submission:
     )
 
 
+def fault(sequence: int, kind: FaultKind = FaultKind.DROPPED, **changes: Any) -> InjectedFault:
+    return InjectedFault(
+        **{
+            "sequence": sequence,
+            "kind": kind,
+            "client_order_id": "a" * 32,
+            "symbol": BTC,
+            "side": Side.BUY,
+            "quantity": "0.1",
+            "claimed_at": START,
+            "at": START,
+            "placed": False,
+            "detail": "never arrives",
+            **changes,
+        }
+    )
+
+
 # --- the state and its history --------------------------------------------------------------------
 
 
@@ -137,6 +158,26 @@ def test_a_submission_is_recorded_once_whatever_the_version(store: PaperStore) -
     assert store.submission("s") == submission("s", 1)
     assert store.submission("t") is None
     assert store.state() == state(1)
+
+
+def test_injected_faults_are_listed_by_delivery_beyond_one_page(store: PaperStore) -> None:
+    store.page_size = 2
+    late, partial = fault(2, FaultKind.LATE_FILLS), fault(2, FaultKind.PARTIAL_FILL)
+    store.commit(Step(state=state(), faults=(fault(10), late, fault(1))))
+    store.commit(Step(state=state(1), faults=(partial,)))
+    assert store.faults() == (fault(1), late, partial, fault(10))
+    assert store.fault(2, FaultKind.LATE_FILLS) == late
+    assert store.fault(2, FaultKind.DROPPED) is None
+
+
+def test_a_fault_is_written_with_its_step_or_not_at_all_and_may_be_set_right(store: PaperStore) -> None:
+    delayed = fault(1, FaultKind.DELAYED, placed=True)
+    store.commit(Step(state=state(), faults=(delayed,)))
+    with pytest.raises(Conflict):
+        store.commit(Step(state=state(), faults=(fault(1, FaultKind.DELAYED), fault(2))))
+    assert store.faults() == (delayed,)
+    store.commit(Step(state=state(1), faults=(fault(1, FaultKind.DELAYED),)))
+    assert store.faults() == (fault(1, FaultKind.DELAYED),)
 
 
 def test_submissions_are_listed_in_order_of_arrival_beyond_one_page(store: PaperStore) -> None:
@@ -180,6 +221,8 @@ def test_accounts_do_not_see_each_other(make_store: MakeStore) -> None:
     assert other.closed_orders("a" * 32) == ()
     assert other.trades(BTC, START, START).trades == ()
     assert other.submissions() == ()
+    make_store("one").commit(Step(state=state(1), faults=(fault(1),)))
+    assert other.faults() == ()
 
 
 # --- the replay -----------------------------------------------------------------------------------
@@ -255,6 +298,33 @@ def test_two_processes_see_one_venue_that_fills_across_more_than_one_transaction
     assert one.balances() == other.balances()
     assert one.balances().total["BTC"] == 9
     assert [found.sequence for found in make_store("paper").submissions()] == list(range(1, 31))
+
+
+def inject_faults(client_order_id: Callable[[int], str], *stores: PaperStore) -> None:
+    """Thirty requests, a minute apart, each from another process, at a venue that injects faults."""
+    rich = make_paper_settings(balances={"USD": "100000", "BTC": "10"}, faults={"seed": 3})
+    document = make_document(paper=rich)
+    load_candles(stores[0], document, BTC, "1h", hourly(5))
+    for number in range(30):
+        set_replay_clock(stores[0], document, START + timedelta(hours=1, minutes=number))
+        now = stores[0].replay_time()
+        assert now is not None
+        request = make_request(make_order(), client_order_id=client_order_id(number), claimed_at=now)
+        request = request.model_copy(update={"fence_at": now + timedelta(seconds=10)})
+        store = stores[number % len(stores)]
+        FaultyPaperVenue(document, store, ReplayFeed(store), new_id=partial(str, number)).submit(request)
+    set_replay_clock(stores[0], document, START + timedelta(hours=2))
+    FaultyPaperVenue(document, stores[0], ReplayFeed(stores[0])).balances()
+
+
+def test_processes_inject_on_this_store_what_one_injects_in_memory(make_store: MakeStore) -> None:
+    here, reference = (make_store("paper"), make_store("paper")), InMemoryPaperStore("paper")
+    inject_faults("{:032x}".format, *here)
+    inject_faults("{:032x}".format, reference)
+    assert here[0].faults() == reference.faults()
+    assert here[0].submissions() == reference.submissions()
+    assert here[0].state() == reference.state()
+    assert len({row.kind for row in reference.faults()}) >= 9
 
 
 # --- only the table -------------------------------------------------------------------------------
@@ -365,3 +435,58 @@ def test_the_template_defines_the_table_these_tests_run_on(client: Any) -> None:
     made = client.describe_table(TableName=TABLE)["Table"]
     assert properties["KeySchema"] == made["KeySchema"]
     assert "GlobalSecondaryIndexes" not in properties
+
+
+ROW = {
+    "sequence": 12,
+    "kind": "delayed",
+    "client_order_id": "a" * 32,
+    "symbol": BTC,
+    "side": "buy",
+    "quantity": "0.1",
+    "claimed_at": "2024-03-01T00:00:00Z",
+    "at": "2024-03-01T00:00:02Z",
+    "placed": True,
+    "detail": "nobody answers",
+}
+
+
+def test_a_fault_is_one_row_that_others_can_read(client: Any) -> None:
+    store = DynamoPaperStore(client, TABLE, "paper")
+    store.commit(Step(state=state(), faults=(InjectedFault.model_validate_json(json.dumps(ROW)),)))
+    key = {"pk": {"S": "PAPER#paper"}, "sk": {"S": "FAULT#000012#delayed"}}
+    item = client.get_item(TableName=TABLE, Key=key)["Item"]
+    assert json.loads(item["body"]["S"]) == ROW
+
+
+class Recording:
+    """A client that notes what is asked of the table, as its permissions name it."""
+
+    NAMES = {
+        "get_item": "GetItem",
+        "query": "Query",
+        "put_item": "PutItem",
+        "Put": "PutItem",
+        "ConditionCheck": "ConditionCheckItem",
+        "batch_write_item": "BatchWriteItem",
+    }
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.asked: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**arguments: Any) -> Any:
+            asked = [next(iter(action)) for action in arguments.get("TransactItems", [])] or [name]
+            self.asked |= {self.NAMES[what] for what in asked}
+            return getattr(self._client, name)(**arguments)
+
+        return call
+
+
+def test_injecting_faults_neither_deletes_nor_updates(client: Any) -> None:
+    """The operator loads candles; the functions may do no more than this with the table."""
+    operator, function = DynamoPaperStore(client, TABLE, "paper"), Recording(client)
+    inject_faults("{:032x}".format, operator, DynamoPaperStore(function, TABLE, "paper"))  # type: ignore[arg-type]
+    assert function.asked <= {"ConditionCheckItem", "GetItem", "PutItem", "Query"}
+    assert {row.kind for row in operator.faults()} > {FaultKind.DELAYED, FaultKind.EXPIRED, FaultKind.DROPPED}

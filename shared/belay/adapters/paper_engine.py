@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import Field
@@ -28,6 +29,7 @@ from belay.domain.venues import OrderRequest, VenueOrder, VenueStatus, VenueTrad
 
 VENUE = "paper"
 ACCEPTED = "ACCEPTED"
+SUSPENDED = "BUYS_SUSPENDED"
 MAX_OPEN_ORDERS = 200
 # A step is stored in one transaction of at most 100 items: it ends early when it has this many.
 MAX_ITEMS = 80
@@ -59,11 +61,15 @@ class Tape(Record):
 
 
 class Quote(Record):
-    """The current price in quote currency, its time, and the last closed candle's volume in base currency."""
+    """The current price in quote currency, its time, and the last closed candle's volume in base currency.
+
+    `most`: what one order may take of it where that is less than its participation in the volume.
+    """
 
     price: Positive
     volume: NonNegative
     at: Utc
+    most: NonNegative | None = None
 
 
 class PaperOrder(Record):
@@ -101,6 +107,70 @@ class PaperOrder(Record):
         return bar.open_time > self.arrived_at if self.limit_price is None else bar.open_time >= self.arrived_at
 
 
+class FaultKind(StrEnum):
+    ANSWER_LOST = "answer_lost"
+    DELAYED = "delayed"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+    DROPPED = "dropped"
+    SERVER_ERROR = "server_error"
+    CRASH_BEFORE_SEND = "crash_before_send"
+    CRASH_AFTER_ACCEPT = "crash_after_accept"
+    PARTIAL_FILL = "partial_fill"
+    LATE_FILLS = "late_fills"
+    OUT_OF_ORDER_FILLS = "out_of_order_fills"
+    LAGGING_LOOKUP = "lagging_lookup"
+
+
+class InjectedFault(Record):
+    """One kind of fault that met one delivery, the `sequence`-th. `placed`: whether that could become an order."""
+
+    sequence: int
+    kind: FaultKind
+    client_order_id: str
+    symbol: Symbol
+    side: Side
+    quantity: Positive
+    claimed_at: Utc
+    at: Utc
+    placed: bool
+    detail: str
+
+
+class Delivery(Record):
+    """The `sequence`-th request that was sent. It reaches the venue at `at`."""
+
+    sequence: int
+    request: OrderRequest
+    submission_id: str
+    at: Utc
+
+
+class Rest(Record):
+    """The market comes back at `at` for what it left of an order, whose first trade is shown from `first_from`."""
+
+    sequence: int
+    request: OrderRequest
+    venue_order_id: str
+    first_from: Utc | None
+    at: Utc
+
+
+class FaultState(Record):
+    """What injected faults leave under way; empty where none are injected.
+
+    `deliveries` and `crashes` count those dealt so far; `lost` are the client order ids of the last ones that will never
+    be placed. `orders_from` and `trades_from`: by id, when a hidden order or trade begins to be shown.
+    """
+
+    deliveries: int = 0
+    crashes: int = 0
+    lost: tuple[str, ...] = ()
+    coming: tuple[Delivery | Rest, ...] = ()
+    orders_from: dict[str, Utc] = {}
+    trades_from: dict[str, Utc] = {}
+
+
 class VenueState(Record):
     """Everything about one account that can still change. `time` is the latest venue time acted on."""
 
@@ -111,6 +181,7 @@ class VenueState(Record):
     next_submission: int = 1
     time: Utc | None = None
     version: int = 0
+    faults: FaultState = FaultState()
 
 
 class Submission(Record):
@@ -131,12 +202,22 @@ class Step(Record):
     trades: tuple[VenueTrade, ...] = ()
     closed: tuple[PaperOrder, ...] = ()
     submission: Submission | None = None
+    faults: tuple[InjectedFault, ...] = ()
     complete: bool = True
 
     def then(self, following: "Step") -> "Step":
         return following.model_copy(
-            update={"trades": self.trades + following.trades, "closed": self.closed + following.closed}
+            update={
+                "trades": self.trades + following.trades,
+                "closed": self.closed + following.closed,
+                "faults": self.faults + following.faults,
+            }
         )
+
+
+def numbered(number: int) -> str:
+    """The id of the venue's n-th order or trade; ids sort as their numbers do."""
+    return f"{number:012d}"
 
 
 def paper_market(symbol: str, settings: PaperSettings) -> Market:
@@ -214,16 +295,18 @@ def receive(
     quote: Quote | None,
     at: datetime,
     submission_id: str,
+    refused: str = "",
 ) -> Step:
     """Judge a request at venue time `at`; if it is accepted, match it at once. Either way it is recorded.
 
     Args:
         state: already advanced to `at`.
-        quote: None only for a symbol that is not in `symbols`.
+        quote: None for a symbol that is not in `symbols`.
+        refused: a code to refuse it with, whatever it asks for; no quote is needed then.
     """
     book = _Book(state, settings)
     arrival = _Arrival(book, request, symbols, quote, at)
-    code = next((code for code, refuses in REFUSALS if refuses(arrival)), ACCEPTED)
+    code = refused or next((code for code, refuses in REFUSALS if refuses(arrival)), ACCEPTED)
     shown = _accept(arrival).shown() if code == ACCEPTED else None
     submission = Submission(
         submission_id=submission_id,
@@ -235,6 +318,16 @@ def receive(
     )
     step = book.step(time=at, next_submission=state.next_submission + 1)
     return step.model_copy(update={"submission": submission})
+
+
+def take_rest(state: VenueState, settings: PaperSettings, venue_order_id: str, quote: Quote, at: datetime) -> Step:
+    """Offer an open order the market once more, as if it arrived now; without such an order nothing happens."""
+    order = state.orders.get(venue_order_id)
+    if order is None:
+        return Step(state=state)
+    book = _Book(state, settings)
+    (_take if order.limit_price is None else _cross)(book, order, quote, at)
+    return book.step(time=at)
 
 
 def cancel(state: VenueState, settings: PaperSettings, symbol: str, client_order_id: str, at: datetime) -> Step:
@@ -290,7 +383,7 @@ class _Book:
 
     def open(self, request: OrderRequest, lock_price: Decimal, at: datetime) -> PaperOrder:
         order = PaperOrder(
-            venue_order_id=f"{self._next_order:012d}",
+            venue_order_id=numbered(self._next_order),
             client_order_id=request.client_order_id,
             symbol=request.symbol,
             side=request.side,
@@ -327,7 +420,7 @@ class _Book:
             symbol=order.symbol,
             venue_order_id=order.venue_order_id,
             side=order.side,
-            trade_id=f"{self._next_trade:012d}",
+            trade_id=numbered(self._next_trade),
             quantity=quantity,
             price=price,
             fees={quote: fee},
@@ -384,10 +477,10 @@ def _meetings(order: PaperOrder, tape: Sequence[Bar]) -> Iterator[_Event]:
             yield _Event(bar.close_time, AT_CLOSE, order.symbol, order.venue_order_id, bar)
 
 
-def _allowance(book: _Book, order: PaperOrder, volume: Decimal) -> Decimal:
+def _allowance(book: _Book, order: PaperOrder, volume: Decimal, most: Decimal | None = None) -> Decimal:
     """The most of an order that a candle of this volume may fill."""
-    market = paper_market(order.symbol, book.settings)
-    return min(order.remaining, market.floor_quantity(volume * book.settings.participation))
+    market, share = paper_market(order.symbol, book.settings), volume * book.settings.participation
+    return min(order.remaining, market.floor_quantity(share if most is None else min(share, most)))
 
 
 def _slipped(order: PaperOrder | OrderRequest, price: Decimal, settings: PaperSettings) -> Decimal:
@@ -403,7 +496,7 @@ def _take(book: _Book, order: PaperOrder, quote: Quote, at: datetime) -> PaperOr
     price = _slipped(order, quote.price, book.settings)
     payable = _payable(book, order, price)
     short = payable < order.remaining
-    quantity = min(_allowance(book, order, quote.volume), payable)
+    quantity = min(_allowance(book, order, quote.volume, quote.most), payable)
     order = book.fill(order, quantity, price, book.settings.taker_fee, at)
     if order.status is not VenueStatus.OPEN:
         return order
@@ -436,7 +529,8 @@ def _cross(book: _Book, order: PaperOrder, quote: Quote, at: datetime) -> PaperO
     if not crosses:
         return order
     price = better(limit, _slipped(order, quote.price, book.settings))
-    return book.fill(order, _allowance(book, order, quote.volume), price, book.settings.taker_fee, at)
+    quantity = _allowance(book, order, quote.volume, quote.most)
+    return book.fill(order, quantity, price, book.settings.taker_fee, at)
 
 
 def _make(book: _Book, order: PaperOrder, bar: Bar, at: datetime) -> None:

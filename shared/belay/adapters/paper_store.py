@@ -6,13 +6,14 @@ Knows no rule of matching. Every change of the state is one atomic, conditional 
                                                   ORDER#<venue order id>                     a closed order
                                                   CLIENT#<client order id>#<venue order id>  which closed order it named
                                                   SUBMISSION#<submission id>                 a request as received
+                                                  FAULT#<delivery>#<kind>                    a fault as injected
     PAPER#<account>#TRADES#<symbol>               <time>#<trade id>
     PAPER#<account>#CANDLES#<symbol>#<timeframe>  <open time>
 """
 
 import threading
 from abc import ABC, abstractmethod
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from belay.adapters.paper_engine import PaperOrder, Step, Submission, VenueState
+from belay.adapters.paper_engine import FaultKind, InjectedFault, PaperOrder, Step, Submission, VenueState
 from belay.adapters.table import ABSENT, Condition, Item, Part, Table
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle
@@ -100,6 +101,8 @@ class PaperStore(ABC):
         if step.submission is not None:
             key = f"SUBMISSION#{step.submission.submission_id}"
             puts.append(Put(self._account, key, step.submission.model_dump_json(), over=0))
+        for fault in step.faults:
+            puts.append(Put(self._account, _fault_key(fault.sequence, fault.kind), fault.model_dump_json()))
         self._write(puts)
 
     def closed_order(self, venue_order_id: str) -> PaperOrder | None:
@@ -127,12 +130,14 @@ class PaperStore(ABC):
 
     def submissions(self) -> tuple[Submission, ...]:
         """Every request ever received, in order of arrival."""
-        found: list[Submission] = []
-        low = "SUBMISSION#"
-        while page := self._span(self._account, low, f"SUBMISSION#{LAST}", self.page_size):
-            found += [_parsed(Submission, body) for _, body in page]
-            low = page[-1][0] + AFTER
-        return tuple(sorted(found, key=lambda submission: submission.sequence))
+        return tuple(sorted(self._every(Submission, "SUBMISSION#"), key=lambda submission: submission.sequence))
+
+    def fault(self, sequence: int, kind: FaultKind) -> InjectedFault | None:
+        return _read(InjectedFault, self._get(self._account, _fault_key(sequence, kind)))
+
+    def faults(self) -> tuple[InjectedFault, ...]:
+        """Every fault ever injected, by delivery."""
+        return tuple(self._every(InjectedFault, "FAULT#"))
 
     # --- the market of a replay ---
 
@@ -187,6 +192,13 @@ class PaperStore(ABC):
     def _candles(self, symbol: str, timeframe: str) -> str:
         return f"{self._account}#CANDLES#{symbol}#{timeframe}"
 
+    def _every[R: Record](self, model: type[R], prefix: str) -> Iterator[R]:
+        """The account's records of one kind, by sort key."""
+        low = prefix
+        while page := self._span(self._account, low, prefix + LAST, self.page_size):
+            yield from (_parsed(model, body) for _, body in page)
+            low = page[-1][0] + AFTER
+
     def _loaded(self, symbol: str) -> LoadedCandles:
         return _read(LoadedCandles, self._get(self._account, f"MARKET#{symbol}")) or LoadedCandles()
 
@@ -219,6 +231,7 @@ class InMemoryPaperStore(PaperStore):
         super().__init__(account)
         self._lock = threading.Lock()
         self._items: dict[str, dict[str, tuple[int, str]]] = {}
+        self._sorted: dict[str, list[str]] = {}
 
     def _get(self, pk: str, sk: str) -> str | None:
         with self._lock:
@@ -227,11 +240,10 @@ class InMemoryPaperStore(PaperStore):
 
     def _span(self, pk: str, low: str, high: str, limit: int, *, newest: bool = False) -> list[tuple[str, str]]:
         with self._lock:
-            items = self._items.get(pk, {})
-            keys = sorted(items)
-            within = keys[bisect_left(keys, low) : bisect_right(keys, high)]
-            ordered = reversed(within) if newest else iter(within)
-            return [(key, items[key][1]) for key in islice(ordered, limit)]
+            keys = self._sorted.get(pk, [])
+            first, end = bisect_left(keys, low), bisect_right(keys, high)
+            within = keys[max(first, end - limit) : end][::-1] if newest else keys[first : min(first + limit, end)]
+            return [(key, self._items[pk][key][1]) for key in within]
 
     def _write(self, puts: Sequence[Put]) -> None:
         if len(puts) > MAX_TRANSACTION:
@@ -249,7 +261,10 @@ class InMemoryPaperStore(PaperStore):
 
     def _store(self, puts: Sequence[Put]) -> None:
         for put in puts:
-            self._items.setdefault(put.pk, {})[put.sk] = ((put.over or 0) + 1, put.body)
+            items = self._items.setdefault(put.pk, {})
+            if put.sk not in items:
+                insort(self._sorted.setdefault(put.pk, []), put.sk)
+            items[put.sk] = ((put.over or 0) + 1, put.body)
 
 
 class DynamoPaperStore(PaperStore):
@@ -312,6 +327,10 @@ def _condition(put: Put) -> Condition | None:
     if put.over is None:
         return None
     return Condition("version = :over", {":over": put.over}) if put.over else ABSENT
+
+
+def _fault_key(sequence: int, kind: FaultKind) -> str:
+    return f"FAULT#{sequence:06d}#{kind}"
 
 
 def _trade_key(trade: VenueTrade) -> str:

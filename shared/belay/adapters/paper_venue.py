@@ -21,6 +21,7 @@ from belay.adapters import paper_engine as engine
 from belay.adapters.paper_engine import PaperOrder, Quote, Step, Tape, VenueState, paper_market, visible_bars
 from belay.adapters.paper_store import PaperStore
 from belay.domain.account import AccountDocument, PaperSettings
+from belay.domain.checkup import Access
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
@@ -62,6 +63,7 @@ OUTCOMES = {
     "MIN_NOTIONAL": OutcomeKind.REJECTED,
     "MAX_NUM_ORDERS": OutcomeKind.REJECTED,
     "INSUFFICIENT_FUNDS": OutcomeKind.REJECTED,
+    engine.SUSPENDED: OutcomeKind.REJECTED,
 }
 
 TRIES = 20
@@ -179,13 +181,13 @@ class PaperVenue:
         found: list[PaperOrder] = []
 
         def look(now: Step, at: datetime) -> Step:
-            found[:] = self._find(now, symbol, client_order_id)
+            found[:] = self._find(now, at, symbol, client_order_id)
             return Step(state=now.state if found else now.state.model_copy(update={"time": at}))
 
         self._evidence(look)
         return found[0].shown() if found else None
 
-    def _find(self, now: Step, symbol: str, client_order_id: str) -> list[PaperOrder]:
+    def _find(self, now: Step, _at: datetime, symbol: str, client_order_id: str) -> list[PaperOrder]:
         """Open, closed by this very step, or closed before: the latest first."""
         if order := engine.open_order(now.state, symbol, client_order_id):
             return [order]
@@ -212,21 +214,35 @@ class PaperVenue:
 
         def receive(now: Step, at: datetime) -> Step:
             nonlocal tried
-            known = request.symbol in self._symbols
-            quote = self._feed.quote(request.symbol, at) if known else None
+            step = self._receive(now.state, request, submission_id, at)
             tried = True
-            return engine.receive(now.state, self._settings, self._symbols, request, quote, at, submission_id)
+            return step
 
         try:
-            submission = self._transact(receive).submission
+            step = self._transact(receive)
         except Exception as error:
-            return _outcome("NO_ANSWER" if tried else "NOT_DELIVERED", detail=f"{type(error).__name__}: {error}")
+            return outcome("NO_ANSWER" if tried else "NOT_DELIVERED", detail=f"{type(error).__name__}: {error}")
+        return self._answer(step)
+
+    def _receive(self, state: VenueState, request: OrderRequest, submission_id: str, at: datetime) -> Step:
+        quote = self._quote(request, at)
+        return engine.receive(state, self._settings, self._symbols, request, quote, at, submission_id)
+
+    def _quote(self, request: OrderRequest, at: datetime) -> Quote | None:
+        return self._feed.quote(request.symbol, at) if request.symbol in self._symbols else None
+
+    def _answer(self, step: Step) -> Outcome:
+        submission = step.submission
         if submission is None:
-            return _outcome("NO_ANSWER")
-        return _outcome(submission.code, order=submission.venue_order, at=submission.received_at)
+            return outcome("NO_ANSWER")
+        return outcome(submission.code, order=submission.venue_order, at=submission.received_at)
 
     def cancel(self, symbol: str, client_order_id: str) -> None:
         self._evidence(lambda now, at: engine.cancel(now.state, self._settings, symbol, client_order_id, at))
+
+    def access(self) -> Access:
+        """Needs no key: whoever may write the table may trade on paper."""
+        return Access(read=True, trade=True, cancel=True, withdraw=False)
 
     # --- one change ---
 
@@ -252,11 +268,11 @@ class PaperVenue:
                 step = step.then(act(step, at))
             try:
                 if step.state != state:
-                    self._store.commit(step)
+                    self._commit(step)
             except Conflict:
                 # It may have lost to itself: written, the response lost, repeated.
-                if step.submission and (stored := self._store.submission(step.submission.submission_id)):
-                    return step.model_copy(update={"submission": stored})
+                if step.complete and (stored := self._stored(step)):
+                    return stored
                 lost += 1
                 if lost == TRIES:
                     raise
@@ -264,6 +280,14 @@ class PaperVenue:
                 continue
             if step.complete:
                 return step
+
+    def _commit(self, step: Step) -> None:
+        self._store.commit(step)
+
+    def _stored(self, step: Step) -> Step | None:
+        """A step that left a record of its own, as that was stored; None where it was not."""
+        stored = self._store.submission(step.submission.submission_id) if step.submission else None
+        return step.model_copy(update={"submission": stored}) if stored else None
 
     def _advanced(self, state: VenueState, at: datetime) -> Step:
         """Match the open orders up to `at`, or as far as the bars reach that one read gives."""
@@ -275,6 +299,6 @@ class PaperVenue:
         return engine.advance(state, self._settings, tapes, at, dated=at if self._feed.lags else None)
 
 
-def _outcome(code: str, *, order: VenueOrder | None = None, at: datetime | None = None, detail: str = "") -> Outcome:
+def outcome(code: str, *, order: VenueOrder | None = None, at: datetime | None = None, detail: str = "") -> Outcome:
     kind = OUTCOMES.get(code, OutcomeKind.UNKNOWN)
     return Outcome(kind=kind, code=code, detail=detail, venue_order=order, exchange_time=at)
