@@ -1,6 +1,7 @@
 """The EMA cross: when it buys, when it leaves, when it holds and says why."""
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -68,26 +69,59 @@ def test_an_entry_spends_its_notional_with_the_assumed_costs_included() -> None:
     assert abs(leg.notional * Decimal("1.0015") - 1000) < Decimal("1E-20")
 
 
-def test_it_leaves_with_everything_it_holds_when_the_fast_average_is_below() -> None:
-    for closes in (CROSS_DOWN, STILL_DOWN):
-        decision = decide(closes, "0.5")
-        assert isinstance(decision, Trade)
-        (leg,) = decision.legs
-        assert isinstance(leg, Reduce)
-        assert (leg.symbol, leg.quantity) == (SYMBOL, None)
+def leaves(decision: Hold | Trade) -> str:
+    """Why, for a decision to sell everything and nothing else."""
+    assert isinstance(decision, Trade)
+    (leg,) = decision.legs
+    assert isinstance(leg, Reduce)
+    assert (leg.symbol, leg.quantity, leg.limit_price) == (SYMBOL, None, None)
+    return leg.reason
 
 
-@pytest.mark.parametrize(
-    ("closes", "position"), [(STILL_UP, "0"), (CROSS_UP, "0.5"), (CROSS_DOWN, "0"), (FLAT, "0"), (FLAT, "0.5")]
-)
-def test_it_holds_where_nothing_crosses_or_nothing_is_to_do(closes: list[int], position: str) -> None:
-    assert reason(decide(closes, position)) == "no_cross"
+def test_it_leaves_with_everything_when_the_fast_average_crosses_below() -> None:
+    assert leaves(decide(CROSS_DOWN, "0.5")) == "the fast average crossed below the slow one"
 
 
 @pytest.mark.parametrize("closes", [CROSS_UP, CROSS_DOWN])
-def test_it_does_nothing_while_an_order_is_open(closes: list[int]) -> None:
+def test_what_a_cross_leads_to_depends_on_the_candles_alone(closes: list[int]) -> None:
+    """Else a fill that comes late, or an order that does not, would change every order id that follows."""
+    alone = decide(closes)
+    assert isinstance(alone, Trade)
+    assert decide(closes, "0.5") == decide(closes, "0.5", open_orders=(make_order(),)) == alone
+
+
+@pytest.mark.parametrize(("closes", "position"), [(STILL_UP, "0"), (STILL_UP, "0.5"), (STILL_DOWN, "0"), (FLAT, "0")])
+def test_it_holds_where_nothing_crosses(closes: list[int], position: str) -> None:
+    assert reason(decide(closes, position)) == "no_cross"
+
+
+@pytest.mark.parametrize("closes", [STILL_DOWN, FLAT])
+def test_an_exit_that_failed_is_decided_again(closes: list[int]) -> None:
+    assert leaves(decide(closes, "0.5")) == "still holding below the slow average: the exit failed"
+
+
+def test_averages_that_meet_and_part_again_have_crossed_twice() -> None:
+    """Down to equal and up again: an exit, then an entry. Else the second entry would come on top of the first."""
+    met = [100, *[110] * 12]
+    assert leaves(decide(met)) == "the fast average crossed below the slow one"
+    assert isinstance(decide([*met[1:], 120]), Trade)
+
+
+def test_an_exit_is_not_decided_again_while_an_order_is_open() -> None:
     """hummingbot #7294: a retried close beside one that had not failed."""
-    assert reason(decide(closes, "0.5", open_orders=(make_order(),))) == "order_open"
+    assert reason(decide(STILL_DOWN, "0.5", open_orders=(make_order(),))) == "order_open"
+
+
+PRICES = st.lists(st.integers(99, 101) | st.integers(9_000, 11_000), min_size=30, max_size=60)
+
+
+@given(PRICES)
+def test_crosses_up_and_down_take_turns(closes: list[int]) -> None:
+    """From one slot to the next, each slot seeing its own last candles: none is missed and none is seen twice."""
+    needed = ema_cross.candles_needed(parameters())
+    decisions = [decide(closes[max(0, end - needed) : end]) for end in range(6, len(closes) + 1)]
+    sides = [type(decision.legs[0]) for decision in decisions if isinstance(decision, Trade)]
+    assert all(earlier is not later for earlier, later in pairwise(sides))
 
 
 def test_it_warms_up_until_there_are_enough_candles_for_two_slow_averages() -> None:
@@ -104,32 +138,29 @@ def test_it_warms_up_until_there_are_enough_candles_for_two_slow_averages() -> N
     ids=["below the minimum quantity", "below the minimum notional", "below one step"],
 )
 def test_a_residue_that_the_venue_would_not_sell_is_not_a_position(position: str, market: dict[str, str]) -> None:
-    """freqtrade #12322: a trade that could not die. It asks for no exit, and it does not keep out of an entry."""
-    assert reason(decide(CROSS_DOWN, position, market=market)) == "no_cross"
-    assert isinstance(decide(CROSS_UP, position, market={"min_notional": "0", **market}), Trade)
+    """freqtrade #12322: a trade that could not die. It is no exit that failed."""
+    assert reason(decide(STILL_DOWN, position, market=market)) == "no_cross"
 
 
 def test_a_position_that_can_just_be_sold_is_one() -> None:
-    assert isinstance(decide(CROSS_DOWN, "0.2", market={"min_notional": "18"}), Trade)
-    assert reason(decide(CROSS_DOWN, "0.2", market={"min_notional": "18.01"})) == "no_cross"
+    assert isinstance(decide(STILL_DOWN, "0.2", market={"min_notional": "17.8"}), Trade)
+    assert reason(decide(STILL_DOWN, "0.2", market={"min_notional": "17.81"})) == "no_cross"
 
 
 def test_every_decision_shows_the_averages_it_was_made_from() -> None:
     for decision in (decide(CROSS_UP), decide(FLAT), decide(CROSS_DOWN, "0.5")):
-        assert set(decision.inputs) == {"ema_fast", "ema_slow", "close"}
-    assert decide(FLAT).inputs == {"ema_fast": "100.00000000", "ema_slow": "100.00000000", "close": "100"}
+        assert set(decision.inputs) == {"ema_fast", "ema_slow", "gap_before", "close"}
+    flat = {"ema_fast": "100.00000000", "ema_slow": "100.00000000", "gap_before": "0.00000000", "close": "100"}
+    assert decide(FLAT).inputs == flat
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=40), st.sampled_from(["0", "0.5"]))
 def test_the_same_state_always_gives_the_same_decision(closes: list[int], position: str) -> None:
-    first = decide(closes, position)
-    assert decide(closes, position) == first
-    if isinstance(first, Trade):
-        assert isinstance(first.legs[0], Reduce if position == "0.5" else Buy)
+    assert decide(closes, position) == decide(closes, position)
 
 
 def test_it_asks_for_more_candles_than_it_must_have_so_that_the_start_value_fades() -> None:
-    assert ema_cross.candles_needed(parameters(fast=5, slow=20)) == 60
+    assert ema_cross.candles_needed(parameters(fast=5, slow=20)) == 61
     assert ema_cross.symbols(make_slot(), parameters()) == (SYMBOL,)
 
 

@@ -29,7 +29,7 @@ class Parameters(StrategyParameters):
 
 
 def candles_needed(parameters: Parameters) -> int:
-    return parameters.slow * WARM_UP
+    return parameters.slow * WARM_UP + 1
 
 
 def symbols(slot: Slot, _: Parameters) -> tuple[str, ...]:
@@ -37,24 +37,41 @@ def symbols(slot: Slot, _: Parameters) -> tuple[str, ...]:
 
 
 def decide(state: State[Parameters]) -> Hold | Trade:
-    """Trade on the cross of the last closed candle; without one, or while an order is open, hold."""
+    """Trade on the cross of the last closed candle, whatever is held; leave again what should have been left already.
+
+    A cross depends on the candles alone, so that the same candles always give the same orders: the account's limits
+    bound the entries, and an exit with nothing to sell is denied, while a fill may still be on its way to it. Being
+    below and still holding with no order open means that an exit failed: it is decided again.
+    """
     parameters, symbol = state.parameters, state.slot.symbol
     market = state.markets[symbol]
     closes = [float(candle.close) for candle in market.candles]
     if len(closes) < parameters.slow + 1:
         return Hold(reason="warming_up", detail=f"{len(closes)} of {parameters.slow + 1} candles")
-    fast, slow = EMA(parameters.fast, closes), EMA(parameters.slow, closes)
-    before, now = fast[-2] - slow[-2], fast[-1] - slow[-1]
-    inputs = {"ema_fast": f"{fast[-1]:.8f}", "ema_slow": f"{slow[-1]:.8f}", "close": str(market.candles[-1].close)}
-    if state.open_orders:
-        return Hold(reason="order_open", inputs=inputs)
+    fast, slow = _averages(closes, parameters)
+    fast_before, slow_before = _averages(closes[:-1], parameters)
+    before, now = fast_before - slow_before, fast - slow
     close, sellable = market.candles[-1].close, market.market.floor_quantity(market.position.quantity)
-    held = not market.market.too_small(sellable, close)
-    if before <= 0 < now and not held:
+    inputs = {"ema_fast": f"{fast:.8f}", "ema_slow": f"{slow:.8f}", "gap_before": f"{before:.8f}", "close": str(close)}
+    if now > 0 >= before:
         spend = parameters.notional / (1 + parameters.assumed_cost)
         reason = "the fast average crossed above the slow one"
         return Trade(legs=(Buy(symbol=symbol, notional=spend, reason=reason),), inputs=inputs)
-    if now < 0 and held:
-        reason = "the fast average is below the slow one"
+    if now <= 0 < before:
+        reason = "the fast average crossed below the slow one"
+        return Trade(legs=(Reduce(symbol=symbol, reason=reason),), inputs=inputs)
+    if now <= 0 and not market.market.too_small(sellable, close):
+        if state.open_orders:
+            return Hold(reason="order_open", inputs=inputs)
+        reason = "still holding below the slow average: the exit failed"
         return Trade(legs=(Reduce(symbol=symbol, reason=reason),), inputs=inputs)
     return Hold(reason="no_cross", inputs=inputs)
+
+
+def _averages(closes: list[float], parameters: Parameters) -> tuple[float, float]:
+    """Fast and slow average, always from as many closes: what is `before` in one slot is what was `now` in the last.
+
+    Else a cross too close to call could be missed by both.
+    """
+    seen = closes[-parameters.slow * WARM_UP :]
+    return EMA(parameters.fast, seen)[-1], EMA(parameters.slow, seen)[-1]
