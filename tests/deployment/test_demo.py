@@ -1,5 +1,6 @@
-"""The demo as a stranger runs it, shorter: its exit code, its summary, and the summary's figures counted once more."""
+"""The demo as a stranger runs it, shorter: exit code, summary, report, its checker, and the same orders in a replay."""
 
+import csv
 import json
 import os
 import subprocess
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 
-HOURS = 24
-KEYS = {
-    *("market", "candles", "slots", "evaluations", "decisions", "holds_by_reason", "orders", "venue_orders"),
-    *("duplicate_venue_orders", "fills", "unknown_open", "incidents_open", "balances_match", "equity", "seconds"),
-}
+from belay.adapters.candle_files import COLUMNS, generated_candles
+from belay.cli.demo.market import GENERATED_FROM, TIMEFRAME, WARM_UP
+from belay.cli.local.schedules import read_schedules
+from belay.cli.local.stack import ROOT
+
+HOURS, SEED = 24, 4
+STRATEGIES = len(read_schedules(ROOT / "template.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +31,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
         "--hours",
         str(HOURS),
         "--seed",
-        "4",
+        str(SEED),
         "--output",
         str(folder),
         "--json",
     ]
-    environment = {name: value for name, value in os.environ.items() if name not in {"CANDLES", "HOURS", "SEED"}}
+    own = {"CANDLES", "HOURS", "SEED", "CHAOS"}
+    environment = {name: value for name, value in os.environ.items() if name not in own}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return folder, json.loads(finished.stdout)
@@ -43,13 +47,16 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "rows" / name).read_text().splitlines()]
 
 
-def test_the_demo_trades_and_finds_nothing_doubled_unknown_or_unexplained(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_the_demo_trades_under_faults_and_finds_nothing_doubled_unknown_or_unexplained(
+    demo: tuple[Path, dict[str, Any]],
+) -> None:
     folder, summary = demo
-    assert summary.keys() == KEYS
     assert summary == json.loads((folder / "summary.json").read_text())
-    assert (summary["slots"], summary["evaluations"]) == (HOURS, HOURS)
+    assert (summary["slots"], summary["evaluations"]) == (HOURS, HOURS * STRATEGIES)
+    assert (summary["seed"], summary["chaos"]) == (SEED, True)
     assert summary["venue_orders"] > 0
     assert summary["fills"] > 0
+    assert sum(summary["faults_injected"].values()) > 0
     assert (summary["duplicate_venue_orders"], summary["unknown_open"], summary["balances_match"]) == (0, 0, True)
     assert "generated" in summary["market"]
 
@@ -58,9 +65,50 @@ def test_the_demos_figures_are_those_of_its_raw_rows(demo: tuple[Path, dict[str,
     folder, summary = demo
     kinds = Counter(row["sk"].split("#")[2] if row["sk"].count("#") > 1 else "" for row in rows(folder, "ledger.jsonl"))
     decisions = [row for row in rows(folder, "ledger.jsonl") if row["sk"] == "DECISION"]
-    assert len(decisions) == sum(summary["decisions"].values()) == HOURS
+    assert len(decisions) == sum(summary["decisions"].values()) == HOURS * STRATEGIES
     assert kinds["FILL"] == summary["fills"]
-    requests = [row for row in rows(folder, "paper.jsonl") if row["sk"].startswith("SUBMISSION#")]
-    client_ids = Counter(json.loads(row["body"])["request"]["client_order_id"] for row in requests)
-    assert set(client_ids.values()) == {1}
-    assert len(client_ids) == summary["venue_orders"] == sum(summary["orders"].values())
+    requests = [json.loads(r["body"]) for r in rows(folder, "paper.jsonl") if r["sk"].startswith("SUBMISSION#")]
+    accepted = Counter(r["request"]["client_order_id"] for r in requests if r["code"] == "ACCEPTED")
+    assert set(accepted.values()) == {1}
+    assert len(accepted) == summary["venue_orders"]
+
+
+def test_the_checker_agrees_until_a_row_is_planted(demo: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = demo
+    command = [sys.executable, "-m", "belay.cli.demo.check", str(folder)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    paper, told = folder / "rows/paper.jsonl", (folder / "rows/paper.jsonl").read_text()
+    order = next(row for row in rows(folder, "paper.jsonl") if row["sk"].startswith("ORDER#"))
+    twin = {**json.loads(order["body"]), "venue_order_id": "999999999999"}
+    try:
+        with paper.open("a") as file:
+            file.write(json.dumps({**order, "sk": "ORDER#999999999999", "body": json.dumps(twin)}) + "\n")
+        planted = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        paper.write_text(told)
+    assert planted.returncode == 1
+    assert "999999999999" in planted.stdout
+
+
+def test_the_report_is_one_page_that_tells_each_faulted_decision(demo: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = demo
+    page = (folder / "report.html").read_text()
+    assert "plotly" in page
+    faulted = {json.loads(r["body"])["client_order_id"] for r in rows(folder, "paper.jsonl") if "FAULT#" in r["sk"]}
+    assert faulted
+    assert all(order_id in page for order_id in faulted)
+
+
+def test_a_replay_without_aws_decides_the_same_orders(demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _ = demo
+    market = tmp_path / "candles.csv"
+    with market.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(COLUMNS)
+        for candle in generated_candles(SEED, WARM_UP + HOURS, TIMEFRAME, GENERATED_FROM):
+            values = (candle.open, candle.high, candle.low, candle.close, candle.volume)
+            lines.writerow((int(candle.open_time.timestamp() * 1000), *values))
+    command = [str(Path(sys.executable).with_name("belay")), "replay", "--candles", str(market), "--hours", str(HOURS)]
+    replayed = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    deployed = {key.split("#")[1] for row in rows(folder, "ledger.jsonl") if (key := row["pk"]).startswith("ORDER#")}
+    assert {order["order_id"] for order in json.loads(replayed.stdout)["orders"]} == deployed

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from belay.adapters.candle_files import generated_candles
-from belay.cli import demo
-from belay.cli.demo import GENERATED_FROM, WARM_UP, find_market, is_healthy
-from belay.cli.summary import count, summarise
+from belay.cli.demo import __main__ as demo
+from belay.cli.demo.__main__ import is_healthy
+from belay.cli.demo.market import GENERATED_FROM, WARM_UP, find_market
+from belay.cli.demo.summary import count, summarise
 from belay.domain.errors import InvalidInput
 
 OPENED = ["2019-10-17T08:00:00Z", "2019-10-17T09:00:00Z"]
 DECISION = "dev.paper.ema-cross-btc.BTC/USD.1h.2019-10-17T08:00Z"
+DENIED = "dev.paper.rsi-reversion-btc.BTC/USD.1h.2019-10-17T09:00Z"
 
 Row = dict[str, Any]
 
@@ -22,8 +24,13 @@ def row(pk: str, sk: str, body: object) -> Row:
     return {"pk": pk, "sk": sk, "body": body if isinstance(body, str) else json.dumps(body)}
 
 
-def decided(opened: str, decision: Row) -> Row:
-    return row(f"DECISION#{opened}", "DECISION", {"slot": {"candle_open": opened}, "decision": decision})
+def decided(opened: str, decision: Row, strategy: str = "ema-cross-btc") -> Row:
+    slot = {"strategy": strategy, "symbol": "BTC/USD", "timeframe": "1h", "candle_open": opened}
+    return row(f"DECISION#{strategy}.{opened}", "DECISION", {"slot": slot, "decision": decision})
+
+
+def event(before: str, after: str, cause: str) -> Row:
+    return {"from_state": before, "to_state": after, "cause": cause}
 
 
 def trade(price: str = "8000") -> Row:
@@ -32,19 +39,23 @@ def trade(price: str = "8000") -> Row:
 
 
 def ledger() -> list[Row]:
-    """One hold, one decision to buy whose order filled, and an account with a resolved incident."""
-    events = {"sequence": 0}
+    """One hold, two decisions to buy, of which one order filled and one was denied, and a resolved incident."""
     document = {"symbols": ["BTC/USD"], "paper": {"balances": {"USD": "10000", "BTC": "0"}}}
     return [
         decided(OPENED[0], {"kind": "trade"}),
-        decided(OPENED[1], {"kind": "hold", "reason": "no_cross"}),
+        decided(OPENED[1], {"kind": "hold", "reason": "no_cross"}, strategy="ema-cross-btc"),
+        decided(OPENED[1], {"kind": "trade"}, strategy="rsi-reversion-btc"),
         row(f"DECISION#{DECISION}", "ORDER#abc", {"state": "FILLED"}),
-        row(f"DECISION#{DECISION}", "ORDER#abc#EVENT#000000", events),
+        row(f"DECISION#{DECISION}", "ORDER#abc#EVENT#000000", event("CREATED", "CREATED", "decided")),
+        row(f"DECISION#{DENIED}", "ORDER#def", {"state": "DENIED"}),
+        row(f"DECISION#{DENIED}", "ORDER#def#EVENT#000000", event("CREATED", "CREATED", "decided")),
+        row(f"DECISION#{DENIED}", "ORDER#def#EVENT#000001", event("CREATED", "DENIED", "denied: max_order_notional")),
+        row(f"DECISION#{DENIED}", "ORDER#def#EVENT#000002", event("DENIED", "DENIED", "refused")),
         row(f"DECISION#{DECISION}", "ORDER#abc#FILL#paper|T1", {"trade": trade()}),
         row("ORDER#abc", "ORDER", {"decision_id": DECISION}),
         row("ACCOUNT#paper", "CONFIG#CURRENT", {"document": document}),
         row("ACCOUNT#paper", "CONFIG#v000001", {"document": document}),
-        row("ACCOUNT#paper", "INCIDENT#x", {"status": "resolved"}),
+        row("ACCOUNT#paper", "INCIDENT#x", {"status": "resolved", "kind": "missed_slot"}),
     ]
 
 
@@ -65,7 +76,12 @@ def paper() -> list[Row]:
 
 
 def evaluations() -> list[Row]:
-    return [{"request": {"scheduled_time": opened}, "response": {}} for opened in OPENED]
+    """The second slot was evaluated for two strategies."""
+    return [{"request": {"scheduled_time": opened}, "response": {}} for opened in (*OPENED, OPENED[1])]
+
+
+def fault(sequence: int, kind: str) -> Row:
+    return row("PAPER#paper", f"FAULT#{sequence:06}#{kind}", {"sequence": sequence, "kind": kind})
 
 
 def counted(ledger_rows: list[Row] | None = None, paper_rows: list[Row] | None = None) -> Row:
@@ -81,17 +97,22 @@ def without(rows: list[Row], sort_key: str) -> list[Row]:
 
 def test_every_count_comes_from_the_rows() -> None:
     assert counted() == {
+        "chaos": False,
         "candles": 2,
         "slots": 2,
-        "evaluations": 2,
-        "decisions": {"hold": 1, "trade": 1},
+        "evaluations": 3,
+        "decisions": {"hold": 1, "trade": 2},
         "holds_by_reason": {"no_cross": 1},
-        "orders": {"FILLED": 1},
+        "orders": {"DENIED": 1, "FILLED": 1},
+        "denied": {"max_order_notional": 1},
         "venue_orders": 1,
         "duplicate_venue_orders": 0,
         "fills": 1,
+        "faults_injected": {},
+        "function_crashes_injected": 0,
         "unknown_open": 0,
         "incidents_open": 0,
+        "incidents": {},
         "balances_match": True,
         "equity": {"start": "10000", "end": "10009.2"},
     }
@@ -124,18 +145,48 @@ def test_a_fill_that_the_ledger_missed_is_red() -> None:
 
 @pytest.mark.parametrize("state", ["UNKNOWN", "SUBMITTED"])
 def test_an_order_whose_outcome_is_not_proven_is_red(state: str) -> None:
-    rows = [*ledger(), row("DECISION#other", "ORDER#def", {"state": state})]
+    rows = [*ledger(), row("DECISION#other", "ORDER#ghi", {"state": state})]
     assert counted(rows)["unknown_open"] == 1
     assert not is_healthy(counted(rows))
 
 
-def test_open_incidents_are_counted() -> None:
-    assert counted([*ledger(), row("ACCOUNT#paper", "INCIDENT#y", {"status": "open"})])["incidents_open"] == 1
+def test_open_incidents_are_counted_by_kind() -> None:
+    kinds = ["exit_not_placed", "missed_slot", "exit_not_placed"]
+    opened = [row("ACCOUNT#paper", f"INCIDENT#{n}", {"status": "open", "kind": kind}) for n, kind in enumerate(kinds)]
+    summary = counted([*ledger(), *opened])
+    assert summary["incidents_open"] == 3
+    assert summary["incidents"] == {"exit_not_placed": 2, "missed_slot": 1}
+
+
+def test_faults_are_counted_by_kind_and_those_that_end_the_process_by_themselves() -> None:
+    kinds = ["dropped", "crash_before_send", "dropped", "partial_fill", "crash_after_accept"]
+    injected = [fault(sequence, kind) for sequence, kind in enumerate(kinds, 1)]
+    summary = counted(paper_rows=[*paper(), *injected])
+    assert summary["faults_injected"] == {"dropped": 2, "partial_fill": 1}
+    assert summary["function_crashes_injected"] == 2
+
+
+@pytest.mark.parametrize(("faults", "chaos"), [({"seed": 7, "crashes": 3}, True), (None, False)])
+def test_there_is_chaos_where_the_account_asks_for_faults(faults: Row | None, chaos: bool) -> None:
+    paper_settings = {"balances": {"USD": "10000", "BTC": "0"}, "faults": faults}
+    document = {"symbols": ["BTC/USD"], "paper": paper_settings}
+    rows = [*without(ledger(), "CONFIG#CURRENT"), row("ACCOUNT#paper", "CONFIG#CURRENT", {"document": document})]
+    assert counted(rows)["chaos"] is chaos
+
+
+def test_what_is_held_is_valued_at_the_close_of_its_own_market() -> None:
+    state = {"balances": {"USD": "100", "BTC": "0.1", "ETH": "2"}, "orders": {}}
+    others = [
+        row(f"PAPER#paper#CANDLES#ETH/USD#{t}", OPENED[1], {"open_time": OPENED[1], "close": close})
+        for t, close in (("1h", "200"), ("1m", "999"))
+    ]
+    rows = [row("PAPER#paper", "STATE", state), *without(paper(), "STATE"), *others]
+    assert counted(paper_rows=rows)["equity"]["end"] == "1310"
 
 
 def test_a_venue_that_never_traded_still_has_its_opening_balances() -> None:
     rows = [item for item in paper() if "CANDLES" in item["pk"]]
-    summary = counted(without(ledger(), "ORDER#"), rows)
+    summary = counted([item for item in ledger() if not item["sk"].startswith("ORDER")], rows)
     assert summary["balances_match"] is True
     assert summary["equity"] == {"start": "10000", "end": "10000"}
 
@@ -143,8 +194,8 @@ def test_a_venue_that_never_traded_still_has_its_opening_balances() -> None:
 def test_the_summary_is_read_from_the_exported_files(tmp_path: Path) -> None:
     for name, rows in (("ledger", ledger()), ("paper", paper()), ("evaluations", evaluations())):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in rows))
-    summary = summarise(tmp_path, "made up", 1.26)
-    assert (summary["market"], summary["seconds"], summary["fills"]) == ("made up", 1.3, 1)
+    summary = summarise(tmp_path, "made up", 1.26, seed=7)
+    assert (summary["market"], summary["seed"], summary["seconds"], summary["fills"]) == ("made up", 7, 1.3, 1)
 
 
 # --- the market ------------------------------------------------------------------------------------

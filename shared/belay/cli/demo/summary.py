@@ -14,17 +14,19 @@ type Row = Mapping[str, Any]
 type Body = dict[str, Any]
 
 UNRESOLVED = {"UNKNOWN", "SUBMITTED"}
+CRASH = "crash_"  # how the kinds of faults begin that end the process
 
 
-def summarise(folder: Path, market: str, seconds: float) -> dict[str, Any]:
+def summarise(folder: Path, market: str, seconds: float, *, seed: int | None = None) -> dict[str, Any]:
     """The summary of the rows in `folder`: ledger.jsonl, paper.jsonl and evaluations.jsonl.
 
-    `seconds` is how long the run took; `equity` is in quote currency, valued at the first and the last close of the
-    evaluated slots; `unknown_open` counts orders whose outcome is not proven.
+    Args:
+        seconds: how long the run took.
+        seed: what the faults, or a generated market, came from.
     """
     ledger, paper = list(read_rows(folder / "ledger.jsonl")), list(read_rows(folder / "paper.jsonl"))
     evaluations = list(read_rows(folder / "evaluations.jsonl"))
-    return {"market": market, **count(ledger, paper, evaluations), "seconds": round(seconds, 1)}
+    return {"market": market, "seed": seed, **count(ledger, paper, evaluations), "seconds": round(seconds, 1)}
 
 
 def read_rows(file: Path) -> Iterator[Row]:
@@ -34,34 +36,46 @@ def read_rows(file: Path) -> Iterator[Row]:
 
 
 def count(ledger: Sequence[Row], paper: Sequence[Row], evaluations: Sequence[Row]) -> dict[str, Any]:
-    """The counts of a run. Each row is an item: `pk`, `sk` and the record as JSON text in `body`."""
+    """The counts of a run. Each row is an item: `pk`, `sk` and the record as JSON text in `body`.
+
+    `denied` is by the limit that denied, `faults_injected` by kind without those that end the process, `incidents` by
+    kind how many are open; `unknown_open` counts orders whose outcome is not proven; `equity` is in quote currency,
+    valued at the closes of the first and the last evaluated slot.
+    """
     decisions = _records(ledger, "DECISION#", "DECISION")
     orders = [body for row, body in _items(ledger, "DECISION#", "ORDER#") if row["sk"].count("#") == 1]
     fills = [body for row, body in _items(ledger, "DECISION#", "ORDER#") if "#FILL#" in row["sk"]]
-    incidents = _records(ledger, "ACCOUNT#", "INCIDENT#")
+    events = [body for row, body in _items(ledger, "DECISION#", "ORDER#") if "#EVENT#" in row["sk"]]
+    denials = [body for body in events if body["to_state"] == "DENIED" != body["from_state"]]
+    incidents = [body for body in _records(ledger, "ACCOUNT#", "INCIDENT#") if body["status"] == "open"]
+    faults = [body["kind"] for body in _records(paper, "PAPER#", "FAULT#")]
     (document,) = (stored["document"] for stored in _records(ledger, "ACCOUNT#", "CONFIG#CURRENT"))
     opening = document["paper"]["balances"]
     state = next(iter(_records(paper, "PAPER#", "STATE")), {"balances": opening, "orders": {}})
     venue_orders = [*_records(paper, "PAPER#", "ORDER#"), *state["orders"].values()]
-    candles = [json.loads(row["body"]) for row in paper if "#CANDLES#" in row["pk"]]
-    first, last = _evaluated(candles, decisions)
-    quote = document["symbols"][0].split("/")[1]
+    closes, quote = _closes(paper), document["symbols"][0].split("/")[1]
+    first, last = _first_and_last(decisions)
     return {
-        "candles": len(candles),
+        "chaos": document["paper"].get("faults") is not None,
+        "candles": len(closes),
         "slots": len({row["request"]["scheduled_time"] for row in evaluations}),
         "evaluations": len(evaluations),
         "decisions": _tally(body["decision"]["kind"] for body in decisions),
         "holds_by_reason": _tally(b["decision"]["reason"] for b in decisions if b["decision"]["kind"] == "hold"),
         "orders": _tally(body["state"] for body in orders),
+        "denied": _tally(body["cause"].removeprefix("denied: ") for body in denials),
         "venue_orders": len(venue_orders),
         "duplicate_venue_orders": len(venue_orders) - len({order["client_order_id"] for order in venue_orders}),
         "fills": len(fills),
+        "faults_injected": _tally(kind for kind in faults if not kind.startswith(CRASH)),
+        "function_crashes_injected": sum(kind.startswith(CRASH) for kind in faults),
         "unknown_open": sum(body["state"] in UNRESOLVED for body in orders),
-        "incidents_open": sum(body["status"] == "open" for body in incidents),
+        "incidents_open": len(incidents),
+        "incidents": _tally(body["kind"] for body in incidents),
         "balances_match": _expected(opening, fills) == _amounts(state["balances"]),
         "equity": {
-            "start": _equity(opening, quote, first),
-            "end": _equity(state["balances"], quote, last),
+            "start": _equity(opening, quote, closes, first),
+            "end": _equity(state["balances"], quote, closes, last),
         },
     }
 
@@ -100,16 +114,27 @@ def _amounts(balances: Mapping[str, str]) -> dict[str, Decimal]:
     return {asset: Decimal(amount) for asset, amount in balances.items() if Decimal(amount)}
 
 
-def _evaluated(candles: list[Body], decisions: list[Body]) -> tuple[Body, Body]:
-    """The candles of the first and the last decided slot."""
-    opened = sorted(body["slot"]["candle_open"] for body in decisions)
-    by_time = {candle["open_time"]: candle for candle in candles}
-    return by_time[opened[0]], by_time[opened[-1]]
+def _closes(paper: Iterable[Row]) -> dict[tuple[str, str, str], Decimal]:
+    """The close of every stored candle, by base asset, timeframe and open time."""
+    closes = {}
+    for row in paper:
+        if "#CANDLES#" in row["pk"]:
+            symbol, timeframe = row["pk"].split("#")[-2:]
+            candle = json.loads(row["body"])
+            closes[symbol.split("/")[0], timeframe, candle["open_time"]] = Decimal(candle["close"])
+    return closes
 
 
-def _equity(balances: Mapping[str, str], quote: str, candle: Body) -> str:
-    """Balances in quote currency, the base currency valued at the candle's close."""
-    prices = {quote: Decimal(1)}
-    close = Decimal(candle["close"])
-    total = sum((Decimal(held) * prices.get(asset, close) for asset, held in balances.items()), Decimal(0))
+def _first_and_last(decisions: list[Body]) -> tuple[Body, Body]:
+    """The slots of the first and the last decision."""
+    slots = sorted((body["slot"] for body in decisions), key=lambda slot: slot["candle_open"])
+    return slots[0], slots[-1]
+
+
+def _equity(balances: Mapping[str, str], quote: str, closes: Mapping[tuple[str, str, str], Decimal], slot: Body) -> str:
+    """Balances in quote currency, everything else valued at its candle's close."""
+    total = Decimal(0)
+    for asset, held in balances.items():
+        price = Decimal(1) if asset == quote else closes[asset, slot["timeframe"], slot["candle_open"]]
+        total += Decimal(held) * price
     return f"{total.normalize():f}"

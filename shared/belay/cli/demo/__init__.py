@@ -1,0 +1,1 @@
+"""`make demo`: a market replayed through the deployed functions; its summary, its checker, its report."""

@@ -1,0 +1,398 @@
+"""What must hold in a checked run: questions in SQL to the tables of `check_rows`. Imports nothing of Belay.
+
+A check is two questions: which figures to show, as one text, and which rows break it, as (row, expected, found).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+type Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """It holds when `broken` has no rows."""
+
+    name: str
+    figures: str
+    broken: str
+
+
+CHECKS = (
+    Check(
+        "each item is exported once",
+        "SELECT count(*) || ' items' FROM item",
+        """
+        SELECT group_concat(row), 'one item ' || pk || ' ' || sk, count(*) || ' of them' FROM item
+        GROUP BY file, pk, sk HAVING count(*) > 1
+        """,
+    ),
+    # What is missing is NULL, which no comparison below would notice.
+    Check(
+        "each record is complete",
+        "SELECT count(*) || ' records' FROM item WHERE body <> 'null'",
+        """
+        SELECT row, 'a whole decision', 'a part' FROM decision WHERE id || slot || kind || order_ids IS NULL
+        UNION ALL
+        SELECT row, 'a whole order', 'a part' FROM ledger_order
+        WHERE id || decision_id || symbol || side || state || version || filled_quantity || filled_notional
+            || venue_order_ids IS NULL
+        UNION ALL
+        SELECT row, 'a whole event', 'a part' FROM event
+        WHERE order_id || sequence || from_state || to_state || cause IS NULL
+        UNION ALL
+        SELECT row, 'a whole claim', 'a part' FROM attempt WHERE order_id || request || claimed_at IS NULL
+        UNION ALL
+        SELECT row, 'a whole venue order', 'a part' FROM venue_order
+        WHERE id || client_order_id || symbol || side || quantity || filled_quantity IS NULL
+        UNION ALL
+        SELECT row, 'a whole request', 'a part' FROM submission WHERE order_id || request || claimed_at || code IS NULL
+        UNION ALL
+        SELECT row, 'a whole fault', 'a part' FROM fault
+        WHERE sequence || kind || order_id || symbol || side || quantity || claimed_at || placed IS NULL
+        UNION ALL
+        SELECT row, 'a whole trade', 'a part' FROM trade
+        WHERE symbol || venue_order_id || side || id || quantity || price || fees IS NULL
+        UNION ALL
+        SELECT row, 'a whole fill', 'a part' FROM trade WHERE book = 'ledger' AND order_id || strategy IS NULL
+        """,
+    ),
+    Check(
+        "one decision per slot",
+        "SELECT count(*) || ' decisions, ' || count(DISTINCT slot) || ' slots' FROM decision",
+        """
+        SELECT group_concat(row), 'one decision for ' || slot, group_concat(id, ', ') FROM decision
+        GROUP BY slot HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        "every evaluation's decision is stored as it was answered",
+        "SELECT count(*) || ' evaluations' FROM evaluation",
+        """
+        SELECT evaluation.row, response, coalesce(kind || ' with orders ' || order_ids, 'no such decision')
+        FROM evaluation LEFT JOIN decision ON decision.id = response ->> 'decision_id'
+        WHERE decision.id IS NULL OR kind IS NOT response ->> 'kind' OR order_ids IS NOT response ->> 'order_ids'
+        """,
+    ),
+    Check(
+        "every order is one that its decision names, and the other way round",
+        "SELECT count(*) || ' orders' FROM ledger_order",
+        """
+        WITH named AS (
+            SELECT decision.row, decision.id AS decision_id, leg.value AS id FROM decision, json_each(order_ids) AS leg
+        )
+        SELECT row, 'order ' || id, 'none' FROM named
+        WHERE (decision_id, id) NOT IN (SELECT decision_id, id FROM ledger_order)
+        UNION ALL
+        SELECT row, 'a decision that names it', 'none' FROM ledger_order
+        WHERE (decision_id, id) NOT IN (SELECT decision_id, id FROM named)
+        """,
+    ),
+    Check(
+        "each order's events are an unbroken chain of legal moves up to its state",
+        "SELECT count(*) || ' events' FROM event",
+        """
+        WITH chain AS (
+            SELECT *, coalesce(lag(sequence) OVER story + 1, 0) AS next,
+                lag(to_state, 1, 'CREATED') OVER story AS before
+            FROM event WINDOW story AS (PARTITION BY order_id ORDER BY sequence)
+        ), last AS (SELECT order_id, max(sequence) AS sequence, to_state FROM event GROUP BY order_id)
+        SELECT row, 'event ' || next, 'event ' || sequence FROM chain WHERE sequence IS NOT next
+        UNION ALL
+        SELECT row, 'a move from ' || before, 'from ' || from_state FROM chain WHERE from_state <> before
+        UNION ALL
+        SELECT row, 'a legal move', from_state || ' to ' || to_state FROM event
+        WHERE from_state <> to_state AND (from_state, to_state) NOT IN (SELECT * FROM legal)
+        UNION ALL
+        SELECT row, 'an order', 'none' FROM event WHERE order_id NOT IN (SELECT id FROM ledger_order)
+        UNION ALL
+        SELECT row, 'a last event ' || version || ' to ' || state, coalesce(sequence || ' to ' || to_state, 'none')
+        FROM ledger_order LEFT JOIN last ON order_id = id WHERE sequence IS NOT version OR to_state IS NOT state
+        """,
+    ),
+    Check(
+        "no order's outcome is open",
+        """
+        SELECT count(*) FILTER (WHERE state IN ('UNKNOWN', 'SUBMITTED')) || ' of ' || count(*) || ' orders'
+        FROM ledger_order
+        """,
+        "SELECT row, 'a proven outcome', state FROM ledger_order WHERE state IN ('UNKNOWN', 'SUBMITTED')",
+    ),
+    Check(
+        "at most one venue order per order id",
+        "SELECT count(*) || ' venue orders, ' || count(DISTINCT client_order_id) || ' order ids' FROM venue_order",
+        """
+        SELECT group_concat(row), 'one venue order of ' || client_order_id, group_concat(id, ', ') FROM venue_order
+        GROUP BY client_order_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        "every venue order is its ledger order, and the other way round",
+        "SELECT count(*) || ' of the venue, ' || (SELECT count(*) FROM seen) || ' of the ledger' FROM venue_order",
+        """
+        WITH traded AS (
+            SELECT venue_order_id, money_sum(quantity) AS quantity, money_sum(times(quantity, price)) AS notional
+            FROM trade WHERE book = 'venue' GROUP BY venue_order_id
+        ), told AS (
+            SELECT venue_order.row, venue_order.id, client_order_id, symbol || ' ' || side || ' '
+                || money(venue_order.quantity) || ', filled ' || coalesce(traded.quantity, '0') || ' for '
+                || coalesce(notional, '0') AS word,
+                money(filled_quantity) AS filled, coalesce(traded.quantity, '0') AS traded
+            FROM venue_order LEFT JOIN traded ON traded.venue_order_id = venue_order.id
+        ), kept AS (
+            SELECT row, id, venue_order_id, symbol || ' ' || side || ' ' || coalesce(money(quantity), 'nothing')
+                || ', filled ' || money(filled_quantity) || ' for ' || money(filled_notional) AS word
+            FROM seen
+        )
+        SELECT row, 'a ledger order ' || client_order_id || ' that knows it', 'none' FROM told
+        WHERE (id, client_order_id) NOT IN (SELECT venue_order_id, id FROM kept WHERE venue_order_id IS NOT NULL)
+        UNION ALL
+        SELECT row, 'its venue order ' || coalesce(venue_order_id, ''), 'none' FROM kept
+        WHERE venue_order_id IS NULL OR (venue_order_id, id) NOT IN (SELECT id, client_order_id FROM told)
+        UNION ALL
+        SELECT kept.row, told.word, kept.word FROM kept JOIN told ON told.id = venue_order_id
+        WHERE client_order_id = kept.id AND told.word IS NOT kept.word
+        UNION ALL
+        SELECT row, 'filled ' || traded || ', as its trades say', 'filled ' || filled FROM told WHERE filled <> traded
+        """,
+    ),
+    Check(
+        "every venue trade is exactly one fill, and the other way round",
+        """
+        SELECT count(*) FILTER (WHERE book = 'venue') || ' trades, ' || count(*) FILTER (WHERE book = 'ledger')
+            || ' fills' FROM trade
+        """,
+        """
+        WITH counted AS (
+            SELECT group_concat(row) AS row, venue_order_id, id, count(*) FILTER (WHERE book = 'venue') AS trades,
+                count(*) FILTER (WHERE book = 'ledger') AS fills
+            FROM trade GROUP BY symbol, venue_order_id, side, id
+        ), paired AS (
+            SELECT fill.row, fill.order_id, venue.venue_order_id,
+                money(venue.quantity) || ' at ' || money(venue.price) || ', fees ' || amounts(venue.fees) AS told,
+                money(fill.quantity) || ' at ' || money(fill.price) || ', fees ' || amounts(fill.fees) AS kept
+            FROM trade AS venue JOIN trade AS fill USING (symbol, venue_order_id, side, id)
+            WHERE venue.book = 'venue' AND fill.book = 'ledger'
+        )
+        SELECT row, 'trade ' || id || ' of venue order ' || venue_order_id || ' once on either side',
+            trades || ' at the venue, ' || fills || ' in the ledger' FROM counted WHERE trades <> 1 OR fills <> 1
+        UNION ALL
+        SELECT row, told, kept FROM paired WHERE told IS NOT kept
+        UNION ALL
+        SELECT row, 'a fill of the order that venue order ' || venue_order_id || ' names', order_id FROM paired
+        WHERE (venue_order_id, order_id) NOT IN (SELECT id, client_order_id FROM venue_order)
+        """,
+    ),
+    Check(
+        "each claim reached the venue at most once, and nothing else did",
+        "SELECT (SELECT count(*) FROM attempt) || ' claims, ' || count(*) || ' requests received' FROM submission",
+        """
+        SELECT group_concat(row), 'one request of ' || order_id || ' claimed at ' || claimed_at, count(*) || ' of them'
+        FROM submission GROUP BY order_id, claimed_at HAVING count(*) > 1
+        UNION ALL
+        SELECT row, 'a claim of exactly this request', request FROM submission
+        WHERE (order_id, request) NOT IN (SELECT order_id, request FROM attempt)
+        """,
+    ),
+    Check(
+        "every accepted request is its venue order, and the other way round",
+        "SELECT count(*) || ' accepted' FROM submission WHERE code = 'ACCEPTED'",
+        """
+        WITH accepted AS (
+            SELECT row, venue_order_id || ' of ' || order_id || ', ' || (request ->> 'symbol') || ' '
+                || (request ->> 'side') || ' ' || money(request ->> 'quantity') AS word
+            FROM submission WHERE code = 'ACCEPTED'
+        ), booked AS (
+            SELECT row, id || ' of ' || client_order_id || ', ' || symbol || ' ' || side || ' '
+                || money(quantity) AS word FROM venue_order
+        )
+        SELECT row, 'venue order ' || coalesce(word, ''), 'none' FROM accepted
+        WHERE word IS NULL OR word NOT IN (SELECT word FROM booked)
+        UNION ALL
+        SELECT row, 'an accepted request for ' || word, 'none' FROM booked
+        WHERE word NOT IN (SELECT word FROM accepted WHERE word IS NOT NULL)
+        """,
+    ),
+    Check(
+        "every fault met a claim, and what it says is so",
+        "SELECT count(*) || ' faults in ' || count(DISTINCT sequence) || ' deliveries' FROM fault",
+        """
+        SELECT row, 'the key ' || printf('FAULT#%06d#%s', sequence, kind), sk FROM fault
+        WHERE sk <> printf('FAULT#%06d#%s', sequence, kind)
+        UNION ALL
+        SELECT row, 'a claim of ' || side || ' ' || quantity || ' at ' || claimed_at, 'none' FROM fault
+        WHERE NOT EXISTS (
+            SELECT * FROM attempt WHERE attempt.order_id = fault.order_id AND attempt.claimed_at = fault.claimed_at
+            AND request ->> 'symbol' = symbol AND request ->> 'side' = side
+            AND money(request ->> 'quantity') = money(quantity)
+        )
+        UNION ALL
+        SELECT group_concat(row), 'one word on delivery ' || sequence,
+            group_concat(kind || iif(placed, ' placed', ' not placed'))
+        FROM fault GROUP BY sequence HAVING count(DISTINCT order_id || claimed_at || placed) > 1
+        UNION ALL
+        SELECT row, iif(placed, 'an accepted request', 'no accepted request'), iif(placed, 'none', 'one') FROM fault
+        WHERE placed IS NOT ((order_id, claimed_at) IN (
+            SELECT order_id, claimed_at FROM submission WHERE code = 'ACCEPTED'
+        ))
+        UNION ALL
+        SELECT fault.row, 'a part filled at once', 'all of it' FROM fault JOIN submission USING (order_id, claimed_at)
+        WHERE kind = 'partial_fill' AND code = 'ACCEPTED' AND money(filled_at_once) = money(quantity)
+        """,
+    ),
+    Check(
+        "NOT_SENT in the ledger is what never became an order at the venue, and the other way round",
+        """
+        SELECT count(*) || ' attempts, ' || (SELECT count(*) FROM turned_away WHERE verdict = 'NOT_SENT')
+            || ' deliveries' FROM attempt WHERE verdict = 'NOT_SENT' AND NOT held_back
+        """,
+        """
+        WITH both AS (
+            SELECT verdict_row AS row, order_id, claimed_at, 1 AS ledger, 0 AS venue FROM attempt
+            WHERE verdict = 'NOT_SENT' AND NOT held_back
+            UNION ALL
+            SELECT row, order_id, claimed_at, 0, 1 FROM turned_away WHERE verdict = 'NOT_SENT'
+        )
+        SELECT group_concat(row), 'the same on both sides of ' || order_id || ' claimed at ' || claimed_at,
+            sum(ledger) || ' NOT_SENT, ' || sum(venue) || ' deliveries that never became an order'
+        FROM both GROUP BY order_id, claimed_at HAVING sum(ledger) <> sum(venue)
+        """,
+    ),
+    Check(
+        "REJECTED in the ledger is what the venue refused, and the other way round",
+        """
+        SELECT count(*) || ' attempts, ' || (SELECT count(*) FROM turned_away WHERE verdict = 'REJECTED')
+            || ' refusals' FROM attempt WHERE verdict = 'REJECTED'
+        """,
+        """
+        WITH both AS (
+            SELECT verdict_row AS row, order_id, claimed_at, 1 AS ledger, 0 AS venue FROM attempt
+            WHERE verdict = 'REJECTED'
+            UNION ALL
+            SELECT row, order_id, claimed_at, 0, 1 FROM turned_away WHERE verdict = 'REJECTED'
+        )
+        SELECT group_concat(row), 'the same on both sides of ' || order_id || ' claimed at ' || claimed_at,
+            sum(ledger) || ' REJECTED, ' || sum(venue) || ' refused'
+        FROM both GROUP BY order_id, claimed_at HAVING sum(ledger) <> sum(venue)
+        """,
+    ),
+    Check(
+        "what the executor held back never reached the venue",
+        "SELECT count(*) || ' held back' FROM attempt WHERE held_back",
+        """
+        SELECT verdict_row, 'nothing at the venue', 'a request claimed at ' || claimed_at FROM attempt
+        WHERE held_back AND (order_id, claimed_at) IN (
+            SELECT order_id, claimed_at FROM submission UNION SELECT order_id, claimed_at FROM fault
+        )
+        """,
+    ),
+    Check(
+        "opening balances and the ledger's fills are the venue's balances",
+        "SELECT group_concat(found || ' ' || asset, ', ') FROM balance WHERE book = 'ledger'",
+        """
+        SELECT 'paper.jsonl STATE', expected || ' ' || asset, found || ' ' || asset FROM balance
+        WHERE book = 'ledger' AND expected <> found
+        """,
+    ),
+    Check(
+        "opening balances and the venue's trades are the venue's balances",
+        "SELECT group_concat(found || ' ' || asset, ', ') FROM balance WHERE book = 'venue'",
+        """
+        SELECT 'paper.jsonl STATE', expected || ' ' || asset, found || ' ' || asset FROM balance
+        WHERE book = 'venue' AND expected <> found
+        """,
+    ),
+    Check(
+        "the account's opening balances, positions and flows are those of its fills",
+        "SELECT count(DISTINCT what) || ' amounts' FROM holding",
+        """
+        SELECT coalesce((SELECT row FROM account), 'ledger.jsonl'),
+            what || ' ' || money_sum(iif(stated, '0', amount)), money_sum(iif(stated, amount, '0'))
+        FROM holding GROUP BY what
+        HAVING money_sum(iif(stated, '0', amount)) <> money_sum(iif(stated, amount, '0'))
+        """,
+    ),
+    Check(
+        "every injected crash is an executor that died, and the other way round",
+        """
+        SELECT count(*) || ' injected, ' || (SELECT count(*) FROM died) || ' died' FROM fault
+        WHERE kind GLOB 'crash_*'
+        """,
+        """
+        SELECT 'ministack.log', injected || ' workers died', died FROM
+            (SELECT count(*) AS injected FROM fault WHERE kind GLOB 'crash_*'), (SELECT count(*) AS died FROM died)
+        WHERE injected <> died
+        UNION ALL
+        SELECT 'ministack.log', 'only executors die', function FROM died WHERE function NOT GLOB '*-executor'
+        """,
+    ),
+)
+
+
+# --- the summary -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the summary: a question, and how its rows become the figure."""
+
+    shape: Callable[[Rows], Any]
+    question: str
+
+
+def whole(rows: Rows) -> int:
+    return int(rows[0][0])
+
+
+def truth(rows: Rows) -> bool:
+    return bool(rows[0][0])
+
+
+def by_name(rows: Rows) -> dict[str, Any]:
+    return {str(name): value for name, value in rows}
+
+
+FIGURES = {
+    "chaos": Figure(truth, "SELECT body ->> '$.paper.faults' IS NOT NULL FROM document"),
+    "candles": Figure(whole, "SELECT count(*) FROM candle"),
+    "slots": Figure(whole, "SELECT count(DISTINCT request ->> 'scheduled_time') FROM evaluation"),
+    "evaluations": Figure(whole, "SELECT count(*) FROM evaluation"),
+    "decisions": Figure(by_name, "SELECT kind, count(*) FROM decision GROUP BY kind"),
+    "holds_by_reason": Figure(by_name, "SELECT reason, count(*) FROM decision WHERE kind = 'hold' GROUP BY reason"),
+    "orders": Figure(by_name, "SELECT state, count(*) FROM ledger_order GROUP BY state"),
+    "denied": Figure(
+        by_name,
+        """
+        SELECT replace(cause, 'denied: ', ''), count(*) FROM event
+        WHERE to_state = 'DENIED' AND from_state <> to_state GROUP BY cause
+        """,
+    ),
+    "venue_orders": Figure(whole, "SELECT count(*) FROM venue_order"),
+    "duplicate_venue_orders": Figure(whole, "SELECT count(*) - count(DISTINCT client_order_id) FROM venue_order"),
+    "fills": Figure(whole, "SELECT count(*) FROM trade WHERE book = 'ledger'"),
+    "faults_injected": Figure(by_name, "SELECT kind, count(*) FROM fault WHERE kind NOT GLOB 'crash_*' GROUP BY kind"),
+    "function_crashes_injected": Figure(whole, "SELECT count(*) FROM fault WHERE kind GLOB 'crash_*'"),
+    "unknown_open": Figure(whole, "SELECT count(*) FROM ledger_order WHERE state IN ('UNKNOWN', 'SUBMITTED')"),
+    "incidents_open": Figure(whole, "SELECT count(*) FROM incident WHERE status = 'open'"),
+    "incidents": Figure(by_name, "SELECT kind, count(*) FROM incident WHERE status = 'open' GROUP BY kind"),
+    "balances_match": Figure(truth, "SELECT count(*) = 0 FROM balance WHERE book = 'ledger' AND expected <> found"),
+    "equity": Figure(
+        by_name,
+        """
+        WITH edge AS (
+            SELECT 'start' AS name, min(opened) AS opened FROM decision
+            UNION ALL SELECT 'end', max(opened) FROM decision
+        ), purse AS (
+            SELECT 'start' AS name, asset, amount FROM opening UNION ALL SELECT 'end', asset, amount FROM held
+        ), paid AS (SELECT quote(body ->> '$.symbols[0]') AS quote FROM document), valued AS (
+            SELECT DISTINCT name, asset, amount, iif(asset = quote, '1', close) AS price
+            FROM purse JOIN edge USING (name) JOIN decision USING (opened) JOIN paid
+            LEFT JOIN candle ON candle.opened = edge.opened AND market = asset || '/' || quote || '#' || timeframe
+        )
+        SELECT name, money_sum(times(amount, price)) FROM valued GROUP BY name
+        """,
+    ),
+}
+# What the faults were drawn from; no row where there were none.
+FAULT_SEED = "SELECT body ->> '$.paper.faults.seed' FROM document WHERE body ->> '$.paper.faults' IS NOT NULL"

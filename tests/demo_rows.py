@@ -1,0 +1,230 @@
+"""A small demo without the emulator: the scheduled strategies, the real workflows and the faulty paper venue in memory.
+
+Leaves what a run of the demo leaves: every record as the item that a table would hold, and the summary of them.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from belay.adapters import dynamodb
+from belay.adapters.candle_files import generated_candles
+from belay.adapters.memory import InMemoryLedger, ManualClock
+from belay.adapters.paper_faults import FaultyPaperVenue
+from belay.adapters.paper_store import InMemoryPaperStore
+from belay.adapters.paper_venue import PaperVenue
+from belay.adapters.replay import set_replay_clock
+from belay.adapters.table import Item
+from belay.cli.demo.replaying import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
+from belay.cli.demo.summary import summarise
+from belay.cli.local.schedules import read_schedules
+from belay.cli.local.stack import ROOT
+from belay.cli.main import example_document
+from belay.domain.account import AccountDocument
+from belay.domain.proofs import fingerprint
+from belay.domain.record import iso
+from belay.domain.slots import Tick
+from belay.ports import Services
+from tests.builders import NOW
+from tests.world import Crash, World
+
+type Row = dict[str, str]
+
+WARM_UP, CRASHES = 60, 4
+LAYER = "layer:1"
+# The machines' clock, far from the market's.
+WALL = datetime(2031, 1, 1, tzinfo=UTC)
+CALL = timedelta(milliseconds=7)
+VISIBILITY_SECONDS = 20
+
+
+class WorkingClock(ManualClock):
+    """A machine's clock: whoever looks at it has worked for a moment."""
+
+    def now(self) -> datetime:
+        self.sleep(CALL.total_seconds())
+        return super().now()
+
+
+class CrashingVenue(FaultyPaperVenue):
+    """Ends the invocation where the real one ends its process."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named, end_process=_crash)
+
+
+def _crash(status: int) -> None:
+    raise Crash(f"exit status {status}")
+
+
+class Demo(World):
+    """A world in which the strategies of template.yaml trade a generated market, slot by slot.
+
+    `instances`: how many there are of each, under names of their own.
+    """
+
+    def __init__(self, hours: int, seed: int, *, chaos: bool = True, instances: int = 1) -> None:
+        self.candles = generated_candles(seed, WARM_UP + hours, "1h", NOW - timedelta(hours=WARM_UP))
+        document = _document({"seed": seed, "crashes": CRASHES} if chaos else None)
+        super().__init__(venue_type=CrashingVenue if chaos else PaperVenue, document=document, candles=self.candles)
+        self.slots = self.candles[WARM_UP:]
+        self.wall = WorkingClock(WALL)
+        self.load = _strategies()
+        self.ticks = [
+            {**schedule.event, "strategy": f"{schedule.strategy}{f'-{number}' if number else ''}"}
+            for number in range(instances)
+            for schedule in read_schedules(ROOT / "template.yaml")
+        ]
+        self.evaluations: list[dict[str, Any]] = []
+
+    def services(self, layer_version: str = LAYER) -> Services:
+        return super().services(layer_version)
+
+    def trade(self) -> None:
+        """Live through every slot as `belay.cli.demo.replaying` does, and let everything settle."""
+        self.reconcile()
+        for candle in self.slots:
+            closed = candle.open_time + timedelta(hours=1)
+            self._move_on(closed)
+            self._settle()
+            for tick in self.ticks:
+                self._tick({"scheduled_time": iso(closed), **tick})
+            self._work_off()
+            self._settle()
+        for _ in range(LAST_RECONCILIATIONS):
+            self._move_on(self.now + STEP)
+            self._settle()
+
+    def _tick(self, request: dict[str, Any]) -> None:
+        record = self.evaluate(Tick.parse(request))
+        response = {"decision_id": record.decision_id, "kind": record.decision.kind}
+        self.evaluations.append({"request": request, "response": response})
+
+    def _move_on(self, at: datetime) -> None:
+        set_replay_clock(self.store, self.document, at)
+        self.wall.sleep(0.4)
+        self.reconcile()
+        self._work_off()
+
+    def _settle(self) -> None:
+        for _ in range(MOST_STEPS):
+            if not any(map(needs_time, self.ledger.open_orders(self.document.account))):
+                return
+            self._move_on(self.now + STEP)
+
+    def _work_off(self) -> None:
+        """Every message until none is left; one whose function ended comes back after the visibility timeout."""
+        while self.queue.intents or self.queue.ticks:
+            with suppress(Crash):
+                self.deliver()
+                continue
+            self.wall.sleep(VISIBILITY_SECONDS)
+
+
+def _document(faults: dict[str, int] | None) -> AccountDocument:
+    """The example account as the demo changes it."""
+    example = json.loads(example_document())
+    del example["paper"]["exchange"]
+    example["paper"] |= {"replay": True, "faults": faults}
+    return AccountDocument.parse(json.dumps(example))
+
+
+def _strategies() -> Callable[[str], Any]:
+    """The evaluator's own strategies, found where it finds them."""
+    if (package := str(ROOT / "functions" / "evaluator")) not in sys.path:
+        sys.path.insert(0, package)
+    from strategies import load
+
+    return load
+
+
+# --- rows ------------------------------------------------------------------------------------------
+
+
+def write_demo(folder: Path, hours: int, seed: int = 7, **options: Any) -> Path:
+    """Trade so many hours and leave summary.json and rows/*.jsonl in `folder`; returns it."""
+    demo = Demo(hours, seed, **options)
+    demo.trade()
+    rows = folder / "rows"
+    rows.mkdir(parents=True)
+    write_rows(rows / "ledger.jsonl", ledger_rows(demo.ledger, demo.document.account))
+    write_rows(rows / "paper.jsonl", paper_rows(demo.store))
+    write_rows(rows / "evaluations.jsonl", demo.evaluations)
+    write_summary(folder, seed)
+    return folder
+
+
+def write_summary(folder: Path, seed: int = 7) -> None:
+    """The summary of the rows as they are now."""
+    summary = summarise(folder / "rows", f"generated, seed {seed}", 1.0, seed=seed)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def write_rows(file: Path, rows: list[Any]) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_rows(file: Path) -> list[Any]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def paper_rows(store: InMemoryPaperStore) -> list[Row]:
+    """The venue's books as the items that its table would hold."""
+    return [{"pk": pk, "sk": sk, "body": body} for pk, items in store._items.items() for sk, (_, body) in items.items()]
+
+
+def ledger_rows(ledger: InMemoryLedger, account: str) -> list[Row]:
+    """The ledger's records as the items that its table would hold."""
+    return [
+        {"pk": item.pk, "sk": item.sk, "body": item.body, **{name: str(v) for name, v in item.attributes.items()}}
+        for item in _items(ledger, account)
+    ]
+
+
+def _items(ledger: InMemoryLedger, account: str) -> Iterator[Item]:
+    configuration = ledger.configuration(account)
+    assert configuration is not None
+    body, pk, version = configuration.model_dump_json(), f"ACCOUNT#{account}", configuration.version
+    yield Item(dynamodb.ACCOUNTS, account, "{}")
+    yield Item(pk, "CONFIG#CURRENT", body, {"version": version})
+    yield Item(pk, f"CONFIG#v{version:06}", body, {"version": version})
+    yield dynamodb._account_item(ledger.account(account))
+    yield from map(dynamodb._incident_item, ledger.incidents(account))
+    if proof := ledger.proof(account, fingerprint(configuration, LAYER, ledger.table_id)):
+        yield Item(pk, f"PROOF#{proof.fingerprint}", proof.model_dump_json(), {"completed_at": iso(proof.completed_at)})
+    if suspicion := ledger.suspicion(account):
+        yield Item(pk, "SUSPICION", suspicion.model_dump_json())
+    for trade in ledger.unattributed_trades(account):
+        yield Item(*dynamodb._unattributed(account, trade), trade.model_dump_json())
+    yield from map(dynamodb._cancel_item, ledger.cancel_requests(account))
+    for symbol in configuration.document.symbols:
+        if cursor := ledger.cursor(account, symbol):
+            yield Item(pk, f"CURSOR#{symbol}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)})
+    for tick in ledger.schedules(account):
+        sk = f"SCHEDULE#{tick.strategy}#{tick.symbol}#{tick.timeframe}"
+        yield Item(pk, sk, tick.model_dump_json(), {"scheduled_time": iso(tick.scheduled_time)})
+        for record in ledger.decisions(account, tick.strategy, 100_000):
+            yield from _story(ledger, record.decision_id)
+
+
+def _story(ledger: InMemoryLedger, decision_id: str) -> Iterator[Item]:
+    story = ledger.story(decision_id)
+    assert story is not None
+    yield dynamodb._decision_item(story.decision)
+    for order in story.orders:
+        pointer = dynamodb.OrderPointer(decision_id=decision_id).model_dump_json()
+        yield dynamodb._order_item(order)
+        yield Item(f"ORDER#{order.order_id}", "ORDER", pointer)
+        for venue_order_id in order.venue_order_ids:
+            owner = dynamodb.VenueOrderOwner(order_id=order.order_id).model_dump_json()
+            sk = f"VENUEORDER#{order.symbol}#{venue_order_id}"
+            yield Item(f"ACCOUNT#{order.account}", sk, owner, {"order_id": order.order_id})
+    orders = {order.order_id: order for order in story.orders}
+    for event in story.events:
+        writer = ledger._writers[event.order_id, event.sequence]
+        yield dynamodb._event_item(event, orders[event.order_id].model_copy(update={"write_id": writer}))
+    yield from map(dynamodb._fill_item, story.fills)
