@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from belay.cli import stack as harness
-from belay.cli.stack import Stack, StackError
+from belay.cli.local import stack as harness
+from belay.cli.local.stack import Stack, StackError
 
 CALLERS_OWN = {
     "AWS_PROFILE": "production",

@@ -19,7 +19,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SAM = ROOT / ".tools/sam/bin/sam"
 MINISTACK = ROOT / ".tools/ministack/bin/ministack"
 BUILDS = ROOT / ".aws-sam"
@@ -83,8 +83,8 @@ def build(architecture: str | None = None, say: Callable[[str], None] | None = N
 class Stack:
     """One emulator process, its state folder and the stack deployed to it.
 
-    `state` keeps the emulator's state, its log and its workers' files; a second start on it finds what the
-    first left. `say` receives progress lines (default: standard error).
+    `state` keeps the emulator's state, its port, its log and its workers' files; a second start on it finds what
+    the first left. `say` receives progress lines (default: standard error).
     """
 
     def __init__(self, state: Path, say: Callable[[str], None] | None = None) -> None:
@@ -92,18 +92,26 @@ class Stack:
         self.log = self.state / "ministack.log"
         self.outputs: dict[str, str] = {}
         self._say = say or _say
-        self._port = free_port()
+        self._port = _kept_port(self.state)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
-        """The emulator's URL, the same before and after a restart."""
+        """The emulator's URL, the same whenever it runs on this state: the queues are stored under their URLs."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the emulator was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """Start the emulator and wait until it answers. Raises StackError."""
         workers = self.state / "workers"
         workers.mkdir(parents=True, exist_ok=True)
+        if not _is_free(self._port):
+            raise StackError(f"port {self._port}, which this stack was deployed with, is in use; try again later")
+        _port_file(self.state).write_text(str(self._port))
         environment = _environment(building=False) | ADMIN | {
             "AUTH": "true",
             "BIND_HOST": "127.0.0.1",
@@ -143,11 +151,15 @@ class Stack:
                 raise StackError(f"the AWS emulator gave no answer in {START_SECONDS} s\n{_tail(self.log)}")
             time.sleep(0.1)
 
-    def stop(self) -> None:
-        """End the emulator, which stores its state, and every worker it started; harmless when stopped."""
+    def stop(self) -> bool:
+        """End the emulator, which stores its state, and every worker it started; harmless when stopped.
+
+        Returns whether all of its state was stored.
+        """
         process, self._process = self._process, None
         if process is None:
-            return
+            return True
+        ended_before = process.poll() is not None
         process.terminate()
         try:
             process.wait(STOP_SECONDS)
@@ -157,6 +169,7 @@ class Stack:
             _kill_group(process.pid)
             process.wait()
             shutil.rmtree(self.state / "workers", ignore_errors=True)
+        return process.returncode == 0 and not ended_before
 
     def restart(self) -> None:
         """Stop and start on the same state and port: every worker is a new process afterwards."""
@@ -311,6 +324,54 @@ def _alone(lock: Path) -> Iterator[None]:
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def leftovers(state: Path) -> list[int]:
+    """The processes of an emulator that runs on this state folder, its functions included. Linux only."""
+    mark = f"STATE_DIR={state.resolve() / 'state'}".encode()
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if mark in _environment_of(process)]
+
+
+def end_leftovers(state: Path) -> bool:
+    """End an emulator whose owner was killed; it may still store its state. Returns whether there was one."""
+    found = leftovers(state)
+    for process in found:
+        with suppress(ProcessLookupError):
+            if os.getsid(process) == process:  # the emulator itself, which ends its functions
+                os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while found and leftovers(state) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in leftovers(state):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return bool(found)
+
+
+def _environment_of(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # someone else's, or it has ended
+        return []
+
+
+def _port_file(state: Path) -> Path:
+    return state / "port"
+
+
+def _kept_port(state: Path) -> int:
+    file = _port_file(state)
+    return int(file.read_text()) if file.exists() else free_port()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the emulator does, right after a stop
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def free_port() -> int:

@@ -1,0 +1,245 @@
+"""`make up` and `make down`: the deployed stack kept running on this machine, on its real schedules, with paper money.
+
+Starts and stops the daemon that does it (`daemon`), and tells what runs. Never reaches AWS. Nothing is traded before a
+person releases it. `python -m belay.cli.local.up tick` fires schedules by hand, for who does not want to wait for the
+hour.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NoReturn
+
+from belay.cli import views
+from belay.cli.desk import UP_STACK, MakeClient, announcement, desk_over, local_clients
+from belay.cli.local.account import paper_settings, source
+from belay.cli.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, deliver_with, run
+from belay.cli.local.place import Place
+from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError, end_leftovers
+from belay.cli.local.ticker import Firing, Schedule, read_schedules, tick_of
+from belay.cli.main import read_document
+from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.errors import BelayError, InvalidInput
+
+FOLDER = UP_STACK.parent
+LONGEST_INTERVAL = timedelta(days=366)
+
+
+def start(place: Place, account: str | None) -> int:
+    """Start the daemon, relay what it says until the stack is ready, and tell what runs."""
+    if place.owner() is not None:
+        if announcement(place.announcement) is None:
+            raise StackError("it is being started or stopped just now; try again in a moment")
+        ignored = " ACCOUNT changes nothing now: use `belay --local account set FILE`." if account else ""
+        print(f"Already running; `make down` stops it.{ignored}\n")
+    elif code := launch(place, account):
+        return code
+    describe(place)
+    return 0
+
+
+def launch(place: Place, account: str | None) -> int:
+    """Returns 0 once the stack can be used, else the exit code of the daemon that failed."""
+    if account:
+        paper_settings(read_document(Path(account)))  # a bad file is refused before anything is started
+    place.folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "belay.cli.local.up", "run", "--folder", str(place.folder)]
+    with place.log.open("ab") as log:
+        daemon = subprocess.Popen(
+            [*command, *(["--account", account] if account else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            text=True,
+        )
+    assert daemon.stdout is not None
+    try:
+        for line in daemon.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        daemon.terminate()
+        daemon.wait()
+        raise
+    ready = announcement(place.announcement) is not None
+    return 0 if ready else daemon.wait() or 1
+
+
+def describe(place: Place) -> None:
+    """What runs, on which market, and how to look at it."""
+    found, begun = announcement(place.announcement), place.begun()
+    if found is None or begun is None:
+        raise StackError(f"it has ended by itself (log: {place.log})")
+    clients = local_clients(found["endpoint"])
+    desk = desk_over(STAGE, found["outputs"], clients)
+    document, settings = begun.document, paper_settings(begun.document)
+    opened = ", ".join(f"{amount} {asset}" for asset, amount in settings.balances.items())
+    gate = views.gate(desk, desk.ledger.configuration(document.account))
+    switch = desk.switch.read()
+    rows = [
+        ("market", source(document) + ("" if settings.exchange else ", whose prices are made up")),
+        ("account", f"{document.account}, paper money: {opened} at first"),
+        *(("strategy", line) for line in strategies(deployed_schedules(clients), document)),
+        ("gate", "open" if gate["open"] else f"closed: {gate['reason']}"),
+        ("switch", f"{switch.level}: {switch.reason}"),
+    ]
+    if stops := desk.ledger.account(document.account).stops:
+        rows.append(("stops", f"{len(stops)}: see `{belay()} --local status`"))
+    if incidents := views.incidents(desk.ledger, (document.account,), resolved_too=False):
+        rows.append(("incidents", f"{len(incidents)} open: see `{belay()} --local incidents list`"))
+    trades = switch.level is StopLevel.RUNNING
+    commands = [
+        (f"{belay()} --local status", "how it stands"),
+        (f"{belay()} --local decisions", "what was decided, and why"),
+        (f"{belay()} --local {'halt' if trades else 'release'}", "stop trading" if trades else "let it trade"),
+        ("make down", "stop it; the next `make up` goes on from there"),
+        ("make down CLEAN=1", "and delete it all, to begin anew"),
+    ]
+    print(f"Belay runs on this machine, on an AWS emulator at {found['endpoint']}\n")
+    show(rows)
+    waits = "It decides, but sends no order before it is released."
+    print(f"\n{('It trades, except what is stopped.' if stops else 'It trades.') if trades else waits}\n")
+    show(commands)
+    print(f"\nLog: {place.log}")
+
+
+def show(rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        print(f"  {name:<{width}}   {text}")
+
+
+def strategies(schedules: Sequence[Schedule], document: AccountDocument) -> Iterator[str]:
+    for schedule in schedules:
+        if event := tick_of(schedule):
+            other = "" if event["account"] == document.account else f" (holds: there is no account {event['account']})"
+            yield f"{event['symbol']} {event['timeframe']}: {schedule.description or event['strategy']}{other}"
+
+
+def deployed_schedules(clients: MakeClient) -> tuple[Schedule, ...]:
+    return read_schedules(clients("cloudformation"), clients("scheduler"), STACK_NAME)
+
+
+def belay() -> str:
+    """The operator's command, as it is typed here."""
+    program = Path(sys.executable).parent / "belay"
+    return str(program.relative_to(ROOT)) if program.is_relative_to(ROOT) else "belay"
+
+
+def stop(place: Place, clean: bool) -> int:
+    """Stop the daemon and wait for it; with `clean` delete everything afterwards. Harmless where nothing runs."""
+    owner = place.owner()
+    if owner:
+        with suppress(ProcessLookupError):
+            os.kill(owner, signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN_SECONDS + 2 * STOP_SECONDS
+        while place.owner():
+            if time.monotonic() > deadline:
+                raise StackError(f"process {owner} does not stop (log: {place.log})")
+            time.sleep(POLL_SECONDS)
+        lost = place.unstored.exists()
+        print(f"Not all of its state could be stored (log: {place.log})" if lost else "Stopped; all is kept.")
+    elif end_leftovers(place.state):
+        print("Its daemon was killed; the emulator that was left is ended, too.")
+    else:
+        print("Nothing runs here.")
+    if clean and place.lock.exists():
+        with place.owned():
+            shutil.rmtree(place.folder)
+        print(f"Deleted {place.folder}")
+    return 0
+
+
+def tick(place: Place, name: str | None, at: datetime | None) -> int:
+    """Fire each schedule, or the one named, for its last time until `at`, now, whether it fired for that or not.
+
+    Raises:
+        InvalidInput: there is no such schedule.
+        StackError: nothing runs here.
+    """
+    found = announcement(place.announcement)
+    if found is None:
+        raise StackError("nothing runs here; start it with `make up`")
+    clients = local_clients(found["endpoint"])
+    schedules = deployed_schedules(clients)
+    chosen = [schedule for schedule in schedules if name in (None, schedule.name)]
+    if not chosen:
+        known = ", ".join(schedule.name for schedule in schedules)
+        raise InvalidInput("SCHEDULE", f"there is no schedule {name}", f"Schedules: {known}.")
+    until, deliver = at or datetime.now(UTC), deliver_with(clients("lambda"))
+    for schedule in chosen:
+        if last := schedule.expression.last(until - LONGEST_INTERVAL, until):
+            deliver(schedule.function, Firing(schedule, last).event(f"by-hand-{os.getpid()}"))
+            print(f"{schedule.name} fired for {last:%Y-%m-%dT%H:%M:%SZ}")
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad options are one line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput("options", message, "See `python -m belay.cli.local.up --help`.")
+
+
+def parser() -> Parser:
+    made = Parser(prog="up", description="The deployed stack on this machine, on its real schedules.")
+    commands = made.add_subparsers(dest="command", required=True)
+    starting = commands.add_parser("start", help="start it, or say what runs")
+    running = commands.add_parser("run", help="be the daemon that `start` leaves behind")
+    stopping = commands.add_parser("stop", help="stop it; everything is kept")
+    ticking = commands.add_parser("tick", help="fire schedules by hand, for their last time")
+    for command in (starting, running, stopping, ticking):
+        command.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps everything")
+    for command in (starting, running):
+        command.add_argument("--account", help="the account's document, a JSON file; default: an example on paper")
+    stopping.add_argument("--clean", action="store_true", help="and delete everything it kept")
+    ticking.add_argument("schedule", nargs="?", help="only this schedule, by its deployed name")
+    ticking.add_argument("--at", type=moment, help="for its last time until then, such as 2026-01-31T10:00:00Z")
+    return made
+
+
+def moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("without a time zone")
+    return found.astimezone(UTC)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        options = parser().parse_args(arguments)
+        place = Place(options.folder)
+        match options.command:
+            case "start":
+                return start(place, options.account)
+            case "run":
+                return run(place, read_document(Path(options.account)) if options.account else None)
+            case "stop":
+                return stop(place, options.clean)
+            case _:
+                return tick(place, options.schedule, options.at)
+    except InvalidInput as error:
+        return problem(str(error), 2)
+    except (StackError, BelayError) as error:
+        return problem(str(error), 1)
+    except KeyboardInterrupt:
+        return problem("interrupted; what was started is stopped", 130)
+    except Exception as error:  # a stranger gets a line, not a traceback
+        return problem(f"{type(error).__name__}: {error}", 1)
+
+
+def problem(message: str, code: int) -> int:
+    print(f"up: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
