@@ -19,6 +19,7 @@ class IncidentKind(StrEnum):
     WRONG_ABSENCE_PROOF = "wrong_absence_proof"
     EXIT_NOT_PLACED = "exit_not_placed"
     VENUE_CONFIGURATION = "venue_configuration"
+    VENUE_UNREACHABLE = "venue_unreachable"
     MISSED_SLOT = "missed_slot"
     FILLS_MISSING = "fills_missing"
 

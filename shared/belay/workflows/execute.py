@@ -10,20 +10,19 @@ from functools import partial
 from typing import Any
 
 from belay.domain.account import Account, StopLevel
-from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.errors import AccountRefused, Conflict, InvalidInput, VenueUnavailable
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
 from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
 from belay.ports import Services
+from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, end_refusal
 from belay.workflows.resolve import resolve
 from belay.workflows.session import Session, open_session
-from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, open_incident, stamp, update_order
+from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_order
 
 GUARD_MARGIN_SECONDS = 2
-FOLLOW_UP_SECONDS = 5
 # Denials of an exit that nobody needs to act on: there is nothing to sell, or too little for the venue.
 NOTHING_LEFT = frozenset({"nothing_to_sell", "dust"})
 
@@ -61,7 +60,9 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
         try:
             situation = _gather(order, account, session)
         except VenueUnavailable as error:
-            return _wait(order, session, services.clock.now(), f"venue unavailable: {error}", {})
+            return _unread(order, session, error)
+        if end_refusal(services, account):
+            continue
         if situation.now >= order.expires_at:
             lapsed = lapse_order(services, order_id, situation.now)
             return Executed(order_id=order_id, result="lapsed", state=(lapsed or order).state)
@@ -86,9 +87,17 @@ def _find_out(order: Order, session: Session) -> Executed:
     if order.state not in UNRESOLVED:
         return Executed(order_id=order.order_id, result="already done", state=order.state)
     order = resolve(order, session.services, session.venue, session.market_data)
-    session.services.queue.follow_up(order.account, FOLLOW_UP_SECONDS)
+    session.services.queue.follow_up(order.account, session.services.follow_up_seconds)
     result = "unresolved" if order.state in UNRESOLVED else "resolved"
     return Executed(order_id=order.order_id, result=result, state=order.state)
+
+
+def _unread(order: Order, session: Session, error: VenueUnavailable) -> Executed:
+    """Without the venue's side nothing is checked, so nothing is sent."""
+    now = session.services.clock.now()
+    if isinstance(error, AccountRefused):
+        account_refused(session.services, order.account, CHECKING, error.code, error.remedy, now)
+    return _wait(order, session, now, f"venue unavailable: {error}", {})
 
 
 def _gather(order: Order, account: Account, session: Session) -> Situation:
@@ -186,9 +195,11 @@ def _settle(order: Order, session: Session, situation: Situation, outcome: Outco
         outcome.exchange_time or _venue_time(session, situation),
         lambda latest, account, written: settle(latest, account, attempt_id, outcome, written),
     )
-    services.queue.follow_up(order.account, FOLLOW_UP_SECONDS)
+    services.queue.follow_up(order.account, services.follow_up_seconds)
     if outcome.kind is OutcomeKind.CONFIGURATION:
-        _configuration_incident(order, session, outcome)
+        remedy = "Check the executor's API key, its permissions and the region; then resolve."
+        at = outcome.exchange_time or services.clock.now()
+        account_refused(services, order.account, SUBMITTING, f"{outcome.code} {outcome.detail}".strip(), remedy, at)
     state = stored.state if stored else None
     result = "not sent" if outcome.kind is OutcomeKind.NOT_SENT else "submitted"
     return Executed(order_id=order.order_id, result=result, state=state, detail=outcome.code)
@@ -234,17 +245,3 @@ def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Exe
         exit_not_placed(session.services, denied, f"denied by {verdict.reason}", at)
     state = denied.state if denied else None
     return Executed(order_id=order.order_id, result="denied", state=state, detail=verdict.reason)
-
-
-def _configuration_incident(order: Order, session: Session, outcome: Outcome) -> None:
-    """The venue refuses this account as configured: no further entries until a person has looked."""
-    incident = Incident(
-        account=order.account,
-        kind=IncidentKind.VENUE_CONFIGURATION,
-        subject=outcome.code,
-        expected="the venue accepts this account's requests",
-        actual=f"{outcome.code} {outcome.detail}".strip(),
-        action="Check the API key, its permissions and the region; then resolve.",
-        opened_at=outcome.exchange_time or session.services.clock.now(),
-    )
-    open_incident(session.services, incident, StopLevel.REDUCE_ONLY)

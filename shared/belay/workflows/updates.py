@@ -76,6 +76,23 @@ def open_incident(services: Services, incident: Incident, stop: StopLevel | None
         services.ledger.open_incident(incident.model_copy(update={"told": told}))
 
 
+def end_incident(services: Services, account: str, incident_id: str, resolution: str) -> None:
+    """Lift the stops of an incident whose reason is gone, then resolve it: a stop may stand without its incident, where
+    a process ended in between."""
+    for _ in range(TRIES):
+        held = services.ledger.account(account)
+        kept = tuple(stop for stop in held.stops if stop.incident != incident_id)
+        try:
+            if kept != held.stops:
+                services.ledger.save_account(held.bumped(stops=kept))
+            break
+        except Conflict:
+            continue
+    else:
+        raise Conflict(f"account {account}")
+    services.ledger.resolve_incident(account, incident_id, resolution)
+
+
 def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
     for _ in range(TRIES):
         account = services.ledger.account(incident.account)

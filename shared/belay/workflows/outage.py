@@ -1,0 +1,97 @@
+"""A venue that refuses the account, or gives no answer for long: one incident while it lasts, ended when it is over.
+
+Nothing is lost meanwhile: intents wait and lapse, what is open stays as it is known, the gate closes by itself.
+"""
+
+from datetime import datetime, timedelta
+
+from belay.domain.account import Account, StopLevel
+from belay.domain.errors import AccountRefused, VenueUnavailable
+from belay.domain.incidents import Incident, IncidentKind
+from belay.ports import Services, Suspicion
+from belay.workflows.session import Session
+from belay.workflows.updates import end_incident, open_incident
+
+# One that lasts less mends itself before a person could look.
+UNREACHABLE_BOUND = timedelta(minutes=10)
+# What was refused: reading for a reconciliation, reading before a claim, an order. Each function has its own key.
+RECONCILING, CHECKING, SUBMITTING = "reconciling", "checking", "submitting"
+UNREACHABLE = f"{IncidentKind.VENUE_UNREACHABLE}:{RECONCILING}"
+
+
+def note_outage(session: Session, error: VenueUnavailable, at: datetime) -> None:
+    """A run could not read the venue. A refusal stops entries at once; silence is an incident once it has lasted."""
+    if isinstance(error, AccountRefused):
+        account_refused(session.services, session.document.account, RECONCILING, error.code, error.remedy, at)
+        return
+    since = _silent_since(session, at)
+    if at >= since + UNREACHABLE_BOUND:
+        open_incident(session.services, _unreachable(session.document.account, since, error, at))
+
+
+def end_outage(session: Session, account: Account) -> None:
+    """A clean run has read everything with this function's key: what kept it from reading is over."""
+    services, stopped_by = session.services, {stop.incident for stop in account.stops}
+    for incident_id in (UNREACHABLE, refusal(RECONCILING)):
+        known = services.ledger.incident(account.account, incident_id)
+        if incident_id in stopped_by or (known is not None and known.status == "open"):
+            end_incident(services, account.account, incident_id, "the venue was read again")
+
+
+def end_refusal(services: Services, account: Account) -> bool:
+    """Everything was read that a check needs: the key is good again. True when there was a stop to lift.
+
+    A refused order is not mended by that: whether the key may trade, a person has to say.
+    """
+    incident_id = refusal(CHECKING)
+    if all(stop.incident != incident_id for stop in account.stops):
+        return False
+    end_incident(services, account.account, incident_id, "the venue was read again")
+    return True
+
+
+def refusal(subject: str) -> str:
+    """The incident id of a refusal."""
+    return f"{IncidentKind.VENUE_CONFIGURATION}:{subject}"
+
+
+def account_refused(services: Services, account: str, subject: str, code: str, remedy: str, at: datetime) -> None:
+    """The venue refuses this account as configured: no further entries until it is mended.
+
+    While another refusal has stopped them already, this one is left to whoever meets it after that is over.
+    """
+    stopped_by = {stop.incident for stop in services.ledger.account(account).stops}
+    if stopped_by & {refusal(other) for other in (RECONCILING, CHECKING, SUBMITTING) if other != subject}:
+        return
+    incident = Incident(
+        account=account,
+        kind=IncidentKind.VENUE_CONFIGURATION,
+        subject=subject,
+        expected="the venue accepts this account's requests",
+        actual=f"{subject} is refused with {code}",
+        action=remedy,
+        opened_at=at,
+    )
+    open_incident(services, incident, StopLevel.REDUCE_ONLY)
+
+
+def _silent_since(session: Session, at: datetime) -> datetime:
+    """When the silence was first noticed; a run that reads everything forgets it."""
+    ledger, account = session.services.ledger, session.document.account
+    before = ledger.suspicion(account)
+    first_seen = before.first_seen if before else {}
+    if UNREACHABLE not in first_seen:
+        ledger.store_suspicion(Suspicion(account=account, first_seen={**first_seen, UNREACHABLE: at}))
+    return first_seen.get(UNREACHABLE, at)
+
+
+def _unreachable(account: str, since: datetime, error: VenueUnavailable, at: datetime) -> Incident:
+    return Incident(
+        account=account,
+        kind=IncidentKind.VENUE_UNREACHABLE,
+        subject=RECONCILING,
+        expected="the venue can be read",
+        actual=f"no run could read it since {since:%FT%TZ}: {error}",
+        action="Look at the venue's status page and at the network; entries go on by themselves once it answers.",
+        opened_at=at,
+    )
