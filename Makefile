@@ -21,10 +21,11 @@ FIND_PYTHON = for python in python3.13 python3; do \
 	"$$python" $(IS_313) 2>/dev/null && break; python=; done; \
 	test -n "$$python" || { echo "Belay needs Python 3.13: no python3.13 on PATH, and python3 is another version." >&2; exit 1; }
 
-.PHONY: help setup test test-fast lint validate build demo simulate lock clean
+.PHONY: help setup test test-fast lint validate build demo soak up down simulate lock clean
 
 help:
 	@echo "make demo       replay candles through the deployed stack on the paper venue (CANDLES, HOURS, SEED)"
+	@echo "make up         keep the deployed stack running here on its schedules (ACCOUNT=file.json); make down (CLEAN=1)"
 	@echo "make simulate   failures at every effect of the pipeline (SECONDS); SEED=n tells one history again"
 	@echo "make test       every test                   make test-fast  the ones that run in seconds"
 	@echo "make lint       style, types, import rules   make validate   the template"
@@ -80,10 +81,23 @@ build: $(READY) $(SAM_READY)
 
 demo: setup
 	@$(BIN)/python -m belay.cli.demo $(if $(CANDLES),--candles "$(CANDLES)") $(if $(HOURS),--hours "$(HOURS)") \
-		$(if $(SEED),--seed "$(SEED)")
+		$(if $(SEED),--seed "$(SEED)") $(if $(CHAOS),--chaos "$(CHAOS)") $(if $(OUTPUT),--output "$(OUTPUT)")
+
+up: setup
+	@$(BIN)/python -m belay.cli.local.up start $(if $(ACCOUNT),--account "$(ACCOUNT)")
+
+down: $(READY)
+	@$(BIN)/python -m belay.cli.local.up stop $(if $(CLEAN),--clean)
 
 simulate: $(READY)
 	@$(BIN)/python -m tests.simulation $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)")
+
+SEEDS ?= 1 2 3 4 5 6 7 8 9 10
+
+soak: setup
+	@failed=; for seed in $(SEEDS); do \
+		echo "Demo, seed $$seed"; $(MAKE) demo SEED=$$seed OUTPUT=build/soak/demo-$$seed || failed="$$failed $$seed"; \
+	done; test -z "$$failed" || { echo "soak: the demo failed for seed$$failed" >&2; exit 1; }
 
 # ---- Housekeeping -----------------------------------------------------------------------------------------------------
 

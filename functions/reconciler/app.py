@@ -1,24 +1,25 @@
-"""The reconciler: compares every account, or the one a follow-up names, with its venue. Never submits."""
+"""The reconciler: compares every account, or the one an event names, with its venue. Never submits."""
 
 import json
 import os
 from typing import Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from belay.adapters.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
+from belay.workflows import adopt, doctor, updates
 from belay.workflows.reconcile import reconcile
-from belay.workflows.updates import refuse_event
 
 SERVICES = reconciler_services(os.environ)
+REQUESTS = {"adopt": adopt.answer, "doctor": doctor.answer}
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Reconcile the accounts an event is about: `{"account": name}`, SQS follow-ups with such bodies, else all."""
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Answer a request; else reconcile the accounts of an event: `{"account": name}`, such follow-ups, or all."""
+    for name in REQUESTS.keys() & event.keys():
+        return REQUESTS[name](event, SERVICES)
     failed: list[str] = []
     results = [result for account in _accounts(event) if (result := _reconcile(account, failed))]
     if failed:
@@ -31,7 +32,7 @@ def _reconcile(account: str, failed: list[str]) -> dict[str, Any] | None:
     try:
         result = reconcile(account, SERVICES).model_dump(mode="json")
     except InvalidInput as error:
-        refuse_event(SERVICES, {"account": account}, error)
+        updates.refuse_event(SERVICES, {"account": account}, error)
         logger.error("account refused", account=account, error=str(error))
         return None
     except Exception:
@@ -55,5 +56,5 @@ def _followed_up(record: dict[str, Any]) -> str | None:
         return str(json.loads(record["body"])["account"])
     except (ValueError, TypeError, KeyError):
         error = InvalidInput("follow-up.account", "is missing", "Send only what Belay published.")
-        refuse_event(SERVICES, {"body": record.get("body")}, error)
+        updates.refuse_event(SERVICES, {"body": record.get("body")}, error)
         return None

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
+from belay.domain.checkup import Access
 from belay.domain.decisions import DecisionRecord
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
@@ -79,9 +80,16 @@ class Ledger(Protocol):
 
     def decision(self, decision_id: str) -> DecisionRecord | None: ...
     def record_decision(
-        self, record: DecisionRecord, orders: tuple[Order, ...], events: tuple[OrderEvent, ...]
+        self,
+        record: DecisionRecord,
+        orders: tuple[Order, ...],
+        events: tuple[OrderEvent, ...],
+        account: Account | None = None,
     ) -> DecisionRecord:
-        """Store a decision and its orders in one step unless the slot has one; returns the stored decision."""
+        """Store a decision and its orders in one step unless the slot has one; returns the stored decision.
+
+        `account`: what becomes of the account with it; Conflict, and nothing stored, if that moved on meanwhile.
+        """
 
     def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
         """The latest decisions of a strategy by candle time, newest first."""
@@ -172,6 +180,9 @@ class Venue(Protocol):
     def cancel(self, symbol: str, client_order_id: str) -> None:
         """Ask for a cancel; that the venue does not find the order changes nothing."""
 
+    def access(self) -> Access:
+        """What this function's key may do. Raises `AccountRefused` where the venue refuses key or region."""
+
 
 class Clock(Protocol):
     """A clock of this process; on a replay account, the market's."""
@@ -227,7 +238,10 @@ class Gather(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """Everything a workflow is handed. `clock` stamps what is recorded; `new_id` gives fresh unique ids."""
+    """Everything a workflow is handed. `clock` stamps what is recorded; `new_id` gives fresh unique ids.
+
+    `follow_up_seconds`: how long after a submission its account is reconciled.
+    """
 
     stage: str
     layer_version: str
@@ -239,3 +253,4 @@ class Services:
     gather: Gather
     clock: Clock
     new_id: Callable[[], str]
+    follow_up_seconds: int = 5

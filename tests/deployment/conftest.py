@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from belay.cli.stack import Stack
+from belay.cli.local.stack import Stack
 from belay.domain.account import StopLevel
 from tests.deployment.desk import open_desk, set_switch
 

@@ -22,8 +22,8 @@ from belay.adapters.paper_store import DynamoPaperStore
 from belay.adapters.replay import load_candles, set_replay_clock
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
+from belay.cli.local.stack import CLIENT_CONFIG, REGION, ROOT, STACK_NAME, Stack
 from belay.cli.main import example_document
-from belay.cli.stack import CLIENT_CONFIG, REGION, ROOT, STACK_NAME, Stack
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.market import Candle
 from belay.domain.orders import Order

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from belay.cli.stack import REGION, ROOT, Stack, build, free_port, machine_architecture
+from belay.cli.local.stack import REGION, ROOT, Stack, build, free_port, machine_architecture
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
 from belay.domain.record import iso

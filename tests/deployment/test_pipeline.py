@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
-from belay.cli.stack import Stack
+from belay.cli.local.stack import Stack
 from belay.domain.account import StopLevel
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import OrderState

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from belay.cli.stack import ROOT, build, machine_architecture
+from belay.cli.local.stack import ROOT, build, machine_architecture
 
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 UNCHECKED_HASH = 0b01
@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "PAPER_TABLE_NAME": "paper",
     "INTENTS_QUEUE_URL": "http://127.0.0.1:9/intents",
     "FOLLOW_UPS_QUEUE_URL": "http://127.0.0.1:9/follow-ups",
+    "FOLLOW_UP_SECONDS": "5",
     "KILL_SWITCH_PARAMETER": "/belay/dev/kill-switch",
     "INCIDENTS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:incidents",
     "LAYER_VERSION": "arn:aws:lambda:us-east-1:000000000000:layer:belay-dev:1",

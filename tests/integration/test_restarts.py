@@ -98,6 +98,7 @@ class Deployment:
             "PAPER_TABLE_NAME": "paper",
             "INTENTS_QUEUE_URL": self._intents,
             "FOLLOW_UPS_QUEUE_URL": sqs.create_queue(QueueName="follow-ups")["QueueUrl"],
+            "FOLLOW_UP_SECONDS": "5",
             "KILL_SWITCH_PARAMETER": SWITCH,
             "INCIDENTS_TOPIC_ARN": sns.create_topic(Name="incidents")["TopicArn"],
             "EVALUATOR_FUNCTION_NAME": "evaluator",

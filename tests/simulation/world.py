@@ -251,6 +251,8 @@ class World:
                 switch=switch,
                 proof_of=lambda _: None,
                 venue_time=lambda _: self.scheduler.now,
+                publish=lambda _: None,
+                ask_reconciler=lambda _: {},
                 clock=lambda: self.scheduler.now,
             )
             work(desk)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from belay.adapters.memory import InMemoryLedger
-from belay.cli.desk import Desk
+from belay.cli.desk import Desk, FunctionFailed, desk_over
 from belay.cli.main import app, example_document
 from belay.cli.operations import change_account
 from belay.domain.account import Account, AccountDocument, Configuration, Position, StopLevel
@@ -83,6 +84,9 @@ class Office:
     ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
     switch: Switch = field(default_factory=Switch)
     venue_time: datetime = NOW + timedelta(seconds=61)
+    published: list[Order] = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list)
+    answer: dict[str, Any] = field(default_factory=dict)
 
     def desk(self) -> Desk:
         return Desk(
@@ -91,7 +95,13 @@ class Office:
             switch=self.switch,
             proof_of=self._proof_of,
             venue_time=lambda _document: self.venue_time,
+            publish=self.published.append,
+            ask_reconciler=self._ask,
         )
+
+    def _ask(self, event: Any) -> dict[str, Any]:
+        self.asked.append(event)
+        return self.answer
 
     def _proof_of(self, configuration: Configuration) -> Proof | None:
         return self.ledger.proof(configuration.document.account, FINGERPRINT)
@@ -453,6 +463,69 @@ def test_resolving_a_missed_slot_retires_its_schedule_and_no_other(office: Offic
     assert office.ledger.schedules(ACCOUNT) == (alive,)
 
 
+# --- adopt ----------------------------------------------------------------------------------------
+
+
+def test_adopt_asks_the_reconciler_which_can_read_the_venue(office: Office) -> None:
+    nothing_left = {"adopted": [], "resolved": [], "balances": [], "orders": [], "reconciled": None}
+    office.answer = {"account": ACCOUNT, **nothing_left}
+    assert "Nothing is left to adopt." in office.text("adopt")
+    orders = ["--order", "cron-1", "--order", "cron-2"]
+    office.json("adopt", "--strategy", STRATEGY, *orders, "--author", "ann")
+    office.json("adopt", "--strategy", STRATEGY, "--symbol", SYMBOL, "--quantity", "0.50", "--price", "41000")
+    wishes = [event["adopt"] for event in office.asked]
+    assert [event["account"] for event in office.asked] == [ACCOUNT] * 3
+    assert wishes[1] == {"strategy": STRATEGY, "orders": ["cron-1", "cron-2"], "author": "ann"}
+    assert (wishes[2]["quantity"], wishes[2]["price"]) == ("0.50", "41000")
+
+
+def test_what_the_reconciler_refuses_to_adopt_is_one_line_and_exit_code_2(office: Office) -> None:
+    office.answer = {"error": "adopt.orders", "problem": "cron-1 has no coins", "remedy": "Adopt them first."}
+    refused = office.run("adopt", "--strategy", STRATEGY, "--order", "cron-1")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == "belay: adopt.orders: cron-1 has no coins. Adopt them first.\n"
+
+
+def test_a_wish_that_is_no_wish_reaches_nobody(office: Office) -> None:
+    assert office.run("adopt", "--strategy", STRATEGY).exit_code == 2
+    assert office.asked == []
+
+
+@dataclass
+class Functions:
+    """A Lambda service whose one function answers this."""
+
+    answer: Any
+    raises: bool = False
+    invoked: list[tuple[str, Any]] = field(default_factory=list)
+
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        self.invoked.append((request["FunctionName"], json.loads(request["Payload"])))
+        failed = {"FunctionError": "Unhandled"} if self.raises else {}
+        return {"Payload": BytesIO(json.dumps(self.answer).encode()), **failed}
+
+
+OUTPUTS = {
+    "LedgerTableName": "ledger",
+    "KillSwitchParameterName": "switch",
+    "IntentsQueueUrl": "queue",
+    "ReconcilerFunctionName": "belay-dev-reconciler",
+}
+
+
+def test_the_desk_invokes_the_reconciler_and_gives_what_it_answers() -> None:
+    functions = Functions({"account": ACCOUNT})
+    desk = desk_over("dev", OUTPUTS, lambda _service: functions)
+    assert desk.ask_reconciler({"adopt": {}}) == {"account": ACCOUNT}
+    assert functions.invoked == [("belay-dev-reconciler", {"adopt": {}})]
+
+
+def test_a_reconciler_that_raised_is_told_with_its_message() -> None:
+    functions = Functions({"errorMessage": "no table"}, raises=True)
+    with pytest.raises(FunctionFailed, match="belay-dev-reconciler failed: no table"):
+        desk_over("dev", OUTPUTS, lambda _service: functions).ask_reconciler({})
+
+
 # --- account documents ----------------------------------------------------------------------------
 
 
@@ -466,12 +539,12 @@ def test_a_document_may_not_leave_out_a_symbol_that_is_held(office: Office, tmp_
     assert "account.symbols: BTC/USD is missing" in result.stderr
 
 
-def test_a_live_document_is_refused_when_it_is_set(office: Office, tmp_path: Path) -> None:
+def test_a_live_document_that_names_no_key_is_refused_when_it_is_set(office: Office, tmp_path: Path) -> None:
     file = tmp_path / "live.json"
     file.write_text(make_document(mode="live", paper=None, venue="binance").model_dump_json())
     result = office.run("account", "set", str(file))
     assert result.exit_code == 2
-    assert "account.mode: live venues are not supported yet" in result.stderr
+    assert "account.executor_secret: is missing" in result.stderr
 
 
 def test_the_example_document_is_valid_and_lacks_no_limit(tmp_path: Path) -> None:

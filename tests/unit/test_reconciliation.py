@@ -306,6 +306,15 @@ def test_the_proceeds_of_an_open_sell_are_not_bounded_but_its_quantity_is() -> N
     assert mismatches(reconcile(ledger(account=done), venue(USD="1", BTC="1"))) == [KIND.BALANCE_MISMATCH]
 
 
+def test_what_an_open_buy_at_market_costs_is_not_bounded_but_its_quantity_is() -> None:
+    buy = make_reservation("r1", at_market=True)
+    account = make_account(opening=OPENING, reservations={"r1": buy})
+    assert reconcile(ledger(account=account), venue(USD="5000", BTC="0.1")) == ()
+    assert mismatches(reconcile(ledger(account=account), venue(USD="5000", BTC="0.2"))) == [KIND.BALANCE_MISMATCH]
+    done = account.model_copy(update={"reservations": {"r1": buy.model_copy(update={"quantity": Decimal(0)})}})
+    assert mismatches(reconcile(ledger(account=done), venue(USD="5000"))) == [KIND.BALANCE_MISMATCH]
+
+
 def test_residuals_are_what_the_venue_holds_beyond_what_is_explained() -> None:
     order = claimed(state=S.ACKNOWLEDGED, venue_order_ids=("V1",))
     view = venue(trades=[make_trade(), make_trade()], USD="9000", BTC="0.1")

@@ -138,6 +138,13 @@ def test_schedule_names_differ() -> None:
     assert len(names) == len(set(names))
 
 
+def test_no_two_schedules_tick_the_same_strategy_instance() -> None:
+    """Copied, and not given its own name: they would share their slots, and so one decision."""
+    inputs = [json.loads(body["Input"]) for name, body in SCHEDULES.items() if name.startswith("EvaluatorFunction.")]
+    instances = [(tick["account"], tick["strategy"], tick["symbol"], tick["timeframe"]) for tick in inputs]
+    assert len(instances) == len(set(instances)) > 1
+
+
 def test_an_evaluator_tick_names_the_whole_strategy_instance() -> None:
     inputs = [body["Input"] for name, body in SCHEDULES.items() if name.startswith("EvaluatorFunction.")]
     ticks = [json.loads(text) for text in inputs]
@@ -171,7 +178,12 @@ def test_a_role_names_its_actions_and_its_resources(name: str) -> None:
         assert entry["Effect"] == "Allow"
         assert not any("*" in action for action in listed(entry["Action"]))
         assert "*" not in listed(entry["Resource"])
-        assert not any("*" in str(resource).replace("/index/*", "") for resource in listed(entry["Resource"]))
+        assert not any("*" in without_own_trees(str(resource)) for resource in listed(entry["Resource"]))
+
+
+def without_own_trees(resource: str) -> str:
+    """A resource without what may end in anything: a table's indexes, a function's own API keys."""
+    return re.sub(r"/index/\*|/belay/\$\{Stage\}/(executor|reconciler)/\*", "", resource)
 
 
 @pytest.mark.parametrize("name", sorted(ROLES))
@@ -203,12 +215,27 @@ def test_the_kill_switch_is_not_in_the_stack_and_nobody_here_may_write_it() -> N
     assert {action for action in granted if action.startswith("ssm:")} == {"ssm:GetParameter"}
 
 
-def test_the_executor_may_read_the_kill_switch_that_the_stack_prints_and_no_other_parameter() -> None:
+def test_a_function_reads_the_api_keys_of_its_own_folder_and_nobody_elses() -> None:
+    folders = {
+        role: [parameter.split(":parameter")[1] for parameter in parameters(role) if parameter.endswith("/*")]
+        for role in ROLES
+    }
+    assert {role: folder for role, folder in folders.items() if folder} == {
+        "ExecutorRole": ["/belay/${Stage}/executor/*"],
+        "ReconcilerRole": ["/belay/${Stage}/reconciler/*"],
+    }
+
+
+def parameters(role: str) -> list[str]:
+    readable = [entry for entry in statements(role) if "ssm:GetParameter" in listed(entry["Action"])]
+    return [resource["Fn::Sub"] for entry in readable for resource in listed(entry["Resource"])]
+
+
+def test_the_executor_may_read_the_kill_switch_that_the_stack_prints() -> None:
     name = TEMPLATE["Outputs"]["KillSwitchParameterName"]["Value"]["Fn::Sub"]
     variables = FUNCTIONS["ExecutorFunction"]["Environment"]["Variables"]
     assert variables["KILL_SWITCH_PARAMETER"] == {"Fn::Sub": name}
-    (entry,) = (entry for entry in statements("ExecutorRole") if entry["Action"] == "ssm:GetParameter")
-    assert entry["Resource"]["Fn::Sub"].endswith(f":parameter{name}")
+    assert [resource.endswith(f":parameter{name}") for resource in parameters("ExecutorRole")].count(True) == 1
 
 
 def test_the_ledger_outlives_its_stack() -> None:

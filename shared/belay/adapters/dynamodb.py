@@ -117,7 +117,11 @@ class DynamoLedger:
         return self._read(DecisionRecord, _decision(decision_id), "DECISION")
 
     def record_decision(
-        self, record: DecisionRecord, orders: tuple[Order, ...], events: tuple[OrderEvent, ...]
+        self,
+        record: DecisionRecord,
+        orders: tuple[Order, ...],
+        events: tuple[OrderEvent, ...],
+        account: Account | None = None,
     ) -> DecisionRecord:
         """Who loses gets what is stored, be it its own record that an earlier try had stored unnoticed."""
         table, item = self._table, _decision_item(record)
@@ -128,9 +132,12 @@ class DynamoLedger:
             pointer = OrderPointer(decision_id=order.decision_id).model_dump_json()
             parts.append(Part("order", table.putting(_order_item(order), ABSENT)))
             parts.append(Part("order", table.putting(Item(_order(order.order_id), "ORDER", pointer), ABSENT)))
+            parts += [self._owning(order, venue_order_id) for venue_order_id in order.venue_order_ids]
         for event in events:
             parts.append(Part("order", table.putting(_event_item(event, record), ABSENT)))
         parts += [Part("cancel", table.putting(_cancel_item(request))) for request in cancels_of(record)]
+        if account is not None:
+            parts.append(Part("account", table.putting(_account_item(account), _at_version(account.version - 1))))
         return _winner(record, table.write(parts))
 
     def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:

@@ -155,12 +155,20 @@ class InMemoryLedger:
 
     @_locked
     def record_decision(
-        self, record: DecisionRecord, orders: tuple[Order, ...], events: tuple[OrderEvent, ...]
+        self,
+        record: DecisionRecord,
+        orders: tuple[Order, ...],
+        events: tuple[OrderEvent, ...],
+        account: Account | None = None,
     ) -> DecisionRecord:
         if record.decision_id in self._decisions:
             return self._decisions[record.decision_id]
         if any(order.order_id in self._orders for order in orders):
             raise Conflict("order")
+        if not all(self._owns(order) for order in orders):
+            raise Conflict("venue order")
+        if account is not None:
+            self.save_account(account)
         slot = record.slot
         self._decisions[record.decision_id] = record
         self._decision_lines[slot.account, slot.strategy][decision_position(record)] = record
@@ -241,13 +249,15 @@ class InMemoryLedger:
             and change.event.sequence not in self._events[order.order_id],
             "account": account is None or self.account(account.account).version == account.version - 1,
             "fill": fill is None or fill.key not in self._fills[fill.order_id],
-            "venue order": all(
-                self._venue_orders.get((order.account, order.symbol, venue_id), order.order_id) == order.order_id
-                for venue_id in order.venue_order_ids
-            ),
+            "venue order": self._owns(order),
             **self._requirements(order.account, change.requirement),
         }
         return [what for what, holds in conditions.items() if not holds]
+
+    def _owns(self, order: Order) -> bool:
+        """Whether each of the order's venue orders is its own or nobody's."""
+        keys = ((order.account, order.symbol, venue_id) for venue_id in order.venue_order_ids)
+        return all(self._venue_orders.get(key, order.order_id) == order.order_id for key in keys)
 
     def _requirements(self, account: str, requirement: Requirement | None) -> dict[str, bool]:
         if requirement is None:
@@ -276,11 +286,11 @@ class InMemoryLedger:
             self._fills[fill.order_id][fill.key] = fill
             self._fill_lines[fill.account][fill_position(fill)] = fill
             self._unattributed[fill.account].drop(fill.key)
-        for venue_id in order.venue_order_ids:
-            self._venue_orders[order.account, order.symbol, venue_id] = order.order_id
 
     def _keep(self, order: Order) -> None:
         self._orders[order.order_id] = order
+        for venue_id in order.venue_order_ids:
+            self._venue_orders[order.account, order.symbol, venue_id] = order.order_id
         self._order_lines[order.account][order_position(order)] = order
         if order.settled:
             self._open_orders[order.account].drop(order_position(order))

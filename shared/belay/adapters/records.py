@@ -18,7 +18,7 @@ from belay.ports import CancelRequest, Story
 
 
 def decision_position(record: DecisionRecord) -> str:
-    return f"{iso(record.slot.candle_open)}#{record.slot.symbol}#{record.slot.timeframe}"
+    return f"{iso(record.slot.candle_open)}#{record.decision_id}"
 
 
 def order_position(order: Order) -> str:

@@ -1,29 +1,48 @@
 """The operator's place: ledger and switch of one stage, on AWS or on the local stack. Opens them, no more."""
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 from belay.adapters.aws import client_configuration
 from belay.adapters.clock import SystemClock
 from belay.adapters.dynamodb import DynamoLedger
 from belay.adapters.paper_store import DynamoPaperStore
 from belay.adapters.replay import ReplayClock
-from belay.adapters.ssm import SsmKillSwitch
-from belay.cli.stack import ADMIN, REGION, ROOT
+from belay.adapters.sqs import SqsQueue
+from belay.adapters.ssm import SsmKillSwitch, SwitchValue
+from belay.cli.local.stack import ADMIN, REGION, ROOT
 from belay.domain.account import AccountDocument, Configuration, StopLevel
-from belay.domain.errors import InvalidInput
+from belay.domain.checkup import Subscription, Surroundings, SwitchView
+from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.orders import Order
 from belay.domain.proofs import Proof, fingerprint
 from belay.ports import Clock, KillSwitch, Ledger
 
-LOCAL_STACK = ROOT / ".local/stack.json"
+# Where each says that it runs, the one that `--local` acts on first: neither touches the other's.
+UP_STACK, DEMO_STACK = ROOT / ".local/up/stack.json", ROOT / ".local/stack.json"
+LOCAL_STACKS = {"make up": UP_STACK, "make demo": DEMO_STACK}
+
+INVOCATION = Config(connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1})
 
 type MakeClient = Callable[[str], Any]
+
+
+class FunctionFailed(BelayError):
+    """A function raised instead of answering."""
 
 
 class Switch(KillSwitch, Protocol):
@@ -32,9 +51,15 @@ class Switch(KillSwitch, Protocol):
     def write(self, level: StopLevel, reason: str, author: str, at: datetime) -> None: ...
 
 
+def _out_of_reach(*_: object) -> Any:
+    raise FunctionFailed("this cannot be reached from here")
+
+
 @dataclass(frozen=True)
 class Desk:
-    """What a command is handed. `proof_of` finds the proof that the deployed functions would accept now.
+    """What a command is handed. `proof_of` finds the proof that the deployed functions would accept now; `publish`
+    gives an order to the executor; `ask_reconciler` and `ask_executor` invoke the functions that have the venue's keys,
+    each its own, and wait for the answer; `surroundings` are read with the operator's own rights.
 
     `venue_time` is an account's clock, the market's on a replay account; `now` is the operator's own.
     """
@@ -44,6 +69,10 @@ class Desk:
     switch: Switch
     proof_of: Callable[[Configuration], Proof | None]
     venue_time: Callable[[AccountDocument], datetime]
+    publish: Callable[[Order], None]
+    ask_reconciler: Callable[[Mapping[str, Any]], dict[str, Any]]
+    ask_executor: Callable[[Mapping[str, Any]], dict[str, Any]] = field(default=_out_of_reach, kw_only=True)
+    surroundings: Callable[[], Surroundings] = field(default=_out_of_reach, kw_only=True)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -76,25 +105,103 @@ def desk_over(stage: str, outputs: Mapping[str, str], make_client: MakeClient) -
         return clock.now()
 
     switch = SsmKillSwitch(make_client("ssm"), outputs["KillSwitchParameterName"])
-    return Desk(stage=stage, ledger=ledger, switch=switch, proof_of=proof_of, venue_time=venue_time)
+    queue = SqsQueue(make_client("sqs"), intents_url=outputs["IntentsQueueUrl"])
+    return Desk(
+        stage=stage,
+        ledger=ledger,
+        switch=switch,
+        proof_of=proof_of,
+        venue_time=venue_time,
+        publish=queue.publish_intent,
+        ask_reconciler=partial(_invoke, make_client, outputs, "ReconcilerFunctionName"),
+        ask_executor=partial(_invoke, make_client, outputs, "ExecutorFunctionName"),
+        surroundings=partial(_surroundings, make_client, outputs),
+    )
+
+
+def _surroundings(make_client: MakeClient, outputs: Mapping[str, str]) -> Surroundings:
+    subscriptions, unseen = _subscriptions(make_client("sns"), outputs["IncidentsTopicArn"])
+    switch, unread = _stored_switch(make_client("ssm"), outputs["KillSwitchParameterName"])
+    return Surroundings(subscriptions=subscriptions, unseen=unseen, switch=switch, unread=unread)
+
+
+def _subscriptions(client: Any, topic: str) -> tuple[tuple[Subscription, ...] | None, str]:
+    """Who is told, or why that cannot be seen. What is not confirmed has no ARN yet."""
+    try:
+        pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        found = [one for page in pages for one in page["Subscriptions"]]
+    except (BotoCoreError, ClientError) as error:
+        return None, _refusal(error)
+    return tuple(
+        Subscription(
+            protocol=one["Protocol"],
+            # An address on the web may end in a token.
+            endpoint=urlsplit(one["Endpoint"]).hostname or one["Endpoint"],
+            confirmed=one["SubscriptionArn"].startswith("arn:"),
+        )
+        for one in found
+    ), ""
+
+
+def _stored_switch(client: Any, name: str) -> tuple[SwitchView | None, str]:
+    """The switch's parameter, or why there is none to read."""
+    try:
+        value = SwitchValue.model_validate_json(client.get_parameter(Name=name)["Parameter"]["Value"])
+    except (BotoCoreError, ClientError) as error:
+        return None, _refusal(error)
+    except ValidationError:
+        return None, "it is malformed"
+    return SwitchView(level=value.level, reason=value.reason), ""
+
+
+def _refusal(error: BotoCoreError | ClientError) -> str:
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _invoke(
+    make_client: MakeClient, outputs: Mapping[str, str], output: str, event: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a function answers. It may run for as long as its timeout allows, and is asked once.
+
+    Raises:
+        FunctionFailed: it raised instead of answering.
+    """
+    function = outputs[output]
+    response = make_client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    answer: dict[str, Any] = json.loads(response["Payload"].read())
+    if "FunctionError" in response:
+        raise FunctionFailed(f"{function} failed: {answer.get('errorMessage', 'no message')}; see its log")
+    return answer
+
+
+def _patience(service: str) -> Config:
+    """An invocation lasts as long as its function; every other call is short."""
+    return INVOCATION if service == "lambda" else client_configuration()
 
 
 def _aws_stack(stage: str) -> tuple[dict[str, str], MakeClient]:
     session: Any = boto3.session.Session()
 
     def make_client(service: str) -> Any:
-        return session.client(service, config=client_configuration())
+        return session.client(service, config=_patience(service))
 
     (found,) = make_client("cloudformation").describe_stacks(StackName=f"belay-{stage}")["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}, make_client
 
 
 def _local_stack() -> tuple[dict[str, str], MakeClient]:
-    try:
-        found = json.loads(LOCAL_STACK.read_text())
-    except FileNotFoundError:
-        remedy = "Start `make demo`, or leave --local out to act on AWS."
-        raise InvalidInput("--local", "no local stack is running", remedy) from None
+    running = {name: found for name, file in LOCAL_STACKS.items() if (found := announcement(file))}
+    if not running:
+        remedy = "Start `make up` or `make demo`, or leave --local out to act on AWS."
+        raise InvalidInput("--local", "no local stack is running", remedy)
+    (name, found), *others = running.items()
+    for other, _ in others:
+        print(f"belay: acting on the stack of `{name}`; that of `{other}` runs beside it", file=sys.stderr)
+    return found["outputs"], local_clients(found["endpoint"])
+
+
+def local_clients(endpoint: str) -> MakeClient:
+    """Makes clients of the local stack at an endpoint, with its administrator's credentials."""
     session: Any = boto3.session.Session(
         aws_access_key_id=ADMIN["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=ADMIN["AWS_SECRET_ACCESS_KEY"],
@@ -102,17 +209,31 @@ def _local_stack() -> tuple[dict[str, str], MakeClient]:
     )
 
     def make_client(service: str) -> Any:
-        return session.client(service, endpoint_url=found["endpoint"], config=client_configuration())
+        return session.client(service, endpoint_url=endpoint, config=_patience(service))
 
-    return found["outputs"], make_client
+    return make_client
+
+
+def announcement(file: Path) -> dict[str, Any] | None:
+    """What the owner of a local stack wrote (`endpoint`, `outputs`, its process `pid`); None where it does not run."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+        os.kill(found["pid"], 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return found
 
 
 @contextmanager
-def announced(endpoint: str, outputs: Mapping[str, str]) -> Iterator[None]:
-    """Let `belay --local` find a running local stack, until it ends."""
-    LOCAL_STACK.parent.mkdir(exist_ok=True)
-    LOCAL_STACK.write_text(json.dumps({"endpoint": endpoint, "outputs": dict(outputs)}))
+def announced(endpoint: str, outputs: Mapping[str, str], file: Path = DEMO_STACK) -> Iterator[None]:
+    """Let `belay --local` find a local stack of this process, until it ends."""
+    file.parent.mkdir(exist_ok=True)
+    text = json.dumps({"endpoint": endpoint, "outputs": dict(outputs), "pid": os.getpid()})
+    written = file.with_suffix(".new")
+    written.write_text(text)
+    written.replace(file)  # whoever reads it never finds half of it
     try:
         yield
     finally:
-        LOCAL_STACK.unlink(missing_ok=True)
+        if file.exists() and file.read_text() == text:
+            file.unlink()

@@ -37,11 +37,8 @@ def explain(desk: Desk, name: str) -> Document:
 
 def find_story(ledger: Ledger, name: str) -> Story:
     """The story of a decision id, or of the decision that an order id belongs to."""
-    decision_id: str | None = name
-    if ORDER_ID.fullmatch(name):
-        order = ledger.order(name)
-        decision_id = order.decision_id if order else None
-    story = ledger.story(decision_id) if decision_id else None
+    order = ledger.order(name)  # an adopted order bears the id that its maker gave it, whatever it looks like
+    story = ledger.story(order.decision_id if order else name)
     if story is None:
         kind = "order" if ORDER_ID.fullmatch(name) else "decision"
         remedy = "See `belay decisions` and `belay orders` for ids; check --stage and --local."
@@ -121,6 +118,8 @@ def _submission(order: Order, events: list[OrderEvent]) -> Document:
 def _verdict(order: Order, claims: int) -> str:
     if len(order.venue_order_ids) > 1:
         return "more than once"
+    if order.attempt and not claims:
+        return "adopted"
     if order.venue_order_ids:
         return "exactly once"
     if order.state in UNRESOLVED:

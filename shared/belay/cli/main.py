@@ -6,6 +6,8 @@ Reads arguments, calls one operation or view, prints its document. Every failure
 
 import json
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,14 +16,19 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperGroup
 
+from belay.cli import doctor as examination
 from belay.cli import explain as explanation
-from belay.cli import operations, render, views
+from belay.cli import operations, render, trading, views
 from belay.cli.desk import Desk, open_desk
+from belay.cli.local.stack import ROOT
 from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.adoption import AdoptRequest
 from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.manual import ManualOrder
 from belay.domain.orders import OrderState
 
 BAD_INPUT = 2
@@ -101,6 +108,7 @@ class Session:
     open: Callable[[], Desk]
     account: str | None
     as_json: bool
+    stage: str
 
     def show(self, document: Any, on_terminal: Callable[[Console, Any], None]) -> None:
         if self.as_json:
@@ -151,7 +159,7 @@ def command(
         print(context.get_help())
         return
     opened: Callable[[str, bool], Desk] = context.obj or open_desk
-    context.obj = Session(open=lambda: opened(stage, local), account=account, as_json=as_json)
+    context.obj = Session(open=lambda: opened(stage, local), account=account, as_json=as_json, stage=stage)
 
 
 Reason = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
@@ -251,6 +259,145 @@ def orders(
 
 
 @app.command()
+def order(
+    context: typer.Context,
+    symbol: Annotated[str, typer.Option(help="Such as BTC/USD.")],
+    side: Annotated[str, typer.Option(help="buy or sell.")],
+    quantity: Annotated[str | None, typer.Option(help="In base currency; a sell takes `all`, too.")] = None,
+    notional: Annotated[str | None, typer.Option(help="What a buy spends, in quote currency.")] = None,
+    limit_price: Annotated[str | None, typer.Option(help="In quote currency; without it, at market.")] = None,
+    time_in_force: Annotated[str, typer.Option(help="gtc or ioc.")] = "gtc",
+    strategy: Annotated[str, typer.Option(help="Whose position it changes.")] = "manual",
+    cost: Annotated[str, typer.Option(help="Fee and slippage it may meet, as a fraction of notional.")] = "0.005",
+    expires: Annotated[int, typer.Option(help="Seconds after which it lapses unsent.")] = 300,
+    reason: Reason = "asked for by an operator",
+    author: Author = "operator",
+    order_id: Annotated[str | None, typer.Option("--id", help="Repeat the order of this id.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow it until it is settled; exit code 0 if it filled.")
+    ] = False,
+    timeout: Annotated[int, typer.Option(min=1, help="How many seconds to follow it.")] = 120,
+) -> None:
+    """Place one order by hand, through the same checks and the same executor as every other. Prints its id first."""
+    session: Session = context.obj
+    if side == "sell" and quantity is None:
+        raise InvalidInput("--quantity", "is missing", "Give a quantity, or `all` for the whole position.")
+    desk = session.open()
+    asked = read_order(
+        order_id=order_id or uuid.uuid4().hex,
+        account=session.one_account(desk),
+        strategy=strategy,
+        symbol=symbol,
+        side=side,
+        quantity=None if quantity == "all" else quantity,
+        notional=notional,
+        limit_price=limit_price,
+        time_in_force=time_in_force,
+        cost=cost,
+        expiry_seconds=expires,
+        reason=reason,
+        author=author,
+    )
+    print(f"order {asked.order_id}: to repeat it safely, add --id {asked.order_id}", file=sys.stderr, flush=True)
+    placed = trading.place(desk, asked, uuid.uuid4().hex)
+    if wait:
+        _follow(session, desk, asked.order_id, timeout)
+    else:
+        session.show(placed, render.order)
+
+
+def read_order(**asked: Any) -> ManualOrder:
+    """Raises InvalidInput naming the option that is wrong."""
+    try:
+        return ManualOrder.model_validate({name: value for name, value in asked.items() if value is not None})
+    except ValidationError as error:
+        raise InvalidInput.from_validation("order", error, "See `belay order --help`.") from None
+
+
+def _follow(session: Session, desk: Desk, order_id: str, seconds: int) -> None:
+    """Show each event as it comes. The order goes on without us: an interrupt only ends the watching."""
+    try:
+        for event in trading.follow(desk, order_id, seconds, time.sleep):
+            if not session.as_json:
+                render.order_event(terminal_console(), event)
+    except KeyboardInterrupt:
+        print("belay: no longer watching; the order goes on as it was", file=sys.stderr)
+    document = trading.outcome(desk, order_id)
+    session.show(document, render.order)
+    if document["state"] != OrderState.FILLED:
+        if not document["settled"]:
+            print(f"belay: not settled yet; see `belay explain {order_id}`", file=sys.stderr)
+        raise typer.Exit(FAILURE)
+
+
+@app.command()
+def cancel(
+    context: typer.Context,
+    order_id: Annotated[str, typer.Argument(metavar="ID", help="An order id, as `belay orders --open` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads it later.")],
+) -> None:
+    """Ask for a cancel: each reconciliation repeats it at the venue until the order is done. Fills still count."""
+    session: Session = context.obj
+    session.show(trading.cancel(session.open(), order_id, reason), render.cancelling)
+
+
+@app.command()
+def adopt(
+    context: typer.Context,
+    strategy: Annotated[str | None, typer.Option(help="Whose it becomes.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Of a balance: such as BTC/USD.")] = None,
+    quantity: Annotated[str | None, typer.Option(help="Of a balance: in base currency, or `all` that is left.")] = None,
+    price: Annotated[str | None, typer.Option(help="Of a balance: what a unit cost, in quote currency.")] = None,
+    orders: Annotated[
+        list[str] | None, typer.Option("--order", metavar="ID", help="An open order's client order id; repeatable.")
+    ] = None,
+    all_orders: Annotated[bool, typer.Option("--all-orders", help="Every open order that is nobody's.")] = False,
+    new_strategy: Annotated[
+        bool, typer.Option("--new-strategy", help="The strategy has no tick yet: its name cannot be checked.")
+    ] = False,
+    author: Author = "operator",
+) -> None:
+    """Give a strategy what was at the venue before Belay: balances, open orders. Without options, list them."""
+    session: Session = context.obj
+    asked = {"strategy": strategy, "symbol": symbol, "price": price, "author": author}
+    request = AdoptRequest.parse(
+        {
+            **{name: value for name, value in asked.items() if value is not None},
+            **({"whole": True} if quantity == "all" else {"quantity": quantity}),
+            "orders": tuple(orders or ()),
+            "all_orders": all_orders,
+            "new_strategy": new_strategy,
+        }
+    )
+    desk = session.open()
+    session.show(operations.adopt(desk, session.one_account(desk), request), render.adopted)
+
+
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """Examine stage and accounts before they trade: keys, limits, market, on-call. Exit code 1 if a check fails."""
+    session: Session = context.obj
+    desk = session.open()
+    document = examination.doctor(desk, session.accounts(desk))
+    session.show(document, render.doctor)
+    if document["fail"]:
+        raise typer.Exit(FAILURE)
+
+
+@app.command()
+def venues(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A venue; default: every one.")] = None,
+) -> None:
+    """List the venues that have a profile, or tell all of one: fence, second attempts, what nobody has verified."""
+    session: Session = context.obj
+    if name is None:
+        session.show(examination.venues(), render.venues)
+    else:
+        session.show(examination.venue(name), render.venue)
+
+
+@app.command()
 def explain(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="ID", help="A decision id or an order id.")],
@@ -285,6 +432,50 @@ def resolve_incident(
     name = session.one_account(desk)
     document = operations.resolve_incident(desk, name, incident_id, reason, author)
     session.show(document, render.resolved)
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    strategies: Annotated[
+        list[str] | None, typer.Argument(metavar="STRATEGY", help="As scheduled in template.yaml; default: all.")
+    ] = None,
+    candles: Annotated[
+        list[str] | None,
+        typer.Option(help="CSV: timestamp in ms, open, high, low, close, volume. SYMBOL=FILE for one more."),
+    ] = None,
+    timeframe: Annotated[str, typer.Option(help="Of the candles, and of the schedules to run.")] = "1h",
+    hours: Annotated[int | None, typer.Option(min=1, help="Only the last so many; default: all.")] = None,
+    algorithm: Annotated[str | None, typer.Option(help="Run this one, scheduled or not, with --parameters.")] = None,
+    parameters: Annotated[str | None, typer.Option(help="JSON; of one scheduled strategy, those to change.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="With --algorithm; default: the account's first.")] = None,
+    account_document: Annotated[
+        Path | None, typer.Option(help="A paper account's document; default: `belay account example`.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the charts to this HTML file.")] = None,
+) -> None:
+    """Run strategies over candles from a file, in memory, with the real workflows: decisions, fills, P&L. No AWS."""
+    from belay.cli.replay import command as replaying  # its charts are not loaded for every command
+
+    session: Session = context.obj
+    document = read_document(account_document) if account_document else AccountDocument.parse(example_document())
+    if session.account not in (None, document.account):
+        remedy = "Give its document as --account-document."
+        raise InvalidInput("--account", f"the document is of account {document.account}", remedy)
+    request = replaying.Request(
+        strategies=strategies or (),
+        candles=candles or (),
+        timeframe=timeframe,
+        hours=hours,
+        algorithm=algorithm,
+        parameters=parameters,
+        symbol=symbol,
+        plot=plot,
+    )
+    session.show(
+        replaying.run(request, document, session.stage, ROOT, Console(stderr=True)),
+        replaying.show,
+    )
 
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An account document in JSON; - reads standard input.")]

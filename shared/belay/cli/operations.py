@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from belay.adapters.ccxt_profiles import profile_of
 from belay.cli.desk import Desk
 from belay.domain.account import Account, AccountDocument, Configuration, Stop, StopLevel
+from belay.domain.adoption import AdoptRequest
 from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.incidents import IncidentKind
 from belay.domain.record import iso
@@ -150,6 +152,19 @@ def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, au
     return {"incident_id": incident_id, **document}
 
 
+def adopt(desk: Desk, account: str, request: AdoptRequest) -> Document:
+    """Have the reconciler adopt what is asked for, or list what could be adopted: it can read the venue.
+
+    Raises:
+        InvalidInput: something of it cannot be adopted.
+    """
+    wish = request.model_dump(mode="json", exclude_defaults=True)
+    answer = desk.ask_reconciler({"account": account, "adopt": wish})
+    if "error" in answer:
+        raise InvalidInput(answer["error"], answer["problem"], answer["remedy"])
+    return answer
+
+
 def change_account(ledger: Ledger, name: str, change: Callable[[Account], Account]) -> Account:
     """Read, change, write; again when someone else wrote meanwhile. An unchanged account is not written."""
     for _ in range(WRITE_ATTEMPTS):
@@ -169,10 +184,10 @@ def set_document(desk: Desk, document: AccountDocument, author: str) -> Document
     """Store a document as the account's next version, unless it equals the current one.
 
     Raises:
-        InvalidInput: the document asks for what is not supported, or leaves out a symbol that is still in use.
+        InvalidInput: a live account leaves out what must be said, or a symbol that is still in use is missing.
     """
     if document.mode == "live":
-        raise InvalidInput("account.mode", "live venues are not supported yet", "Use mode paper.")
+        require_live(desk, document)
     account = desk.ledger.account(document.account)
     in_use = account.held_symbols() | {held.symbol for held in account.reservations.values()}
     if missing := sorted(in_use - set(document.symbols)):
@@ -190,3 +205,16 @@ def set_document(desk: Desk, document: AccountDocument, author: str) -> Document
             continue
         return {"account": document.account, "version": version, "stored": True}
     raise Conflict(f"account {document.account}")
+
+
+def require_live(desk: Desk, document: AccountDocument) -> None:
+    """A live account states everything, at a venue of which something is known.
+
+    Raises:
+        InvalidInput: names the first thing that is missing.
+    """
+    document.require_live(desk.stage)
+    profile = profile_of(document)
+    if document.sandbox and not profile.sandbox:
+        problem = f"{profile.name} has no test host"
+        raise InvalidInput("account.sandbox", problem, "Say false, and start with small limits.")

@@ -1,6 +1,7 @@
 """The documents of `views`, `explain` and `operations` as text for a terminal. Formats; looks nothing up."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ STATE_STYLES = {
     "DENIED": "yellow",
     "REJECTED": "yellow",
 }
+CHECK_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 VERDICT_STYLES = {"pass": "green", "resize": "yellow", "wait": "yellow", "deny": "bold red"}
 
 
@@ -123,6 +125,23 @@ def orders(out: Console, documents: list[Document]) -> None:
         out.print("No orders.")
 
 
+def order(out: Console, document: Document) -> None:
+    out.print(f"{_asked(document)}  {_became(document)}")
+    out.print(f"[dim]{document['order_id']}[/]  {document['strategy']}: {escape(document['reason'])}")
+
+
+def order_event(out: Console, event: Document) -> None:
+    venue = f"venue {_second(event['exchange_time'])}" if event["exchange_time"] else "the venue said nothing"
+    out.print(
+        f"{_state(event['to'])}  {escape(event['cause'])}  [dim]{venue}, recorded {_second(event['recorded_at'])}[/]"
+    )
+
+
+def cancelling(out: Console, document: Document) -> None:
+    order(out, document)
+    out.print("A cancel is requested: each reconciliation repeats it at the venue until the order is done.")
+
+
 def _asked(order: Document) -> str:
     return f"{order['side']} {_sized(order)} {_priced(order)}"
 
@@ -189,7 +208,8 @@ def _per_order(orders: list[Document], answer: Any) -> list[Any]:
 
 def _checked(order: Document) -> list[Any]:
     if not order["checks"]:
-        return ["Not checked yet."]
+        adopted = order["submission"]["verdict"] == "adopted"
+        return ["None: it was at the venue before and was adopted." if adopted else "Not checked yet."]
     last = order["checks"][-1]
     earlier = f", the last of {len(order['checks'])} checks" if len(order["checks"]) > 1 else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -208,6 +228,7 @@ SUBMISSION_ANSWERS = {
     "more than once": "[bold red]No: the venue has several orders for it.[/]",
     "unknown": "[bold red]Unknown[/]: the outcome is not proven, so nothing is sent again.",
     "never sent": "It was never sent.",
+    "adopted": "It was at the venue before and was adopted: Belay sent nothing, and the venue has one order for it.",
     "no order at the venue": "It was claimed, and no order came of it at the venue.",
 }
 
@@ -283,6 +304,71 @@ def _surroundings(account: Document) -> list[str]:
     ]
 
 
+# --- before trading -------------------------------------------------------------------------------
+
+
+def doctor(out: Console, document: Document) -> None:
+    """One line per check."""
+    out.print(f"[bold]Stage {document['stage']}[/]")
+    _checks(out, document["checks"])
+    for account in document["accounts"]:
+        traded = f"   {account['venue']}, {account['mode']}" if account["mode"] else ""
+        out.print(f"[bold]Account {account['account']}[/]{traded}")
+        _checks(out, account["checks"])
+    out.print(f"{document['ok']} ok, {document['warn']} warn, {document['fail']} fail")
+
+
+def _checks(out: Console, checks: list[Document]) -> None:
+    for check in checks:
+        level = f"[{CHECK_STYLES[check['level']]}]{check['level']:<4}[/]"
+        remedy = f"  > {escape(check['remedy'])}" if check["remedy"] else ""
+        out.print(f"  {level}  {escape(check['check'])}: {escape(check['found'])}{remedy}", soft_wrap=True)
+
+
+def venues(out: Console, documents: list[Document]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("venue", "client order id", "fence", "absence", "second attempt", "unverified"):
+        table.add_column(column, overflow="fold")
+    for document in documents:
+        known = (
+            document["venue"],
+            document["uniqueness"],
+            document["fence"],
+            "provable" if document["absence_provable"] else "not provable",
+            document["second_attempt"],
+            ", ".join(document["unverified"]) or "nothing",
+        )
+        unsupported = (
+            document["venue"],
+            "[yellow]cannot be traded[/]",
+            "",
+            "",
+            "",
+            escape(document["unsupported"] or ""),
+        )
+        table.add_row(*(unsupported if document["unsupported"] else known))
+    out.print(table)
+    out.print('Any other venue of ccxt: "venue_profile": "generic", which assumes nothing and sends nothing twice.')
+
+
+def venue(out: Console, document: Document) -> None:
+    looked_up = (f"{lookup['method']} for {_age(lookup['retention_seconds'])}" for lookup in document["lookups"])
+    rows = Table.grid(padding=(0, 2))
+    rows.add_row("client order id", f"uniqueness {document['uniqueness']}")
+    rows.add_row("fence", f"{document['fence']}, absence {'' if document['absence_provable'] else 'not '}provable")
+    rows.add_row("second attempt", document["second_attempt"])
+    rows.add_row("look-ups", ", ".join(looked_up))
+    rows.add_row("market buys", "of a base quantity" if document["market_buys"] else "refused: limit prices only")
+    rows.add_row("fees", escape(document["fee_quirks"]) or "nothing is known to be special")
+    rows.add_row("test host", "yes" if document["sandbox"] else "none")
+    rows.add_row("a key holds", ", ".join(document["credentials"]))
+    rows.add_row("unverified", ", ".join(document["unverified"]) or "nothing")
+    rows.add_row("notes", "\n".join(escape(note) for note in document["notes"]) or "none")
+    refused = f"   [yellow]cannot be traded: {escape(document['unsupported'])}[/]" if document["unsupported"] else ""
+    out.print(f"[bold]{document['venue']}[/]{refused}")
+    out.print(Padding(rows, (0, 0, 0, 2), expand=False))
+
+
 # --- operations -----------------------------------------------------------------------------------
 
 
@@ -311,6 +397,42 @@ def released(out: Console, document: Document) -> None:
         out.print(f"Account {account['account']}: {len(account['released'])} stop(s) released")
         for stop in account["remaining"]:
             out.print(f"  still standing: {_stop(stop)}")
+
+
+def adopted(out: Console, document: Document) -> None:
+    """What was adopted, what that resolved, and what is left to adopt."""
+    out.print(f"[bold]Account {document['account']}[/]")
+    if document["reconciled"]:
+        out.print("  Its books were opened just now.")
+    for done in document["adopted"]:
+        already = " [dim](already)[/]" if done["already"] else ""
+        out.print(f"  [green]adopted[/] by {done['strategy']}: {_adopted(done)}{already}")
+    for incident_id in document["resolved"]:
+        out.print(f"  resolved incident {escape(incident_id)}")
+    left = [_balance(balance) for balance in document["balances"] if Decimal(balance["left"])]
+    left += [_foreign(order) for order in document["orders"]]
+    out.print("  Left to adopt:" if left else "  Nothing is left to adopt.")
+    for line in left:
+        out.print(f"    {line}")
+
+
+def _adopted(done: Document) -> str:
+    if done["order_id"]:
+        return f"order {done['order_id']}, {done['side']} {_sized(done)} {_priced({'limit_price': done['price']})}"
+    return f"{_sized(done)} at a cost of {_number(done['price'])}"
+
+
+def _balance(balance: Document) -> str:
+    return f"balance  {_number(balance['left'])} {balance['symbol']} of {_number(balance['opening'])} at the opening"
+
+
+def _foreign(foreign: Document) -> str:
+    seen = foreign["seen"]
+    name = seen["client_order_id"] or f"(venue order {seen['venue_order_id']})"
+    asked = f"order    {escape(name)}  {seen['side']} {_sized(seen)} {_priced(seen)}"
+    if not foreign["problem"]:
+        return asked
+    return f"{asked}\n      [yellow]cannot be adopted[/]: {escape(foreign['problem'])}. {escape(foreign['remedy'])}"
 
 
 def stored(out: Console, document: Document) -> None:

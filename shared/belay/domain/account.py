@@ -1,5 +1,6 @@
 """The account: the one aggregate that limits protect, and the document that configures it."""
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -60,7 +61,7 @@ class Stop(Record):
 
 
 class Position(Record):
-    """A strategy's holding of one symbol, derived from fills alone.
+    """A strategy's holding of one symbol, derived from fills and from what it adopted.
 
     `quantity` is base currency net of fees taken in it; `cost` is what that quantity cost in quote currency, fees
     included (average cost); `realised_pnl` is in quote currency, after fees in base or quote currency. A sell that is
@@ -74,7 +75,10 @@ class Position(Record):
     def after(self, trade: VenueTrade) -> "Position":
         base, quote = trade.symbol.split("/")
         changes = trade.asset_changes()
-        moved, paid = changes[base], -changes[quote]
+        return self.moved(changes[base], -changes[quote])
+
+    def moved(self, moved: Decimal, paid: Decimal) -> "Position":
+        """After `moved` of the base currency came in (or, negative, went out) and `paid` of the quote went out."""
         if self.quantity * moved >= 0:
             return self.model_copy(update={"quantity": self.quantity + moved, "cost": self.cost + paid})
         closing = min(abs(self.quantity), abs(moved))
@@ -88,7 +92,10 @@ class Position(Record):
 
 
 class Reservation(Record):
-    """What a claimed order may still do to the account. `unresolved`: its outcome at the venue is not yet known."""
+    """What a claimed order may still do to the account. `unresolved`: its outcome at the venue is not yet known.
+
+    `at_market`: no limit bounds its price; `price` is only what it was valued at.
+    """
 
     order_id: str
     strategy: str
@@ -99,11 +106,23 @@ class Reservation(Record):
     price: Positive
     cost_rate: NonNegative
     unresolved: bool
+    at_market: bool = False
 
     @property
     def notional(self) -> Decimal:
         """Quote currency needed for what is left of a buy, assumed costs included."""
         return self.quantity * self.price * (1 + self.cost_rate)
+
+
+class Adoption(Record):
+    """A part of the opening balance that a person gave to a strategy, as bought at `price` per unit."""
+
+    strategy: str
+    symbol: Symbol
+    quantity: Positive
+    price: Positive
+    author: str
+    at: Utc
 
 
 RATE_WINDOW = timedelta(minutes=1)
@@ -114,7 +133,8 @@ class Account(Record):
 
     `positions` by strategy, then symbol. `submissions` are the venue times of claims within the rate window.
     `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `flows`
-    is the net change by asset through recorded fills, so `opening + flows` is what the venue should hold.
+    is the net change by asset through recorded fills, so `opening + flows` is what the venue should hold. `adoptions`
+    are the parts of the opening that are positions of strategies now.
     """
 
     account: str
@@ -125,6 +145,7 @@ class Account(Record):
     stops: tuple[Stop, ...] = ()
     opening: dict[str, Decimal] | None = None
     opened_at: Utc | None = None
+    adoptions: tuple[Adoption, ...] = ()
     flows: dict[str, Decimal] = {}
 
     def position(self, strategy: str, symbol: str) -> Position:
@@ -132,13 +153,17 @@ class Account(Record):
 
     def symbol_quantity(self, symbol: str) -> Decimal:
         """Base currency held in a symbol: all strategies' positions and what was there before them."""
-        before = (self.opening or {}).get(base_asset(symbol), ZERO)
+        before = self.unadopted(base_asset(symbol))
         return before + sum((held[symbol].quantity for held in self.positions.values() if symbol in held), ZERO)
 
     def exposed_symbols(self, document: "AccountDocument") -> frozenset[str]:
         """Every symbol in which something is held, by a strategy or since before the account was opened."""
-        opened = {s for s in document.symbols if (self.opening or {}).get(base_asset(s), ZERO)}
-        return self.held_symbols() | opened
+        return self.held_symbols() | {s for s in document.symbols if self.unadopted(base_asset(s))}
+
+    def unadopted(self, asset: str) -> Decimal:
+        """What of the opening balance belongs to no strategy."""
+        adopted = (adoption.quantity for adoption in self.adoptions if base_asset(adoption.symbol) == asset)
+        return (self.opening or {}).get(asset, ZERO) - sum(adopted, ZERO)
 
     def held_symbols(self) -> frozenset[str]:
         return frozenset(s for held in self.positions.values() for s, position in held.items() if position.quantity)
@@ -182,6 +207,14 @@ class Account(Record):
             reservations[order_id] = reservation.model_copy(update={"quantity": left, "unresolved": False})
         return self.bumped(positions={**self.positions, strategy: moved}, flows=flows, reservations=reservations)
 
+    def with_adoption(self, adoption: Adoption) -> "Account":
+        """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""
+        held = self.positions.get(adoption.strategy, {})
+        position = self.position(adoption.strategy, adoption.symbol)
+        grown = position.moved(adoption.quantity, adoption.quantity * adoption.price)
+        positions = {**self.positions, adoption.strategy: {**held, adoption.symbol: grown}}
+        return self.bumped(positions=positions, adoptions=(*self.adoptions, adoption))
+
     def with_stop(self, stop: Stop) -> "Account":
         """Add a stop; the same one again replaces the earlier. A weaker one never takes a stricter one back."""
         kept = [held for held in self.stops if held.key != stop.key]
@@ -211,10 +244,18 @@ class Limits(Record):
     clock_offset_seconds: int | None = Field(default=None, gt=0)
 
 
+class FaultSettings(Record):
+    """What goes wrong at the paper venue, decided by `seed`. `crashes`: at most so many ends of a process in all."""
+
+    seed: int
+    crashes: int = Field(default=0, ge=0)
+
+
 class PaperSettings(Record):
     """The paper venue of one account. `participation`: the most of a candle's volume that one order may take.
 
     `replay`: match against stored candles on a replay clock; otherwise against the live public market of `exchange`.
+    `faults`: injected on purpose; without them the venue is a faultless one.
     """
 
     balances: dict[str, NonNegative]
@@ -228,6 +269,7 @@ class PaperSettings(Record):
     min_notional: NonNegative
     replay: bool = False
     exchange: str | None = None
+    faults: FaultSettings | None = None
 
     @model_validator(mode="after")
     def _has_a_market(self) -> Self:
@@ -243,11 +285,19 @@ CREDENTIALS = frozenset(
 )
 
 
+# The constructor options that a live account may set: where the venue is, and what its class is told. Others could
+# switch off what keeps an order from being sent twice, or print what is signed.
+LIVE_OPTIONS = frozenset({"hostname", "options", "timeout", "urls"})
+
+
 class AccountDocument(Record):
     """One account's configuration: the venue, how to reach it, its limits and tolerances.
 
     `options` are constructor options of the venue class; secrets appear by name only. `balance_tolerance` is the
     residual by asset, in units of the asset, that reconciliation accepts; an asset that is not listed must match.
+
+    For a live account: `venue_profile` "generic" trades at a venue of which nothing is known; `sandbox` says whether
+    it is the venue's test host; `requests_per_minute` replaces the venue profile's request budget.
     """
 
     account: Name
@@ -260,6 +310,9 @@ class AccountDocument(Record):
     limits: Limits = Limits()
     balance_tolerance: dict[str, NonNegative] = {}
     paper: PaperSettings | None = None
+    venue_profile: Literal["generic"] | None = None
+    sandbox: bool | None = None
+    requests_per_minute: int | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _fits_its_mode(self) -> Self:
@@ -276,6 +329,34 @@ class AccountDocument(Record):
         if inline := sorted(CREDENTIALS & {name.lower() for name in options}):
             raise ValueError(f"{inline[0]} is a credential; store it as a secret and give the secret's name")
         return options
+
+    def require_live(self, stage: str) -> None:
+        """Refuse a live account that leaves out something that must be said.
+
+        Raises:
+            InvalidInput: names the first thing that is missing.
+        """
+        for function in ("executor", "reconciler"):
+            field, folder = f"{function}_secret", f"/belay/{stage}/{function}/"
+            name = getattr(self, field) or ""
+            if not re.fullmatch(re.escape(folder) + r"[A-Za-z0-9_.-]{1,100}", name):
+                problem = f"{name!r} is not the name of a key under {folder}" if name else "is missing"
+                remedy = f"Store a key of its own for the {function} as a SecureString under {folder} and name it here."
+                raise InvalidInput(f"account.{field}", problem, remedy)
+        if self.sandbox is None:
+            raise InvalidInput("account.sandbox", "is missing", "Say true for the venue's test host, else false.")
+        if unknown := sorted(self.options.keys() - LIVE_OPTIONS):
+            remedy = f"A live account may set {', '.join(sorted(LIVE_OPTIONS))}."
+            raise InvalidInput(f"account.options.{unknown[0]}", "may not be set for a live account", remedy)
+        if self.sandbox and self.options.keys() & {"hostname", "urls"}:
+            remedy = "Give either sandbox true or hosts of your own."
+            raise InvalidInput("account.options", "hosts are given and the venue's test host is asked for", remedy)
+        for name in Limits.model_fields:
+            if getattr(self.limits, name) is None:
+                raise InvalidInput(f"account.limits.{name}", "is missing", "A live account states every limit.")
+        if missing := [symbol for symbol in self.symbols if symbol not in self.limits.max_position_notional]:
+            remedy = "State it for every symbol."
+            raise InvalidInput("account.limits.max_position_notional", f"{missing[0]} is missing", remedy)
 
     @property
     def quote(self) -> str:

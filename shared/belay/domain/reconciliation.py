@@ -136,7 +136,7 @@ def _foreign_order(seen: VenueOrder) -> Iterator[Finding]:
         symbol=seen.symbol,
         expected="no such order",
         actual=f"{seen.side} {seen.quantity} {seen.symbol}, client order id {seen.client_order_id}",
-        action="Find out who placed it; cancel it at the venue or let it finish, then resolve the incident.",
+        action="Find out who placed it; cancel it at the venue and resolve the incident, or make it ours: belay adopt.",
     )
 
 
@@ -254,7 +254,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
     for asset, residual in residuals(ledger, venue).items():
         tolerance = ledger.document.balance_tolerance.get(asset, ZERO)
         low, high = _in_flight(ledger.account, asset)
-        if low - tolerance <= residual and (high is None or residual <= high + tolerance):
+        if (low is None or low - tolerance <= residual) and (high is None or residual <= high + tolerance):
             continue
         held = venue.balances.total.get(asset, ZERO)
         yield Mismatch(
@@ -284,13 +284,13 @@ def residuals(ledger: LedgerView, venue: VenueView) -> dict[str, Decimal]:
     return {asset: venue.balances.total.get(asset, ZERO) - expected.get(asset, ZERO) for asset in assets}
 
 
-def _in_flight(account: Account, asset: str) -> tuple[Decimal, Decimal | None]:
+def _in_flight(account: Account, asset: str) -> tuple[Decimal | None, Decimal | None]:
     """How far orders that are still at the venue may move a balance before their fills are counted.
 
-    The proceeds of a sell are not bounded above: it may fill better than its price.
+    None: not bounded. A sell may fill better than its price, and a buy at market worse than it was valued at.
     """
     low, high = ZERO, ZERO
-    bounded = True
+    bounded = {Side.BUY: True, Side.SELL: True}
     for held in account.reservations.values():
         base, quote = base_asset(held.symbol), quote_asset(held.symbol)
         if held.side is Side.BUY:
@@ -298,5 +298,6 @@ def _in_flight(account: Account, asset: str) -> tuple[Decimal, Decimal | None]:
             low -= held.notional if asset == quote else ZERO
         else:
             low -= held.quantity if asset == base else ZERO
-            bounded = bounded and not (asset == quote and held.quantity > 0)
-    return low, high if bounded else None
+        if asset == quote and held.quantity > 0 and (held.at_market or held.side is Side.SELL):
+            bounded[held.side] = False
+    return (low if bounded[Side.BUY] else None, high if bounded[Side.SELL] else None)

@@ -111,13 +111,14 @@ def claim(
     change = _advance(order, OrderState.SUBMITTED, "claimed", stamp, detail, attempt=attempt, misses=(), settled=False)
     return change.model_copy(
         update={
-            "account": account.with_reservation(_reservation(change.order, attempt), request.claimed_at),
+            "account": account.with_reservation(reservation_of(change.order, attempt), request.claimed_at),
             "requirement": requirement,
         }
     )
 
 
-def _reservation(order: Order, attempt: Attempt) -> Reservation:
+def reservation_of(order: Order, attempt: Attempt) -> Reservation:
+    """What an attempt may still do to the account."""
     return Reservation(
         order_id=order.order_id,
         strategy=order.strategy,
@@ -128,6 +129,7 @@ def _reservation(order: Order, attempt: Attempt) -> Reservation:
         price=attempt.price,
         cost_rate=order.assumed_cost,
         unresolved=order.state in UNRESOLVED,
+        at_market=attempt.request.limit_price is None,
     )
 
 
@@ -286,7 +288,7 @@ def _standing(order: Order, account: Account) -> Account:
     """The account, where a revived order that had given its reservation back holds one again."""
     if order.attempt is None or order.order_id in account.reservations:
         return account
-    reservations = {**account.reservations, order.order_id: _reservation(order, order.attempt)}
+    reservations = {**account.reservations, order.order_id: reservation_of(order, order.attempt)}
     return account.model_copy(update={"reservations": reservations})
 
 

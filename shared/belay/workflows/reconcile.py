@@ -5,6 +5,7 @@ Never submits: what is still to be sent is published again for the executor.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from belay.domain.account import StopLevel
 from belay.domain.errors import Conflict, VenueUnavailable
@@ -14,8 +15,9 @@ from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Una
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
-from belay.domain.venues import VenueTrade
+from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services, Suspicion
+from belay.workflows.outage import end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
 from belay.workflows.session import Session, open_session
@@ -65,9 +67,12 @@ def reconcile(account: str, services: Services) -> Reconciled:
             repairs += changed
             if not changed:
                 reason = _suspect(session, mismatches, views) or _prove(session, run_id, views, alarmed)
+                if not reason:
+                    end_outage(session, views.ledger.account)
                 break
     except VenueUnavailable as error:
         reason = f"venue unavailable: {error}"
+        note_outage(session, error, services.clock.now())
     tell_again(session)
     now = _now(session)
     return Reconciled(
@@ -109,17 +114,28 @@ def _count(services: Services, order_id: str, trade: VenueTrade) -> bool:
 
 
 def _open_books(session: Session, views: Views) -> bool:
-    """The first reconciliation of an account records the balances that everything later is compared with."""
-    account = views.ledger.account
+    """The first reconciliation of an account records the balances that everything later is compared with.
+
+    Its time lies between two equal readings, so that a fill of an order that was there before is either in the balances
+    or in the history since then, never in both.
+    """
+    account, venue = views.ledger.account, views.venue
     if account.opening is not None or account.flows or account.reservations:
         return False
-    balances = views.venue.balances.total
+    balances, opened_at = venue.balances.total, session.market_data.time()
+    again = _filled(session.venue.open_orders()), session.venue.balances().total
+    if again != (_filled(venue.open_orders), balances):
+        return True
     opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets)}
     try:
-        session.services.ledger.save_account(account.bumped(opening=opening, opened_at=views.venue.time))
+        session.services.ledger.save_account(account.bumped(opening=opening, opened_at=opened_at))
     except Conflict:
         return False
     return True
+
+
+def _filled(orders: Iterable[VenueOrder]) -> dict[tuple[str, str], Decimal]:
+    return {(order.symbol, order.venue_order_id): order.filled_quantity for order in orders}
 
 
 def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
