@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from belay.adapters.telemetry import count, logger, metrics
 from belay.bootstrap import executor_services
 from belay.domain.errors import InvalidInput
+from belay.workflows import doctor
 from belay.workflows.execute import execute
 from belay.workflows.updates import refuse_event
 
@@ -20,7 +21,9 @@ ORDER_ID = re.compile(r"^[0-9a-f]{32}$")
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Execute the intents of one SQS event; each body is `{"order_id": <32 hex characters>}`."""
+    """Execute the intents of one SQS event; each body is `{"order_id": <32 hex characters>}`. Or tell of its key."""
+    if "doctor" in event:
+        return doctor.answer(event, SERVICES)
     results = [_execute(record, context) for record in event.get("Records", [event])]
     return {"results": results}
 

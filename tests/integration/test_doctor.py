@@ -195,7 +195,9 @@ class Practice:
             told = json.loads(json.dumps(event))
             self.asked.append((function, told))
             said = self.instead[function](told) if function in self.instead else answer(told, self.services(function))
-            return cast(dict[str, Any], json.loads(json.dumps(said)))
+            passed = json.dumps(said)
+            assert not [secret for secret in self.secrets if secret in passed]
+            return cast(dict[str, Any], json.loads(passed))
 
         return invoke
 

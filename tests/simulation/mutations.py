@@ -17,6 +17,7 @@ from belay.ports import Cursor
 from belay.workflows import execute, pending, reconcile, resolve, settling, updates, views
 from belay.workflows.evaluate import evaluate
 from tests.simulation import world
+from tests.simulation.venue import TrueVenue
 
 Patch = tuple[Any, str, Any]
 
@@ -167,6 +168,34 @@ def _owns_all(case: Any) -> Any:
     return "own_position", held, str(held)
 
 
+def _retries(order: Any, session: Any) -> Outcome:
+    """A transport that sends again what was not answered, signed anew."""
+    first = _submit(order, session)
+    if first.kind is not OutcomeKind.UNKNOWN:
+        return first
+    claimed_at = session.market_data.time()
+    fresh = {"claimed_at": claimed_at, "fence_at": session.venue.profile.fence_at(claimed_at)}
+    attempt = order.attempt.model_copy(update={"request": order.attempt.request.model_copy(update=fresh)})
+    return _submit(order.model_copy(update={"attempt": attempt}), session)
+
+
+def _reads_silence_as(kind: OutcomeKind) -> Callable[[Any, Any], Outcome]:
+    """What is not understood is taken for an answer: an error page for a refusal, a redirect for nothing done."""
+
+    def submit(order: Any, session: Any) -> Outcome:
+        outcome = _submit(order, session)
+        return outcome.model_copy(update={"kind": kind}) if outcome.kind is OutcomeKind.UNKNOWN else outcome
+
+    return submit
+
+
+def _signs_when_it_leaves(true_venue: Any, request: Any) -> Outcome:
+    """The fenced field bears the time of sending, not that of the claim."""
+    now = true_venue.time()
+    fresh = {"fence_at": true_venue.profile.fence_at(now)}
+    return _true_submit(true_venue, request.model_copy(update=fresh))
+
+
 def _cancel_ends_it(session: Any, now: Any) -> int:
     """Asked to cancel, so it is cancelled."""
     asked = _repeat_cancels(session, now)
@@ -185,6 +214,8 @@ def _cancel_ends_it(session: Any, now: Any) -> int:
 _find_out, _settle, _claim = execute._find_out, transitions.settle, transitions.claim
 _lost, _evaluate, _record_fill = InMemoryLedger._lost, evaluate, transitions.record_fill
 _judge_absence, _release, _repeat_cancels = settling._judge_absence, transitions.release, pending.repeat_cancels
+
+_submit, _true_submit = execute._submit, TrueVenue.submit
 
 MUTATIONS = (
     Mutation("sends again without proof of absence", ((execute, "_find_out", _sends_again),)),
@@ -232,5 +263,9 @@ MUTATIONS = (
     ),
     Mutation("forgets what other orders reserve", ((risk, "_reserved_buys", lambda *_: ZERO),)),
     Mutation("sells what another exit is selling", ((risk, "EXIT_CAPS", (_owns_all, risk._available_base)),)),
+    Mutation("sends again what was not answered", ((execute, "_submit", _retries),)),
+    Mutation("reads an error's body as a rejection", ((execute, "_submit", _reads_silence_as(OutcomeKind.REJECTED)),)),
+    Mutation("takes a redirect for nothing done", ((execute, "_submit", _reads_silence_as(OutcomeKind.NOT_SENT)),)),
+    Mutation("does not pin the fence to the claim", ((TrueVenue, "submit", _signs_when_it_leaves),)),
     Mutation("takes a cancel for its effect", ((reconcile, "repeat_cancels", _cancel_ends_it),)),
 )

@@ -59,21 +59,21 @@ def test_the_base_scenarios_trade_and_break_no_promise(scenario: Scenario, profi
 # What the simulation found in the code: a process that was frozen among its reads, and what it made of them.
 FOUND = {
     "a cancel seen late was dated early, and settled before its last fill could be known": (
-        "unique",
+        "binance",
         SCENARIOS[1].choices,
         "reconciler 12:01#2",
         "venue.open_orders",
         Fault(Kind.FREEZE_BEFORE, 40),
     ),
     "an exit that was sent again looked like a wrong proof of its absence, and halted the account": (
-        "unique",
+        "binance",
         SCENARIOS[2].choices,
         "reconciler 12:03#1",
         "venue.open_orders",
         Fault(Kind.FREEZE_BEFORE, 40),
     ),
     "a proof counted as fresh from when it was stored, however old what it had read": (
-        "fenced",
+        "kraken",
         lambda _: {"slots": SLOTS.index(5), **{f"reconcilers/{m}": 1 for m in (2, 3, 4)}, "script/alpha/12:05": 1},
         "reconciler 12:01#1",
         "venue.balances",
@@ -111,7 +111,7 @@ def test_a_failing_run_shrinks_to_a_short_one_that_breaks_the_same_promise() -> 
 
 
 def test_without_choices_nothing_happens_and_nothing_is_broken() -> None:
-    calm = run(SEED, "fenced", {})
+    calm = run(SEED, "kraken", {})
     assert not calm.violations
     assert not calm.fired
     assert not calm.incidents

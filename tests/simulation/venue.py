@@ -10,13 +10,13 @@ from decimal import ROUND_DOWN, Decimal
 from functools import partial
 from typing import Any
 
+from belay.adapters.ccxt_profiles import load_profile
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import VenueUnavailable
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO, base_asset
 from belay.domain.venues import (
     Balances,
-    Fence,
     OrderRequest,
     Outcome,
     OutcomeKind,
@@ -28,54 +28,10 @@ from belay.domain.venues import (
 )
 from tests.simulation.scheduler import Scheduler
 
-PROFILES = {
-    # Returns the original for a known client order id; its fence is judged at the gateway only.
-    "idempotent": VenueProfile(
-        name="idempotent",
-        uniqueness="idempotent",
-        fence=Fence(window_seconds=30, grace_seconds=15, definitive=False),
-        miss_spacing_seconds=5,
-        history_lag_seconds=10,
-        closed_retention_seconds=7200,
-        resend="never",
-        submit_timeout_seconds=10,
-    ),
-    # A client order id is taken for ever; the engine refuses what is stale.
-    "unique": VenueProfile(
-        name="unique",
-        uniqueness="unique",
-        fence=Fence(window_seconds=10, grace_seconds=15, definitive=True),
-        miss_spacing_seconds=5,
-        history_lag_seconds=10,
-        closed_retention_seconds=7200,
-        resend="after_absence",
-        submit_timeout_seconds=10,
-    ),
-    # A client order id is free again when its order is closed; the engine's fence is the only barrier.
-    "fenced": VenueProfile(
-        name="fenced",
-        uniqueness="open_only",
-        fence=Fence(window_seconds=10, grace_seconds=12, definitive=True),
-        miss_spacing_seconds=3,
-        history_lag_seconds=5,
-        closed_retention_seconds=3600,
-        resend="after_absence",
-        submit_timeout_seconds=10,
-    ),
-    # Enforces nothing.
-    "never": VenueProfile(
-        name="never",
-        uniqueness="none",
-        fence=None,
-        miss_spacing_seconds=5,
-        history_lag_seconds=10,
-        closed_retention_seconds=3600,
-        resend="never",
-        submit_timeout_seconds=10,
-    ),
-}
+# The classes of venues, as their profiles say: which ids are unique, who enforces a fence, what may be sent again.
+PROFILES = {venue: load_profile(venue).domain() for venue in ("binance", "kraken", "bybit", "coinbase", "bitfinex")}
 # Which venues name the client order id in their trades.
-TRADES_NAME_CLIENT_ID = frozenset({"unique"})
+TRADES_NAME_CLIENT_ID = frozenset({"bybit"})
 
 # What an asset costs where nothing moves it.
 BASE_PRICES = {"BTC/USD": Decimal(10000), "ETH/USD": Decimal(500)}

@@ -49,7 +49,7 @@ TICK_WEIGHTS = (30, 1, 2, 1, 1, 3, 2, 2)
 # From which minute on the machines' clocks are how many seconds off.
 DRIFTS = ((0, 0), (0, 3), (0, -3), (2, 30), (3, -30), (3, 600))
 DRIFT_WEIGHTS = (20, 2, 2, 2, 2, 2)
-RECONCILERS = ((0.0,), (), (0.0, 0.0), (20.0,), (0.0, 0.03), (-18.5, -13.5, 0.0))
+RECONCILERS = ((0.0,), (), (0.0, 0.0), (20.0,), (0.0, 0.03), (-24.5, -18.5, 0.0))
 RECONCILER_WEIGHTS = (20, 3, 2, 2, 2, 2)
 # Where sends go astray, clocks drift and reconciliations hurry more often.
 ASTRAY_DRIFT_WEIGHTS, ASTRAY_RECONCILER_WEIGHTS = (6, 1, 1, 3, 1, 3), (6, 1, 1, 1, 1, 6)

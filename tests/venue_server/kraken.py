@@ -286,7 +286,7 @@ class Kraken:
     def _key_info(self, call: Call, _now: datetime) -> Any:
         assert call.key is not None
         granted = [name for flag, names in PERMISSIONS.items() if getattr(call.key, flag) for name in names]
-        return {"api_key_name": call.key.name, "permissions": granted, "ip_allowlist": []}
+        return {"apiKeyName": call.key.name, "permissions": granted, "ipAllowlist": []}
 
     def _time(self, _call: Call, now: datetime) -> Any:
         return {"unixtime": int(now.timestamp()), "rfc1123": f"{now:%a, %d %b %y %H:%M:%S} +0000"}
