@@ -148,8 +148,8 @@ def test_everything_else_of_an_account_may_change() -> None:
     require_same_market(EXAMPLE, document(slippage="0.01"))
 
 
-def test_a_live_account_is_not_run_here() -> None:
-    with pytest.raises(InvalidInput, match=r"account\.mode: `make up` runs paper accounts"):
+def test_a_live_account_has_no_paper_settings() -> None:
+    with pytest.raises(InvalidInput, match=r"account\.mode: paper does not trade on paper"):
         paper_settings(EXAMPLE.model_copy(update={"mode": "live", "paper": None}))
 
 
