@@ -134,6 +134,32 @@ def test_hours_of_silence_lose_no_order_and_repeat_none() -> None:
     assert world.now == NOW + timedelta(minutes=183)
 
 
+def test_a_part_that_stays_unread_is_an_incident_too_and_ends_by_itself() -> None:
+    world = ready()
+    world.steps.always("venue.trades", instead(VenueUnavailable("no answer")))
+    world.minutes(12)
+    assert world.kinds() == [K.VENUE_UNREACHABLE]
+    assert "trades of" in world.incidents()[0].actual
+    world.steps.calm()
+    world.minutes(1)
+    assert world.incidents() == []
+    world.check_promises()
+
+
+def test_clocks_that_differ_are_one_incident_until_they_agree_again() -> None:
+    world = ready()
+    world.steps.always("clock.now", lambda _call, perform: perform() + timedelta(seconds=30))
+    world.buy()
+    world.deliver()
+    assert world.incidents() == []  # one slow answer looks the same
+    world.minutes(3)
+    assert world.kinds() == [K.CLOCK_OFFSET]
+    world.steps.calm()
+    world.minutes(2)
+    assert world.incidents() == []
+    assert len(world.fills()) == 1
+
+
 def refuse_then_read(world: World) -> None:
     world.steps.next("venue.open_orders", instead(REFUSED))
     world.reconcile()

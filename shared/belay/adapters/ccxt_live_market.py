@@ -9,11 +9,15 @@ from typing import Any, Protocol
 
 from belay.adapters.ccxt_connect import connect, open_wire
 from belay.adapters.ccxt_market import CcxtMarketData
-from belay.adapters.ccxt_profiles import CcxtProfile
+from belay.adapters.ccxt_outcomes import errors_in, meaning_of
+from belay.adapters.ccxt_profiles import CcxtProfile, Meaning
 from belay.adapters.ccxt_wire import Budget
 from belay.domain.account import AccountDocument
+from belay.domain.errors import AccountRefused, VenueUnavailable
 from belay.ports import Clock
 
+REFUSALS = (Meaning.CONFIGURATION,)
+REMEDY = "trade from a region and an address that it serves"
 CLOCK_AGE = timedelta(seconds=5)
 MARKETS_AGE = timedelta(hours=1)
 Markets = dict[str, dict[str, Any]]
@@ -99,6 +103,17 @@ class LiveMarketData(CcxtMarketData):
 
     def _received_at(self) -> datetime:
         return self.clock.now()
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        """What is public is asked before anything else: a venue that refuses a region says so here first."""
+        try:
+            return super()._ask(method, *arguments)
+        except VenueUnavailable:
+            call = self._exchange.session.last
+            if call is None or meaning_of(self._profile, call, errors_in(self._profile, call), REFUSALS) is None:
+                raise
+            code = f"http_{call.status}"
+        raise AccountRefused(code, f"{self._profile.name} refuses this machine: {REMEDY}")
 
     # --- markets ---
 

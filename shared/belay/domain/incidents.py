@@ -20,6 +20,7 @@ class IncidentKind(StrEnum):
     EXIT_NOT_PLACED = "exit_not_placed"
     VENUE_CONFIGURATION = "venue_configuration"
     VENUE_UNREACHABLE = "venue_unreachable"
+    CLOCK_OFFSET = "clock_offset"
     MISSED_SLOT = "missed_slot"
     FILLS_MISSING = "fills_missing"
 

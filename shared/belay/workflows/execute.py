@@ -17,7 +17,7 @@ from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
 from belay.ports import Services
-from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, end_refusal
+from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
 from belay.workflows.session import Session, open_session
 from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_order
@@ -70,7 +70,7 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
         if verdict.action is LineVerdict.DENY:
             return _deny(order, session, situation.now, verdict)
         if verdict.action is LineVerdict.WAIT:
-            return _wait(order, session, situation.now, verdict.reason, _limits(verdict))
+            return _postpone(order, session, situation, verdict)
         change = _claim(order, account, session, situation, verdict)
         try:
             services.ledger.commit(change)
@@ -229,6 +229,12 @@ def _wait(order: Order, session: Session, at: datetime, reason: str, detail: dic
         only_version=order.version,
     )
     return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=reason)
+
+
+def _postpone(order: Order, session: Session, situation: Situation, verdict: Verdict) -> Executed:
+    if verdict.reason == "clock_offset_seconds":
+        clocks_differ(session, order, situation.offset_seconds, session.services.clock.now())
+    return _wait(order, session, situation.now, verdict.reason, _limits(verdict))
 
 
 def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Executed:

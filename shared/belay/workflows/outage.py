@@ -4,10 +4,12 @@ Nothing is lost meanwhile: intents wait and lapse, what is open stays as it is k
 """
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from belay.domain.account import Account, StopLevel
 from belay.domain.errors import AccountRefused, VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import Order
 from belay.ports import Services, Suspicion
 from belay.workflows.session import Session
 from belay.workflows.updates import end_incident, open_incident
@@ -16,6 +18,10 @@ from belay.workflows.updates import end_incident, open_incident
 UNREACHABLE_BOUND = timedelta(minutes=10)
 # What was refused: reading for a reconciliation, reading before a claim, an order. Each function has its own key.
 RECONCILING, CHECKING, SUBMITTING = "reconciling", "checking", "submitting"
+CLOCKS = f"{IncidentKind.CLOCK_OFFSET}:machine"
+# As the executor notes it, and how long after the first note a second one is no accident.
+WAITS = "waiting: clock_offset_seconds"
+CLOCK_SPACING = timedelta(seconds=20)
 UNREACHABLE = f"{IncidentKind.VENUE_UNREACHABLE}:{RECONCILING}"
 
 
@@ -30,9 +36,13 @@ def note_outage(session: Session, error: VenueUnavailable, at: datetime) -> None
 
 
 def end_outage(session: Session, account: Account) -> None:
-    """A clean run has read everything with this function's key: what kept it from reading is over."""
+    """A clean run has read everything with this function's key: what kept it from reading is over.
+
+    So is a difference of the clocks that is back within the account's bound.
+    """
     services, stopped_by = session.services, {stop.incident for stop in account.stops}
-    for incident_id in (UNREACHABLE, refusal(RECONCILING)):
+    agree = abs(session.market_data.time() - session.clock.now()) <= _bound(session)
+    for incident_id in (UNREACHABLE, refusal(RECONCILING), *([CLOCKS] if agree else [])):
         known = services.ledger.incident(account.account, incident_id)
         if incident_id in stopped_by or (known is not None and known.status == "open"):
             end_incident(services, account.account, incident_id, "the venue was read again")
@@ -48,6 +58,28 @@ def end_refusal(services: Services, account: Account) -> bool:
         return False
     end_incident(services, account.account, incident_id, "the venue was read again")
     return True
+
+
+def clocks_differ(session: Session, order: Order, offset: Decimal, at: datetime) -> None:
+    """An order waits since the clocks differ too much. One slow answer looks like that too: a second wait is told."""
+    story = session.services.ledger.story(order.decision_id)
+    waits = [e for e in story.events if (e.order_id, e.cause) == (order.order_id, WAITS)] if story else []
+    if not waits or at < waits[0].recorded_at + CLOCK_SPACING:
+        return
+    incident = Incident(
+        account=order.account,
+        kind=IncidentKind.CLOCK_OFFSET,
+        subject="machine",
+        expected=f"the venue's clock within {_bound(session).total_seconds():.0f} s of this machine's",
+        actual=f"{offset} s",
+        action="Wait for the machine's clock, or look at the venue's; nothing is sent before they agree.",
+        opened_at=at,
+    )
+    open_incident(session.services, incident)
+
+
+def _bound(session: Session) -> timedelta:
+    return timedelta(seconds=session.document.limits.clock_offset_seconds or 0)
 
 
 def refusal(subject: str) -> str:

@@ -17,7 +17,7 @@ from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services, Suspicion
-from belay.workflows.outage import end_outage, note_outage
+from belay.workflows.outage import UNREACHABLE, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
 from belay.workflows.session import Session, open_session
@@ -30,7 +30,7 @@ SPACING = timedelta(seconds=10)
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
 CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
 # Conclusions from everything together: they say nothing while a part of it could not be read.
-DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH})
+DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH, IncidentKind.VENUE_UNREACHABLE})
 
 
 class Reconciled(Record):
@@ -66,6 +66,8 @@ def reconcile(account: str, services: Services) -> Reconciled:
             changed = _repair(session, findings, views) + settle_orders(session, views) + _open_books(session, views)
             repairs += changed
             if not changed:
+                if views.failure is not None:
+                    note_outage(session, views.failure, services.clock.now())
                 reason = _suspect(session, mismatches, views) or _prove(session, run_id, views, alarmed)
                 if not reason:
                     end_outage(session, views.ledger.account)
@@ -155,7 +157,8 @@ def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
     first_seen = {key: seen_before.get(key, now) for key in sorted({*found, *undecided})}
     if first_seen != seen_before:
         ledger.store_suspicion(Suspicion(account=account, first_seen=first_seen))
-    return f"mismatch: {', '.join(first_seen)}" if first_seen else ""
+    against = [key for key in first_seen if key != UNREACHABLE]
+    return f"mismatch: {', '.join(against)}" if against else ""
 
 
 def _moved(session: Session, views: Views) -> bool:

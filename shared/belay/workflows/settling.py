@@ -130,7 +130,7 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
         return False
     overdue = now >= order.terminal_at + lag + UNKNOWN_BOUND
     if not order.explained:
-        if overdue:
+        if overdue and not _just_read(order, views):
             open_incident(session.services, _fills_owed(order, now))
         return False
     if overdue:
@@ -140,6 +140,12 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
         # Before it is settled: were it the other way round, a crash in between would leave nobody to tell.
         exit_not_placed(session.services, order, f"the order is {order.state}", now)
     return _change(order, session, now, lambda o, a, stamp: release(o, a, stamp, cause))
+
+
+def _just_read(order: Order, views: Views) -> bool:
+    """Whether this very pass has read a fill of it, which is counted by now: the venue was silent, not the history."""
+    owners = (views.ledger.owner(trade) for trade in views.ledger.uncounted(views.venue.trades))
+    return any(owner is not None and owner.order_id == order.order_id for owner in owners)
 
 
 def _fills_owed(order: Order, now: datetime) -> Incident:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from belay.domain.account import Account
-from belay.domain.errors import VenueUnavailable
+from belay.domain.errors import AccountRefused, VenueUnavailable
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import LedgerView, VenueView
 from belay.domain.record import Record
@@ -15,16 +15,36 @@ from belay.workflows.session import Session
 OVERLAP = timedelta(seconds=60)
 
 
+class Gaps(list[str]):
+    """What could not be read, and why."""
+
+    refusal: tuple[str, str] | None = None
+
+    def note(self, what: str, error: VenueUnavailable) -> None:
+        self.append(f"{what}: {error}")
+        if isinstance(error, AccountRefused):
+            self.refusal = (error.code, error.remedy)
+
+
 class Views(Record):
     """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
     could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
-    are trades kept as unattributed although they were counted meanwhile."""
+    are trades kept as unattributed although they were counted meanwhile. `refusal` is code and remedy where the venue
+    refuses a part to this key."""
 
     ledger: LedgerView
     venue: VenueView
     fully_read: tuple[str, ...]
     gaps: tuple[str, ...]
+    refusal: tuple[str, str] | None = None
     no_longer_waiting: tuple[VenueTrade, ...]
+
+    @property
+    def failure(self) -> VenueUnavailable | None:
+        """What kept a part from being read: a refusal of this key before mere silence."""
+        if self.refusal is not None:
+            return AccountRefused(*self.refusal)
+        return VenueUnavailable("; ".join(self.gaps)) if self.gaps else None
 
     @property
     def read_at(self) -> datetime:
@@ -39,7 +59,7 @@ def read(session: Session) -> Views:
         VenueUnavailable: time, open orders or balances could not be read; nothing can be compared then.
     """
     ledger, account_name = session.services.ledger, session.document.account
-    gaps: list[str] = []
+    gaps = Gaps()
     account = ledger.account(account_name)
     indexed = (ledger.order(order.order_id) for order in ledger.open_orders(account_name))
     watched = {order.order_id: order for order in indexed if order is not None and not order.settled}
@@ -82,12 +102,13 @@ def read(session: Session) -> Views:
         ),
         fully_read=tuple(windows),
         gaps=tuple(gaps),
+        refusal=gaps.refusal,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
     )
 
 
 def _look_up(
-    session: Session, watched: Iterable[Order], shown: tuple[VenueOrder, ...], gaps: list[str]
+    session: Session, watched: Iterable[Order], shown: tuple[VenueOrder, ...], gaps: Gaps
 ) -> dict[str, VenueOrder | None]:
     """Every order that was ever sent and is not among the venue's open ones, by client order id."""
     open_ids = {seen.client_order_id for seen in shown}
@@ -98,7 +119,7 @@ def _look_up(
         try:
             found[order.order_id] = session.venue.lookup(order.symbol, order.order_id)
         except VenueUnavailable as error:
-            gaps.append(f"look-up of {order.order_id}: {error}")
+            gaps.note(f"look-up of {order.order_id}", error)
     return found
 
 
@@ -116,7 +137,7 @@ def _start(
     return max(opened_at, min(cursor.read_until - overlap if cursor else opened_at, *owed, now))
 
 
-def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps: list[str]) -> list[VenueTrade] | None:
+def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps: Gaps) -> list[VenueTrade] | None:
     """A closed window, every page of it; None when a page could not be read."""
     try:
         page = session.venue.trades(symbol, start, now)
@@ -125,7 +146,7 @@ def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps:
             page = session.venue.trades(symbol, start, now, page.next_page)
             found.extend(page.trades)
     except VenueUnavailable as error:
-        gaps.append(f"trades of {symbol}: {error}")
+        gaps.note(f"trades of {symbol}", error)
         return None
     return found
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from belay.cli import render
 from belay.cli.demo.check import examine, lines
@@ -31,9 +30,9 @@ from belay.cli.explain import explain
 from belay.cli.local.schedules import read_schedules
 from belay.cli.local.stack import ROOT, Stack, StackError
 from belay.cli.main import example_document, terminal_console
+from belay.cli.replay.command import shown
 from belay.domain.account import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput
-from belay.domain.market import Candle
 
 FOLDER = Path("build/demo")
 STAGE = "dev"
@@ -65,7 +64,7 @@ def run(market: Market, seed: int, chaos: bool, folder: Path, out: Console, prog
             replay = Replay(stack, desk, document, ticks, say)
             replay.prepare(market)
             with (rows / "evaluations.jsonl").open("w") as evaluations:
-                for evaluated in chain.from_iterable(map(replay.slot, _shown(market.slots, progress))):
+                for evaluated in chain.from_iterable(map(replay.slot, shown(market.slots, progress))):
                     evaluations.write(json.dumps(evaluated) + "\n")
             replay.finish()
             _export(stack, outputs["LedgerTableName"], rows / "ledger.jsonl")
@@ -86,20 +85,6 @@ def _replay_document(seed: int | None) -> AccountDocument:
     if seed is not None:
         example["paper"]["faults"] = {"seed": seed, "crashes": CRASHES}
     return AccountDocument.parse(json.dumps(example))
-
-
-def _shown(slots: Sequence[Candle], console: Console) -> Iterator[Candle]:
-    """The slots, with a progress bar on a terminal and a line now and then elsewhere."""
-    if console.is_terminal:
-        columns = (TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), TextColumn("slots"))
-        with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-            yield from bar.track(slots)
-        return
-    step = max(len(slots) // 10, 1)
-    for number, candle in enumerate(slots):
-        if number % step == 0:
-            console.print(f"Replaying slot {number + 1} of {len(slots)}", highlight=False)
-        yield candle
 
 
 def _export(stack: Stack, table: str, file: Path) -> None:
