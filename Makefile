@@ -26,6 +26,8 @@ FIND_PYTHON = for python in python3.13 python3; do \
 help:
 	@echo "make demo       replay candles through the deployed stack on the paper venue (CANDLES, HOURS, SEED)"
 	@echo "make up         keep the deployed stack running here on its schedules (ACCOUNT=file.json); make down (CLEAN=1)"
+	@echo "                VENUE=binance MODE=live VENUE_OPTIONS='{...}' SYMBOLS=... SANDBOX=true|false trades there"
+	@echo "make soak       the long runs: the demo for many SEEDS, INTENTS orders at venue servers with every fault"
 	@echo "make simulate   failures at every effect of the pipeline (SECONDS); SEED=n tells one history again"
 	@echo "make test       every test                   make test-fast  the ones that run in seconds"
 	@echo "make lint       style, types, import rules   make validate   the template"
@@ -52,7 +54,7 @@ $(READY): requirements-dev.txt pyproject.toml
 # ---- Tests and checks -------------------------------------------------------------------------------------------------
 
 FAST_TESTS := tests/unit tests/contract
-SLOW_TESTS := tests/integration tests/simulation
+SLOW_TESTS := tests/integration tests/simulation tests/venues
 
 test: setup
 	$(BIN)/python -m pytest -n 2 $(wildcard $(FAST_TESTS) $(SLOW_TESTS))
@@ -83,8 +85,11 @@ demo: setup
 	@$(BIN)/python -m belay.cli.demo $(if $(CANDLES),--candles "$(CANDLES)") $(if $(HOURS),--hours "$(HOURS)") \
 		$(if $(SEED),--seed "$(SEED)") $(if $(CHAOS),--chaos "$(CHAOS)") $(if $(OUTPUT),--output "$(OUTPUT)")
 
+# Variables of the command line reach the recipe's environment, where the shell reads JSON as it was written.
 up: setup
-	@$(BIN)/python -m belay.cli.local.up start $(if $(ACCOUNT),--account "$(ACCOUNT)")
+	@$(BIN)/python -m belay.cli.local.up start $(if $(ACCOUNT),--account "$$ACCOUNT") $(if $(VENUE),--venue "$$VENUE") \
+		$(if $(MODE),--mode "$$MODE") $(if $(VENUE_OPTIONS),--venue-options "$$VENUE_OPTIONS") \
+		$(if $(SYMBOLS),--symbols "$$SYMBOLS") $(if $(SANDBOX),--sandbox "$$SANDBOX") $(if $(SAME_KEY),--same-key)
 
 down: $(READY)
 	@$(BIN)/python -m belay.cli.local.up stop $(if $(CLEAN),--clean)
@@ -98,6 +103,7 @@ soak: setup
 	@failed=; for seed in $(SEEDS); do \
 		echo "Demo, seed $$seed"; $(MAKE) demo SEED=$$seed OUTPUT=build/soak/demo-$$seed || failed="$$failed $$seed"; \
 	done; test -z "$$failed" || { echo "soak: the demo failed for seed$$failed" >&2; exit 1; }
+	@$(BIN)/python -m tests.soak $(if $(INTENTS),--intents "$(INTENTS)") $(if $(SEED),--seed "$(SEED)")
 
 # ---- Housekeeping -----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """`belay order` and `belay cancel` at the command line: what they print first, what they store, how they fail."""
 
-
 import pytest
 
 from belay.domain.orders import OrderState

@@ -1,4 +1,4 @@
-"""Which account a local stack trades, and on which market: an exchange's public prices, else a generated one.
+"""Which account a local stack trades, and on which market: a venue's own, its public prices, or a generated one.
 
 Reads public data; stores nothing.
 """
@@ -7,6 +7,8 @@ import queue
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 from belay.adapters.ccxt_market import CcxtMarketData
 from belay.cli.local.place import BEGIN_ANEW, Begun
@@ -23,14 +25,31 @@ ANSWER_SECONDS, ASK_MILLISECONDS = 8, 3_000
 def paper_settings(document: AccountDocument) -> PaperSettings:
     """Raises InvalidInput for an account that does not trade on paper."""
     if document.paper is None:
-        raise InvalidInput("account.mode", "`make up` runs paper accounts", "Set mode paper.")
+        raise InvalidInput("account.mode", f"{document.account} does not trade on paper", "Set mode paper.")
     return document.paper
 
 
 def source(document: AccountDocument) -> str:
-    """Where an account's prices come from, in words."""
+    """Where an account's prices come from, and live its orders go, in words."""
+    if document.mode == "live":
+        where = sorted(_hosts(document.options))
+        place = f" at {', '.join(where)}" if where else ", on its test host" if document.sandbox else ""
+        return f"{document.venue}, live{place}"
     exchange = paper_settings(document).exchange
     return f"the live public prices of {exchange}" if exchange else "a generated market"
+
+
+def _hosts(options: Any) -> set[str]:
+    """Every host that a venue's constructor options name."""
+    found: set[str] = {str(options["hostname"])} if options.get("hostname") else set()
+    waiting = [options.get("urls")]
+    while waiting:
+        match waiting.pop():
+            case dict() as addresses:
+                waiting.extend(addresses.values())
+            case str() as address:
+                found.add(urlsplit(address).netloc or address)
+    return found
 
 
 def first_document(given: AccountDocument | None, answers: Callable[[AccountDocument], bool], say: Say) -> Begun:
@@ -39,7 +58,7 @@ def first_document(given: AccountDocument | None, answers: Callable[[AccountDocu
     Only the example falls back on a generated market where its exchange does not answer; who names an exchange gets it.
     """
     document = given or AccountDocument.parse(example_document())
-    exchange = paper_settings(document).exchange
+    exchange = document.paper.exchange if document.paper else None
     if exchange:
         say(f"Asking {exchange} for its public prices")
         if not answers(document):

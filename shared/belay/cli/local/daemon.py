@@ -1,6 +1,7 @@
 """The daemon that `make up` leaves behind: owns the emulator, fires the schedules, moves a generated market on.
 
-Never reaches AWS, and releases nothing: after a run that did not end cleanly it halts everything.
+Never reaches AWS, and releases nothing: after a run that did not end cleanly, and before a live account is given its
+keys, it halts everything.
 """
 
 import json
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,10 +22,11 @@ from belay.adapters.clock import SystemClock
 from belay.adapters.paper_store import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, announced, desk_over
-from belay.cli.local.account import exchange_answers, first_document, paper_settings, require_same_market
+from belay.cli.local import keys as api_keys
+from belay.cli.local.account import exchange_answers, first_document, require_same_market
 from belay.cli.local.generated_market import GeneratedMarket
 from belay.cli.local.place import Begun, Place
-from belay.cli.local.stack import STACK_NAME, Stack, StackError, end_leftovers
+from belay.cli.local.stack import STACK_NAME, Stack, StackError, end_leftovers, leftovers
 from belay.cli.local.ticker import Deliver, Say, Schedule, Ticker, read_schedules, tick_of
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
@@ -60,7 +62,26 @@ class Voice:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def run(place: Place, given: AccountDocument | None) -> int:
+class Given(NamedTuple):
+    """What a new daemon is handed through a pipe, which leaves no trace: keys are in no file and no argument list."""
+
+    document: AccountDocument | None = None
+    keys: api_keys.Keys = {}
+
+    def to_json(self) -> str:
+        document = self.document.model_dump(mode="json") if self.document else None
+        return json.dumps({"document": document, "keys": api_keys.to_json(self.keys)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Nothing at all is nothing given. Raises InvalidInput."""
+        values = json.loads(text) if text else {}
+        document = values.get("document")
+        parsed = AccountDocument.parse(json.dumps(document)) if document else None
+        return cls(parsed, api_keys.from_json(values.get("keys", {})))
+
+
+def run(place: Place, given: Given) -> int:
     """Be the daemon: returns after a signal to stop, or when something went wrong."""
     say = Voice()
     try:
@@ -97,12 +118,12 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def keep_running(place: Place, given: AccountDocument | None, say: Voice) -> None:
+def keep_running(place: Place, given: Given, say: Voice) -> None:
     """Start, deploy, prepare the account, and follow schedules and market until a signal unwinds it."""
     place.announcement.unlink(missing_ok=True)  # of a daemon that was killed
-    if (kept := place.begun()) and given:
-        require_same_market(kept.document, given)
-    if end_leftovers(place.state):
+    if (kept := place.begun()) and given.document:
+        require_same_market(kept.document, given.document)
+    if end_orphan(place):
         say("Ended an emulator whose daemon was killed")
     unstored = place.unstored.exists()
     place.unstored.touch()
@@ -112,9 +133,12 @@ def keep_running(place: Place, given: AccountDocument | None, say: Voice) -> Non
         if unstored:
             halt_after_loss(stack, say)
             unstored = False
+        if given.keys:
+            hold_live(stack, say)
+            api_keys.store(stack.client("ssm"), given.keys)
         outputs = stack.deploy()
         desk = desk_over(STAGE, outputs, stack.client)
-        begun = prepare(place, given, desk, say)
+        begun = prepare(place, given.document, desk, say)
         schedules = read_schedules(stack.client("cloudformation"), stack.client("scheduler"), STACK_NAME)
         market = market_of(begun, schedules, stack)
         if market:
@@ -125,9 +149,34 @@ def keep_running(place: Place, given: AccountDocument | None, say: Voice) -> Non
             say.leave()
             follow(stack, market, ticker, say)
     finally:
+        if given.keys and stack.running:
+            api_keys.forget(stack.client("ssm"))
         stored = stack.stop()
+        api_keys.erase(place.state)
         if stored and not unstored:
             place.unstored.unlink()
+
+
+def end_orphan(place: Place) -> bool:
+    """End an emulator whose daemon was killed, without the keys that it may hold. Returns whether there was one."""
+    found = bool(leftovers(place.state))
+    if found:
+        api_keys.forget(Stack(place.state).client("ssm"))
+        end_leftovers(place.state)
+    api_keys.erase(place.state)
+    return found
+
+
+def hold_live(stack: Stack, say: Say) -> None:
+    """A live account waits for a person at each start: whatever was released before, nothing leaves now."""
+    try:
+        outputs = stack.read_outputs()
+    except ClientError:
+        return  # a new deployment has no switch, which stops it
+    switch = desk_over(STAGE, outputs, stack.client).switch
+    if switch.read().level is StopLevel.RUNNING:
+        switch.write(StopLevel.HALTED, "a live account starts halted", AUTHOR, datetime.now(UTC))
+        say("Halted: a live account is released anew after each start")
 
 
 def halt_after_loss(stack: Stack, say: Say) -> None:
@@ -158,7 +207,8 @@ def prepare(place: Place, given: AccountDocument | None, desk: Desk, say: Say) -
 
 def market_of(begun: Begun, schedules: Sequence[Schedule], stack: Stack) -> GeneratedMarket | None:
     """The market that is to be moved on; None where an exchange does that."""
-    if paper_settings(begun.document).exchange:
+    settings = begun.document.paper
+    if settings is None or settings.exchange:
         return None
     ticks = [tick for schedule in schedules if (tick := tick_of(schedule))]
     store = DynamoPaperStore(stack.client("dynamodb"), stack.outputs["PaperVenueTableName"], begun.document.account)

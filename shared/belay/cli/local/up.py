@@ -1,8 +1,8 @@
-"""`make up` and `make down`: the deployed stack kept running on this machine, on its real schedules, with paper money.
+"""`make up` and `make down`: the deployed stack kept running on this machine, on its real schedules.
 
-Starts and stops the daemon that does it (`daemon`), and tells what runs. Never reaches AWS. Nothing is traded before a
-person releases it. `python -m belay.cli.local.up tick` fires schedules by hand, for who does not want to wait for the
-hour.
+Starts and stops the daemon that does it (`daemon`), and tells what runs: with paper money, or at a venue with keys from
+the environment. Never reaches AWS. Nothing is traded before a person releases it. `python -m belay.cli.local.up tick`
+fires schedules by hand, for who does not want to wait for the hour.
 """
 
 import argparse
@@ -18,14 +18,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
+from belay.adapters.ccxt_profiles import profile_of
 from belay.cli import views
 from belay.cli.desk import UP_STACK, MakeClient, announcement, desk_over, local_clients
-from belay.cli.local.account import paper_settings, source
-from belay.cli.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, deliver_with, run
-from belay.cli.local.place import Place
-from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError, end_leftovers
+from belay.cli.local.account import paper_settings, require_same_market, source
+from belay.cli.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, end_orphan, run
+from belay.cli.local.keys import read_keys, without_keys
+from belay.cli.local.place import BEGIN_ANEW, Place
+from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError
 from belay.cli.local.ticker import Firing, Schedule, read_schedules, tick_of
-from belay.cli.main import read_document
+from belay.cli.local.variables import Variables
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
 
@@ -33,36 +35,58 @@ FOLDER = UP_STACK.parent
 LONGEST_INTERVAL = timedelta(days=366)
 
 
-def start(place: Place, account: str | None) -> int:
+def start(place: Place, variables: Variables, *, same_key: bool) -> int:
     """Start the daemon, relay what it says until the stack is ready, and tell what runs."""
     if place.owner() is not None:
         if announcement(place.announcement) is None:
             raise StackError("it is being started or stopped just now; try again in a moment")
-        ignored = " ACCOUNT changes nothing now: use `belay --local account set FILE`." if account else ""
+        ignored = " What it trades stays as it is: use `belay --local account set FILE`." if variables.any else ""
         print(f"Already running; `make down` stops it.{ignored}\n")
-    elif code := launch(place, account):
+    elif code := launch(place, prepared(place, variables, same_key=same_key)):
         return code
     describe(place)
     return 0
 
 
-def launch(place: Place, account: str | None) -> int:
+def prepared(place: Place, variables: Variables, *, same_key: bool) -> Given:
+    """What the daemon is to be given: whatever is wrong with it is refused before anything is started.
+
+    Raises:
+        InvalidInput: names the variable.
+    """
+    wanted, begun = variables.document(STAGE), place.begun()
+    kept = begun.document if begun else None
+    if wanted and kept:
+        require_same_market(kept, wanted)
+    if wanted and kept and not variables.account:
+        # Variables name a market; its document is the stored one by now, which an operator may have changed.
+        if variables.symbols and wanted.symbols != kept.symbols:
+            problem = f"this stack trades {','.join(kept.symbols)}"
+            raise InvalidInput("SYMBOLS", problem, f"Use `belay --local account set FILE`. {BEGIN_ANEW}")
+        wanted = None
+    document = wanted or kept
+    live = document is not None and document.mode == "live"
+    return Given(wanted, read_keys(os.environ, document, same_key=same_key) if document and live else {})
+
+
+def launch(place: Place, given: Given) -> int:
     """Returns 0 once the stack can be used, else the exit code of the daemon that failed."""
-    if account:
-        paper_settings(read_document(Path(account)))  # a bad file is refused before anything is started
     place.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "belay.cli.local.up", "run", "--folder", str(place.folder)]
     with place.log.open("ab") as log:
         daemon = subprocess.Popen(
-            [*command, *(["--account", account] if account else [])],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "belay.cli.local.up", "run", "--folder", str(place.folder)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            env=without_keys(os.environ),
             start_new_session=True,
             text=True,
         )
+    assert daemon.stdin is not None
     assert daemon.stdout is not None
     try:
+        with daemon.stdin as handing:
+            handing.write(given.to_json())
         for line in daemon.stdout:
             print(line, end="", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
@@ -80,14 +104,12 @@ def describe(place: Place) -> None:
         raise StackError(f"it has ended by itself (log: {place.log})")
     clients = local_clients(found["endpoint"])
     desk = desk_over(STAGE, found["outputs"], clients)
-    document, settings = begun.document, paper_settings(begun.document)
-    opened = ", ".join(f"{amount} {asset}" for asset, amount in settings.balances.items())
+    document = begun.document
     gate = views.gate(desk, desk.ledger.configuration(document.account))
     switch = desk.switch.read()
+    told = live_rows if document.mode == "live" else paper_rows
     rows = [
-        ("market", source(document) + ("" if settings.exchange else ", whose prices are made up")),
-        ("account", f"{document.account}, paper money: {opened} at first"),
-        *(("strategy", line) for line in strategies(deployed_schedules(clients), document)),
+        *told(document, deployed_schedules(clients)),
         ("gate", "open" if gate["open"] else f"closed: {gate['reason']}"),
         ("switch", f"{switch.level}: {switch.reason}"),
     ]
@@ -99,6 +121,7 @@ def describe(place: Place) -> None:
     commands = [
         (f"{belay()} --local status", "how it stands"),
         (f"{belay()} --local decisions", "what was decided, and why"),
+        *live_commands(document),
         (f"{belay()} --local {'halt' if trades else 'release'}", "stop trading" if trades else "let it trade"),
         ("make down", "stop it; the next `make up` goes on from there"),
         ("make down CLEAN=1", "and delete it all, to begin anew"),
@@ -109,6 +132,40 @@ def describe(place: Place) -> None:
     print(f"\n{('It trades, except what is stopped.' if stops else 'It trades.') if trades else waits}\n")
     show(commands)
     print(f"\nLog: {place.log}")
+
+
+def paper_rows(document: AccountDocument, schedules: Sequence[Schedule]) -> list[tuple[str, str]]:
+    settings = paper_settings(document)
+    opened = ", ".join(f"{amount} {asset}" for asset, amount in settings.balances.items())
+    return [
+        ("market", source(document) + ("" if settings.exchange else ", whose prices are made up")),
+        ("account", f"{document.account}, paper money: {opened} at first"),
+        *(("strategy", line) for line in strategies(schedules, document)),
+    ]
+
+
+def live_rows(document: AccountDocument, schedules: Sequence[Schedule]) -> list[tuple[str, str]]:
+    """Of a live account also what nobody has verified of its venue, and that no schedule of another account is its."""
+    limits, unverified = document.limits, profile_of(document).unverified
+    own = [schedule for schedule in schedules if (tick_of(schedule) or {}).get("account") == document.account]
+    return [
+        ("market", f"{source(document)}: ORDERS ARE REAL"),
+        ("account", f"{document.account}: {', '.join(document.symbols)}"),
+        ("limits", f"{limits.max_order_notional} per order, {limits.max_aggregate_exposure} in all, {document.quote}"),
+        ("keys", "in the emulator's memory; `make down` deletes them, the next `make up` asks for them again"),
+        *(("unverified", f"{name}, taken conservatively") for name in unverified),
+        *(("strategy", line) for line in strategies(own, document)),
+        *(() if own else [("strategy", "none ticks this account: it takes orders by hand")]),
+    ]
+
+
+def live_commands(document: AccountDocument) -> list[tuple[str, str]]:
+    if document.mode != "live":
+        return []
+    return [
+        (f"{belay()} --local doctor", "whether keys, clock and limits are fit"),
+        (f"{belay()} --local order --symbol {document.symbols[0]} --side buy ...", "one order by hand"),
+    ]
 
 
 def show(rows: Sequence[tuple[str, str]]) -> None:
@@ -147,7 +204,7 @@ def stop(place: Place, clean: bool) -> int:
             time.sleep(POLL_SECONDS)
         lost = place.unstored.exists()
         print(f"Not all of its state could be stored (log: {place.log})" if lost else "Stopped; all is kept.")
-    elif end_leftovers(place.state):
+    elif end_orphan(place):
         print("Its daemon was killed; the emulator that was left is ended, too.")
     else:
         print("Nothing runs here.")
@@ -193,17 +250,33 @@ def parser() -> Parser:
     made = Parser(prog="up", description="The deployed stack on this machine, on its real schedules.")
     commands = made.add_subparsers(dest="command", required=True)
     starting = commands.add_parser("start", help="start it, or say what runs")
-    running = commands.add_parser("run", help="be the daemon that `start` leaves behind")
+    running = commands.add_parser("run", help="be the daemon of `start`, which hands it account and keys on stdin")
     stopping = commands.add_parser("stop", help="stop it; everything is kept")
     ticking = commands.add_parser("tick", help="fire schedules by hand, for their last time")
     for command in (starting, running, stopping, ticking):
         command.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps everything")
-    for command in (starting, running):
-        command.add_argument("--account", help="the account's document, a JSON file; default: an example on paper")
+    starting.add_argument("--account", help="the account's document, a JSON file; default: an example on paper")
+    starting.add_argument("--venue", help="where to trade live, or whose prices to trade on paper")
+    starting.add_argument("--mode", help="paper, or live with the keys in the environment")
+    starting.add_argument("--venue-options", help="JSON: options of ccxt's constructor, such as hosts of your own")
+    starting.add_argument("--symbols", help="what a live account trades, such as BTC/USDT,ETH/USDT")
+    starting.add_argument("--sandbox", help="live: true for the venue's test host, false for real money")
+    starting.add_argument("--same-key", action="store_true", help="live, for a test: one key may serve both functions")
     stopping.add_argument("--clean", action="store_true", help="and delete everything it kept")
     ticking.add_argument("schedule", nargs="?", help="only this schedule, by its deployed name")
     ticking.add_argument("--at", type=moment, help="for its last time until then, such as 2026-01-31T10:00:00Z")
     return made
+
+
+def variables_of(options: argparse.Namespace) -> Variables:
+    return Variables(
+        account=options.account or None,
+        venue=options.venue or None,
+        mode=options.mode or None,
+        options=options.venue_options or None,
+        symbols=options.symbols or None,
+        sandbox=options.sandbox or None,
+    )
 
 
 def moment(text: str) -> datetime:
@@ -219,9 +292,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = Place(options.folder)
         match options.command:
             case "start":
-                return start(place, options.account)
+                return start(place, variables_of(options), same_key=options.same_key)
             case "run":
-                return run(place, read_document(Path(options.account)) if options.account else None)
+                return run(place, Given.from_json(sys.stdin.read()))
             case "stop":
                 return stop(place, options.clean)
             case _:
