@@ -159,8 +159,8 @@ class Rest(Record):
 class FaultState(Record):
     """What injected faults leave under way; empty where none are injected.
 
-    `deliveries` and `crashes` count those dealt so far; `lost` are the client order ids of the last ones that never come
-    to be orders. `orders_from` and `trades_from`: by id, when a hidden order or trade begins to be shown.
+    `deliveries` and `crashes` count those dealt so far; `lost` are the client order ids of the last ones that never
+    come to be orders. `orders_from` and `trades_from`: by id, when a hidden order or trade begins to be shown.
     """
 
     deliveries: int = 0
