@@ -903,3 +903,16 @@ def test_a_crash_before_the_claim_leaves_the_message_to_be_delivered_again() -> 
     assert world.state(order) is S.CREATED
     assert world.deliver()[-1].result == "submitted"
     assert world.accepted(order) == 1
+
+
+@pytest.mark.parametrize("answer", [None, Outcome(kind=OutcomeKind.UNKNOWN, code="no_answer")])
+def test_an_executor_that_was_overtaken_after_it_read_the_order_says_what_became_of_it(answer: Outcome | None) -> None:
+    world = ready()
+    order = world.buy()
+    if answer is not None:
+        world.steps.next("venue.submit", instead(answer))
+    world.steps.next("ledger.account", meanwhile(lambda: world.execute(order.order_id)))
+    overtaken = world.execute(order.order_id)
+    assert overtaken.result in ("already done", "unresolved")
+    assert overtaken.state is world.state(order)
+    assert world.accepted(order) <= 1

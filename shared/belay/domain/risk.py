@@ -166,7 +166,11 @@ def _reconciliation_age(case: Case) -> Line:
 
 
 def _unresolved_in_symbol(case: Case) -> Line:
-    held = [r.order_id for r in case.account.reservations.values() if r.symbol == case.order.symbol and r.unresolved]
+    held = [
+        r.order_id
+        for r in case.account.reservations.values()
+        if r.symbol == case.order.symbol and r.unresolved and r.order_id != case.order.order_id
+    ]
     return _line("unresolved_order_in_symbol", held[0] if held else "none", "none", not held)
 
 

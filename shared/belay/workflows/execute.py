@@ -247,7 +247,9 @@ def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Exe
         return note(latest, cause, written, _limits(verdict))
 
     denied = update_order(session.services, order.order_id, at, refuse, only_version=order.version)
-    if denied is not None and pages:
+    if denied is None:
+        # Someone claimed or changed it since it was read: what was checked is no longer what is stored.
+        return _find_out(session.services.ledger.order(order.order_id) or order, session)
+    if pages:
         exit_not_placed(session.services, denied, f"denied by {verdict.reason}", at)
-    state = denied.state if denied else None
-    return Executed(order_id=order.order_id, result="denied", state=state, detail=verdict.reason)
+    return Executed(order_id=order.order_id, result="denied", state=denied.state, detail=verdict.reason)
