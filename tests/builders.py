@@ -12,6 +12,7 @@ from belay.domain.account import (
     AccountDocument,
     Configuration,
     Limits,
+    OperatorStops,
     PaperSettings,
     Reservation,
     Stop,
@@ -264,6 +265,7 @@ def make_requirement(**changes: Any) -> Requirement:
     """What a claim requires by default: the first configuration, and no proof."""
     requirement: dict[str, Any] = {
         "configuration_version": 1,
+        "stops_version": 0,
         "proof_fingerprint": None,
         "proof_completed_at": None,
     }
@@ -366,6 +368,8 @@ def make_situation(**changes: Any) -> Situation:
         "offset_seconds": "0",
         "switch": StopLevel.RUNNING,
         "switch_reason": "",
+        "stops": OperatorStops(account=ACCOUNT),
+        "flaw": "",
         "market": make_market(),
         "prices": {SYMBOL: Price(value=PRICE, at=NOW + seconds(3))},
         "balances": Balances(total={"USD": Decimal(10000), "BTC": Decimal(1)}, at=NOW + seconds(3)),

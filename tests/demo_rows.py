@@ -18,7 +18,7 @@ from belay.adapters.paper_faults import FaultyPaperVenue
 from belay.adapters.paper_store import InMemoryPaperStore
 from belay.adapters.paper_venue import PaperVenue
 from belay.adapters.replay import set_replay_clock
-from belay.adapters.table import Item
+from belay.adapters.table import STANDING, Item
 from belay.cli.demo.replaying import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
 from belay.cli.demo.summary import summarise
 from belay.cli.local.schedules import read_schedules
@@ -151,7 +151,8 @@ def write_demo(folder: Path, hours: int, seed: int = 7, **options: Any) -> Path:
     demo.trade()
     rows = folder / "rows"
     rows.mkdir(parents=True)
-    write_rows(rows / "ledger.jsonl", ledger_rows(demo.ledger, demo.document.account))
+    for table, items in ledger_rows(demo.ledger, demo.document.account).items():
+        write_rows(rows / f"{table}.jsonl", items)
     write_rows(rows / "paper.jsonl", paper_rows(demo.store))
     write_rows(rows / "evaluations.jsonl", demo.evaluations)
     write_summary(folder, seed)
@@ -177,38 +178,67 @@ def paper_rows(store: InMemoryPaperStore) -> list[Row]:
     return [{"pk": pk, "sk": sk, "body": body} for pk, items in store._items.items() for sk, (_, body) in items.items()]
 
 
-def ledger_rows(ledger: InMemoryLedger, account: str) -> list[Row]:
-    """The ledger's records as the items that its table would hold."""
-    return [
-        {"pk": item.pk, "sk": item.sk, "body": item.body, **{name: str(v) for name, v in item.attributes.items()}}
-        for item in _items(ledger, account)
-    ]
+def ledger_rows(ledger: InMemoryLedger, account: str) -> dict[str, list[Row]]:
+    """The ledger's records as the items that its tables would hold, by table."""
+    tables: dict[str, list[Row]] = {name: [] for name in dynamodb.Tables._fields}
+    for table, item in (*_configuration(ledger, account), *_account(ledger, account), *_decided(ledger, account)):
+        attributes = {name: str(value) for name, value in item.attributes.items()}
+        tables[table].append({"pk": item.pk, "sk": item.sk, "body": item.body, **attributes})
+    return tables
 
 
-def _items(ledger: InMemoryLedger, account: str) -> Iterator[Item]:
+type Placed = Iterator[tuple[str, Item]]
+
+
+def _configuration(ledger: InMemoryLedger, account: str) -> Placed:
     configuration = ledger.configuration(account)
     assert configuration is not None
     body, pk, version = configuration.model_dump_json(), f"ACCOUNT#{account}", configuration.version
-    yield Item(dynamodb.ACCOUNTS, account, "{}")
-    yield Item(pk, "CONFIG#CURRENT", body, {"version": version})
-    yield Item(pk, f"CONFIG#v{version:06}", body, {"version": version})
-    yield dynamodb._account_item(ledger.account(account))
-    yield from map(dynamodb._incident_item, ledger.incidents(account))
+    yield "configuration", Item(dynamodb.ACCOUNTS, account, "{}")
+    yield "configuration", Item(pk, "CONFIG#CURRENT", body, {"version": version})
+    yield "configuration", Item(pk, f"CONFIG#v{version:06}", body, {"version": version})
+
+
+def _account(ledger: InMemoryLedger, account: str) -> Placed:
+    configuration, pk = ledger.configuration(account), f"ACCOUNT#{account}"
+    assert configuration is not None
+    items = [dynamodb._account_item(ledger.account(account))]
+    items += map(dynamodb._incident_item, ledger.incidents(account))
     if proof := ledger.proof(account, fingerprint(configuration, LAYER, ledger.table_id)):
-        yield Item(pk, f"PROOF#{proof.fingerprint}", proof.model_dump_json(), {"completed_at": iso(proof.completed_at)})
+        completed = {"completed_at": iso(proof.completed_at)}
+        items.append(Item(pk, f"PROOF#{proof.fingerprint}", proof.model_dump_json(), completed))
     if suspicion := ledger.suspicion(account):
-        yield Item(pk, "SUSPICION", suspicion.model_dump_json())
-    for trade in ledger.unattributed_trades(account):
-        yield Item(*dynamodb._unattributed(account, trade), trade.model_dump_json())
-    yield from map(dynamodb._cancel_item, ledger.cancel_requests(account))
+        items.append(Item(pk, "SUSPICION", suspicion.model_dump_json()))
+    waiting = ledger._unattributed[account]
+    items += [_noted(waiting, key, dynamodb._unattributed_item(account, waiting[key])) for key in waiting.keys()]
     for symbol in configuration.document.symbols:
         if cursor := ledger.cursor(account, symbol):
-            yield Item(pk, f"CURSOR#{symbol}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)})
+            items.append(Item(pk, f"CURSOR#{symbol}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)}))
+    items += [dynamodb._anchor_item(ledger._anchors[key]) for key in ledger._anchors.keys()]
+    for order in ledger.orders(account, 100_000):
+        for venue_order_id in order.venue_order_ids:
+            owner = dynamodb.VenueOrderOwner(order_id=order.order_id).model_dump_json()
+            sk = f"VENUEORDER#{order.symbol}#{venue_order_id}"
+            items.append(Item(pk, sk, owner, {"order_id": order.order_id}))
+    yield from (("accounts", item) for item in items)
+
+
+def _noted(kept: Any, key: str, item: Item) -> Item:
+    """An item of what stands, or stood and was withdrawn."""
+    attributes = {n: v for n, v in item.attributes.items() if key in kept.standing or n != STANDING}
+    return item._replace(attributes=attributes)
+
+
+def _decided(ledger: InMemoryLedger, account: str) -> Placed:
+    cancels = ledger._cancels[account]
+    for order_id in cancels.keys():
+        yield "ledger", _noted(cancels, order_id, dynamodb._cancel_item(cancels[order_id]))
     for tick in ledger.schedules(account):
         sk = f"SCHEDULE#{tick.strategy}#{tick.symbol}#{tick.timeframe}"
-        yield Item(pk, sk, tick.model_dump_json(), {"scheduled_time": iso(tick.scheduled_time)})
+        attributes: dict[str, str | int] = {"scheduled_time": iso(tick.scheduled_time), STANDING: sk}
+        yield "ledger", Item(f"ACCOUNT#{account}", sk, tick.model_dump_json(), attributes)
         for record in ledger.decisions(account, tick.strategy, 100_000):
-            yield from _story(ledger, record.decision_id)
+            yield from (("ledger", item) for item in _story(ledger, record.decision_id))
 
 
 def _story(ledger: InMemoryLedger, decision_id: str) -> Iterator[Item]:
@@ -219,10 +249,6 @@ def _story(ledger: InMemoryLedger, decision_id: str) -> Iterator[Item]:
         pointer = dynamodb.OrderPointer(decision_id=decision_id).model_dump_json()
         yield dynamodb._order_item(order)
         yield Item(f"ORDER#{order.order_id}", "ORDER", pointer)
-        for venue_order_id in order.venue_order_ids:
-            owner = dynamodb.VenueOrderOwner(order_id=order.order_id).model_dump_json()
-            sk = f"VENUEORDER#{order.symbol}#{venue_order_id}"
-            yield Item(f"ACCOUNT#{order.account}", sk, owner, {"order_id": order.order_id})
     orders = {order.order_id: order for order in story.orders}
     for event in story.events:
         writer = ledger._writers[event.order_id, event.sequence]

@@ -10,7 +10,7 @@ from belay.bootstrap import evaluator_services
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import Tick
 from belay.workflows.evaluate import evaluate
-from belay.workflows.updates import refuse_event
+from belay.workflows.updates import refused
 from strategies import load
 
 SERVICES = evaluator_services(os.environ)
@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         record = evaluate(Tick.parse(event), SERVICES, load)
     except InvalidInput as error:
-        refuse_event(SERVICES, event, error)
+        SERVICES.ledger.refuse(refused(SERVICES, event, error))  # the reconciler tells it: nobody is told from here
         logger.error("tick refused", error=str(error))
         count("InvalidEvents")
         return {"kind": "refused", "error": str(error)}

@@ -7,7 +7,7 @@ from typing import Any
 from belay.adapters.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
-from belay.workflows import adopt, doctor, updates
+from belay.workflows import adopt, doctor, pending, updates
 from belay.workflows.reconcile import reconcile
 
 SERVICES = reconciler_services(os.environ)
@@ -48,7 +48,10 @@ def _reconcile(account: str, failed: list[str]) -> dict[str, Any] | None:
 def _accounts(event: dict[str, Any]) -> tuple[str, ...]:
     if "Records" in event:
         return tuple(account for record in event["Records"] if (account := _followed_up(record)))
-    return (str(event["account"]),) if "account" in event else SERVICES.ledger.accounts()
+    if "account" in event:
+        return (str(event["account"]),)
+    pending.tell_again(SERVICES, updates.NO_ACCOUNT)
+    return SERVICES.ledger.accounts()
 
 
 def _followed_up(record: dict[str, Any]) -> str | None:

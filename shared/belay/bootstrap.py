@@ -12,7 +12,7 @@ import boto3
 from belay.adapters.aws import client_configuration
 from belay.adapters.ccxt_market import CcxtMarketData
 from belay.adapters.clock import SystemClock
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.dynamodb import DynamoLedger, Tables
 from belay.adapters.gather import gather_in_threads
 from belay.adapters.market_cache import DynamoMarketCache
 from belay.adapters.paper_faults import FaultyPaperVenue
@@ -25,7 +25,8 @@ from belay.adapters.sqs import SqsQueue
 from belay.adapters.ssm import SsmKillSwitch
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import InvalidInput
-from belay.ports import Clock, KillSwitch, MarketData, Queue, Services, SwitchReading, Venue, Venues
+from belay.domain.incidents import Incident
+from belay.ports import Alerts, Clock, KillSwitch, MarketData, Queue, Services, SwitchReading, Venue, Venues
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -42,6 +43,14 @@ class NoSwitch:
 
     def read(self) -> SwitchReading:
         return SwitchReading(level=StopLevel.HALTED, reason="this function has no access to the kill switch")
+
+
+@dataclass(frozen=True)
+class NoAlerts:
+    """For the evaluator, which may tell nobody: what it has to say is a record that the reconciler tells."""
+
+    def incident(self, _incident: Incident) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -143,16 +152,16 @@ class AccountVenues:
 
 
 def evaluator_services(environment: Environment) -> Services:
-    """Decides and publishes: no trading key, no switch."""
+    """Decides and publishes: no trading key, no switch, nobody to tell."""
     queue = SqsQueue(_client("sqs"), intents_url=_required(environment, "INTENTS_QUEUE_URL"))
-    return _services(environment, NoSwitch(), queue, secret=None)
+    return _services(environment, NoSwitch(), queue, NoAlerts(), secret=None)
 
 
 def executor_services(environment: Environment) -> Services:
     """The only function that submits, and the only one that reads the switch."""
     switch = SsmKillSwitch(_client("ssm"), _required(environment, "KILL_SWITCH_PARAMETER"))
     queue = SqsQueue(_client("sqs"), follow_ups_url=_required(environment, "FOLLOW_UPS_QUEUE_URL"))
-    services = _services(environment, switch, queue, secret="executor_secret")
+    services = _services(environment, switch, queue, _alerts(environment), secret="executor_secret")
     return replace(services, follow_up_seconds=_seconds(environment, "FOLLOW_UP_SECONDS"))
 
 
@@ -164,23 +173,33 @@ def reconciler_services(environment: Environment) -> Services:
         intents_url=_required(environment, "INTENTS_QUEUE_URL"),
         evaluator=_required(environment, "EVALUATOR_FUNCTION_NAME"),
     )
-    return _services(environment, NoSwitch(), queue, secret="reconciler_secret")
+    return _services(environment, NoSwitch(), queue, _alerts(environment), secret="reconciler_secret")
 
 
-def _services(environment: Environment, switch: KillSwitch, queue: Queue, secret: str | None) -> Services:
+def _services(
+    environment: Environment, switch: KillSwitch, queue: Queue, alerts: Alerts, secret: str | None
+) -> Services:
     dynamodb, paper_table = _client("dynamodb"), _required(environment, "PAPER_TABLE_NAME")
     return Services(
         stage=_required(environment, "STAGE"),
         layer_version=_required(environment, "LAYER_VERSION"),
-        ledger=DynamoLedger(dynamodb, _required(environment, "TABLE_NAME")),
+        ledger=DynamoLedger(dynamodb, _tables(environment)),
         venues=AccountVenues(PaperVenues(dynamodb, paper_table), LiveVenues(dynamodb, paper_table, secret)),
         kill_switch=switch,
         queue=queue,
-        alerts=SnsAlerts(_client("sns"), _required(environment, "INCIDENTS_TOPIC_ARN")),
+        alerts=alerts,
         gather=gather_in_threads,
         clock=SystemClock(),
         new_id=lambda: uuid.uuid4().hex,
     )
+
+
+def _alerts(environment: Environment) -> Alerts:
+    return SnsAlerts(_client("sns"), _required(environment, "INCIDENTS_TOPIC_ARN"))
+
+
+def _tables(environment: Environment) -> Tables:
+    return Tables(*(_required(environment, f"{name.upper()}_TABLE_NAME") for name in Tables._fields))
 
 
 def _client(service: Any) -> Any:

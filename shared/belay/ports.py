@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
+from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, StopLevel
+from belay.domain.chain import Acceptance, History
 from belay.domain.checkup import Access
 from belay.domain.decisions import DecisionRecord
 from belay.domain.fills import Fill
@@ -13,7 +14,7 @@ from belay.domain.incidents import Incident
 from belay.domain.market import Candle, Market, Price
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
-from belay.domain.record import Record, Utc
+from belay.domain.record import Record, Utc, digest
 from belay.domain.slots import Tick
 from belay.domain.transitions import Change
 from belay.domain.venues import (
@@ -63,20 +64,48 @@ class Suspicion(Record):
     first_seen: dict[str, Utc]
 
 
+class RefusedEvent(Record):
+    """An event that the evaluator could not act on, for the reconciler to tell. `received` is its text."""
+
+    account: str
+    field: str
+    problem: str
+    remedy: str
+    received: str
+    at: Utc
+
+    @property
+    def subject(self) -> str:
+        """The same for the same event and field, however often it comes."""
+        return f"{self.field}:{digest(self.received)[:12]}"
+
+
 class Ledger(Protocol):
     """The durable record. Every write is conditional and atomic; a lost condition raises `Conflict`.
 
-    A write whose response was lost and that is repeated succeeds: the record carries its writer's `write_id`.
+    A write whose response was lost and that is repeated succeeds: the record carries its writer's `write_id`. Nothing
+    is ever deleted: what is done with is marked, and no longer listed. The record lies in three tables, which
+    differ in who may write them: see the roles in template.yaml.
     """
 
     @property
     def table_id(self) -> str:
-        """Names this very table: a restored copy has another id."""
+        """Names these very tables: restored copies have another id."""
+
+    # --- configuration: written by operators only ---
 
     def accounts(self) -> tuple[str, ...]: ...
     def configuration(self, account: str) -> Configuration | None: ...
     def store_configuration(self, configuration: Configuration) -> None:
         """Store version n+1 over version n; Conflict if another one was stored meanwhile. The history is kept."""
+
+    def operator_stops(self, account: str) -> OperatorStops:
+        """Consistent read; an account in which no operator ever set a stop has none at version 0."""
+
+    def save_operator_stops(self, stops: OperatorStops) -> None:
+        """Write version n+1 over version n."""
+
+    # --- ledger: decisions, orders and their stories, schedules, cancel requests ---
 
     def decision(self, decision_id: str) -> DecisionRecord | None: ...
     def record_decision(
@@ -102,7 +131,17 @@ class Ledger(Protocol):
     def drop_schedule(self, schedule: Tick) -> None:
         """Expect no more ticks of a schedule that is retired; the next tick registers it again."""
 
+    def refuse(self, event: RefusedEvent) -> None:
+        """Keep an event for the reconciler to tell; the same one is kept once."""
+
+    def refused_events(self, account: str) -> tuple[RefusedEvent, ...]: ...
+    def clear_refused(self, event: RefusedEvent) -> None:
+        """It was told."""
+
     def order(self, order_id: str) -> Order | None: ...
+    def history(self, order: Order) -> History:
+        """Everything stored about an order, and the anchor of it; read at two moments, between which it may move."""
+
     def open_orders(self, account: str) -> tuple[Order, ...]:
         """Orders that are not settled, from the sparse index: may lag the last writes a little."""
 
@@ -118,8 +157,17 @@ class Ledger(Protocol):
     def commit(self, change: Change) -> None:
         """Write one change atomically. Conflict if order, account or requirement is no longer what was read."""
 
+    def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]: ...
+    def request_cancel(self, request: CancelRequest) -> None: ...
+    def clear_cancel(self, account: str, order_id: str) -> None: ...
+
+    # --- accounts: state, proofs, cursors, notes, incidents ---
+
     def account(self, account: str) -> Account:
         """Consistent read; an account never written is empty at version 0."""
+
+    def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
+        """Take an order's story as it stands; Conflict if the order is no longer at the accepted version."""
 
     def save_account(self, account: Account) -> None:
         """Write version n+1 over version n."""
@@ -135,14 +183,14 @@ class Ledger(Protocol):
     def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]: ...
     def store_unattributed(self, account: str, trade: VenueTrade) -> None: ...
     def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
-        """Forget that a trade waits for its order, because it was counted meanwhile."""
+        """A trade no longer waits for its order, because it was counted meanwhile."""
 
-    def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]: ...
-    def request_cancel(self, request: CancelRequest) -> None: ...
-    def clear_cancel(self, account: str, order_id: str) -> None: ...
     def suspicion(self, account: str) -> Suspicion | None: ...
     def store_suspicion(self, suspicion: Suspicion) -> None: ...
     def incidents(self, account: str) -> tuple[Incident, ...]: ...
+    def open_incidents(self, account: str) -> tuple[Incident, ...]:
+        """Those that are not resolved, and no more is read."""
+
     def incident(self, account: str, incident_id: str) -> Incident | None: ...
     def open_incident(self, incident: Incident) -> bool:
         """Open it unless it is open already and on-call was told; True if this call stored it."""

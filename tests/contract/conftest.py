@@ -12,7 +12,7 @@ import yaml
 from botocore.config import Config
 from moto import mock_aws
 
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.dynamodb import DynamoLedger, Tables
 from belay.adapters.memory import InMemoryLedger
 from belay.ports import Ledger
 
@@ -34,17 +34,30 @@ def _short_form(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _short_form)
 
 
+TABLES = Tables("ledger", "accounts", "configuration")
+COPIED = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes")
+
+
 @cache
-def _ledger_table() -> dict[str, Any]:
+def _resources() -> dict[str, Any]:
     template = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 a SafeLoader with more tags
-    table = template["Resources"]["LedgerTable"]["Properties"]
-    copied = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-    return {key: table[key] for key in copied}
+    resources: dict[str, Any] = template["Resources"]
+    return resources
 
 
-def make_table(client: Any, name: str) -> None:
-    """The ledger's table as template.yaml defines it."""
-    client.create_table(TableName=name, **_ledger_table())
+def make_tables(client: Any, tables: Tables = TABLES) -> None:
+    """The ledger's tables as template.yaml defines them."""
+    for kind, name in tables._asdict().items():
+        _make_table(client, f"{kind.capitalize()}Table", name)
+
+
+def make_paper_table(client: Any, name: str) -> None:
+    _make_table(client, "PaperVenueTable", name)
+
+
+def _make_table(client: Any, resource: str, name: str) -> None:
+    defined = _resources()[resource]["Properties"]
+    client.create_table(TableName=name, **{key: defined[key] for key in COPIED if key in defined})
 
 
 @cache
@@ -84,8 +97,8 @@ def aws() -> Iterator[None]:
 
 @pytest.fixture
 def dynamodb(aws: None) -> Any:
-    """A client of a moto that has the ledger's table."""
-    make_table(aws_client("dynamodb"), "ledger")
+    """A client of a moto that has the ledger's tables."""
+    make_tables(aws_client("dynamodb"))
     return OneAtATime(aws_client("dynamodb"))
 
 
@@ -93,4 +106,4 @@ def dynamodb(aws: None) -> Any:
 def ledger(request: pytest.FixtureRequest) -> Ledger:
     if request.param == "memory":
         return InMemoryLedger()
-    return DynamoLedger(request.getfixturevalue("dynamodb"), "ledger")
+    return DynamoLedger(request.getfixturevalue("dynamodb"), TABLES)

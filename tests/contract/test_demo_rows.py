@@ -6,7 +6,7 @@ from belay.adapters.dynamodb import DynamoLedger
 from belay.adapters.paper_store import DynamoPaperStore
 from belay.adapters.replay import load_candles, set_replay_clock
 from tests.builders import NOW, SYMBOL
-from tests.contract.conftest import aws_client, make_table
+from tests.contract.conftest import TABLES, aws_client, make_paper_table, make_tables
 from tests.demo_rows import Demo, Row, ledger_rows, paper_rows
 
 HOURS, SEED = 5, 7
@@ -29,10 +29,10 @@ def by_key(rows: list[Row], *ignored: str) -> dict[tuple[str, str], Row]:
 def test_the_rows_made_in_memory_are_the_items_of_the_tables() -> None:
     in_memory, stored = Demo(HOURS, SEED), Demo(HOURS, SEED)
     client = aws_client("dynamodb")
-    for table in ("ledger", "paper"):
-        make_table(client, table)
+    make_tables(client)
+    make_paper_table(client, "paper")
     account = stored.document.account
-    stored.ledger = DynamoLedger(client, "ledger")  # type: ignore[assignment]
+    stored.ledger = DynamoLedger(client, TABLES)  # type: ignore[assignment]
     stored.store = DynamoPaperStore(client, "paper", account)  # type: ignore[assignment]
     load_candles(stored.store, stored.document, SYMBOL, "1h", in_memory.candles)
     set_replay_clock(stored.store, stored.document, NOW)
@@ -43,5 +43,6 @@ def test_the_rows_made_in_memory_are_the_items_of_the_tables() -> None:
     stored.trade()
     assert in_memory.fills()
     assert in_memory.store.faults()
-    assert by_key(ledger_rows(in_memory.ledger, account)) == by_key(scanned("ledger"))
+    for table, rows in ledger_rows(in_memory.ledger, account).items():
+        assert by_key(rows) == by_key(scanned(table)), table
     assert by_key(paper_rows(in_memory.store)) == by_key(scanned("paper"), VERSION)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.dynamodb import DynamoLedger, Tables
 from belay.adapters.table import PAUSES
 from belay.domain.account import Configuration
 from belay.domain.errors import Conflict
@@ -30,7 +30,7 @@ from tests.builders import (
     make_stamp,
     make_stop,
 )
-from tests.contract.conftest import make_table
+from tests.contract.conftest import TABLES, make_tables
 from tests.contract.situations import configured, decided, filled
 
 WRITES = ("put_item", "transact_write_items")
@@ -91,7 +91,7 @@ def refused(code: str) -> ClientError:
 @pytest.fixture
 def twice(dynamodb: Any) -> Ledger:
     client: Any = SentTwice(dynamodb)
-    return DynamoLedger(client, "ledger")
+    return DynamoLedger(client, TABLES)
 
 
 # --- lost responses -------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_account_configuration_proof_and_incident_whose_answers_were_lost_are_kn
 def test_a_claim_that_lost_to_another_is_not_mistaken_for_one_that_won(dynamodb: Any, twice: Ledger) -> None:
     configured(twice)
     order = decided(twice)
-    DynamoLedger(dynamodb, "ledger").commit(make_claim(order, write_id="the-winner"))
+    DynamoLedger(dynamodb, TABLES).commit(make_claim(order, write_id="the-winner"))
     with pytest.raises(Conflict, match="order"):
         twice.commit(make_claim(order, write_id="the-loser"))
 
@@ -148,7 +148,7 @@ def test_a_claim_that_lost_to_another_is_not_mistaken_for_one_that_won(dynamodb:
 def test_a_transaction_in_the_way_of_another_is_tried_again_after_a_pause(dynamodb: Any) -> None:
     slept: list[float] = []
     client: Any = Refusing(dynamodb)
-    ledger = DynamoLedger(client, "ledger", slept.append)
+    ledger = DynamoLedger(client, TABLES, slept.append)
     configured(ledger)
     order = decided(ledger)
     client.tokens.clear()
@@ -162,7 +162,7 @@ def test_a_transaction_in_the_way_of_another_is_tried_again_after_a_pause(dynamo
 def test_a_transaction_that_stays_in_the_way_is_a_conflict_in_the_end(dynamodb: Any) -> None:
     slept: list[float] = []
     client: Any = Refusing(dynamodb)
-    ledger = DynamoLedger(client, "ledger", slept.append)
+    ledger = DynamoLedger(client, TABLES, slept.append)
     configured(ledger)
     order = decided(ledger)
     client.errors = [cancelled("TransactionConflict", "None")] * 20
@@ -174,7 +174,7 @@ def test_a_transaction_that_stays_in_the_way_is_a_conflict_in_the_end(dynamodb: 
 
 def test_a_part_that_lost_counts_only_when_no_other_transaction_was_under_way(dynamodb: Any) -> None:
     client: Any = Refusing(dynamodb)
-    ledger = DynamoLedger(client, "ledger", lambda _seconds: None)
+    ledger = DynamoLedger(client, TABLES, lambda _seconds: None)
     client.errors = [cancelled("TransactionConflict", "ConditionalCheckFailed")]
     record = make_decision()
     assert decided(ledger, record).decision_id == record.decision_id
@@ -183,14 +183,14 @@ def test_a_part_that_lost_counts_only_when_no_other_transaction_was_under_way(dy
 @pytest.mark.parametrize("code", ["TransactionConflictException", "TransactionInProgressException"])
 def test_a_put_that_meets_a_transaction_is_tried_again(dynamodb: Any, code: str) -> None:
     client: Any = Refusing(dynamodb, refused(code))
-    ledger = DynamoLedger(client, "ledger", lambda _seconds: None)
+    ledger = DynamoLedger(client, TABLES, lambda _seconds: None)
     ledger.save_account(make_account().bumped())
     assert ledger.account(ACCOUNT).version == 1
 
 
 def test_an_error_that_says_nothing_about_conditions_is_raised_as_it_is(dynamodb: Any) -> None:
     client: Any = Refusing(dynamodb, refused("AccessDeniedException"), cancelled("ValidationError"))
-    ledger = DynamoLedger(client, "ledger", lambda _seconds: None)
+    ledger = DynamoLedger(client, TABLES, lambda _seconds: None)
     with pytest.raises(ClientError, match="AccessDenied"):
         ledger.save_account(make_account().bumped())
     with pytest.raises(ClientError, match="TransactionCanceled"):
@@ -199,7 +199,7 @@ def test_an_error_that_says_nothing_about_conditions_is_raised_as_it_is(dynamodb
 
 def test_different_changes_never_share_a_token(dynamodb: Any) -> None:
     client: Any = Refusing(dynamodb)
-    ledger = DynamoLedger(client, "ledger")
+    ledger = DynamoLedger(client, TABLES)
     configured(ledger)
     order = decided(ledger)
     client.tokens.clear()
@@ -213,20 +213,25 @@ def test_different_changes_never_share_a_token(dynamodb: Any) -> None:
 # --- the table itself -----------------------------------------------------------------------------
 
 
-def test_the_table_id_changes_when_the_table_is_made_again(dynamodb: Any) -> None:
-    first = DynamoLedger(dynamodb, "ledger").table_id
-    assert first == DynamoLedger(dynamodb, "ledger").table_id
-    make_table(dynamodb, "restored")
-    assert DynamoLedger(dynamodb, "restored").table_id != first
+def test_the_table_id_changes_when_any_of_the_tables_is_made_again(dynamodb: Any) -> None:
+    first = DynamoLedger(dynamodb, TABLES).table_id
+    assert first == DynamoLedger(dynamodb, TABLES).table_id
+    make_tables(dynamodb, Tables("restored", "restored-accounts", "restored-configuration"))
+    for restored in (
+        TABLES._replace(ledger="restored"),
+        TABLES._replace(accounts="restored-accounts"),
+        TABLES._replace(configuration="restored-configuration"),
+    ):
+        assert DynamoLedger(dynamodb, restored).table_id != first
 
 
 def test_every_version_of_a_configuration_stays_in_the_table(dynamodb: Any) -> None:
-    ledger = DynamoLedger(dynamodb, "ledger")
+    ledger = DynamoLedger(dynamodb, TABLES)
     kept = [make_configuration(version, balance_tolerance={"USD": version}) for version in (1, 2, 3)]
     for configuration in kept:
         ledger.store_configuration(configuration)
     history = dynamodb.query(
-        TableName="ledger",
+        TableName=TABLES.configuration,
         KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
         ExpressionAttributeValues={":pk": {"S": f"ACCOUNT#{ACCOUNT}"}, ":prefix": {"S": "CONFIG#v"}},
     )

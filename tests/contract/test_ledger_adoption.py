@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from belay.adapters.dynamodb import DynamoLedger
-from belay.domain.account import StopLevel
+from belay.domain.account import OperatorStops, StopLevel
 from belay.domain.adoption import Takeover, Terms, take_over
 from belay.domain.decisions import DecisionRecord
 from belay.domain.errors import Conflict
@@ -23,6 +23,7 @@ from tests.builders import (
     make_venue_order,
     seconds,
 )
+from tests.contract.conftest import TABLES
 from tests.contract.situations import claimed, observed, together
 from tests.contract.test_dynamodb_failures import SentTwice
 
@@ -43,7 +44,8 @@ def taking(ledger: Ledger, name: str = "cron-17", write_id: str = "write-1", ven
         layer_version="layer:1",
     )
     seen = make_venue_order(client_order_id=name, venue_order_id=venue_order_id, limit_price=PRICE)
-    return take_over(seen, PRICE, ledger.account(ACCOUNT), terms, make_stamp(write_id))
+    stops = OperatorStops(account=ACCOUNT)
+    return take_over(seen, PRICE, ledger.account(ACCOUNT), stops, terms, make_stamp(write_id))
 
 
 def store(ledger: Ledger, taken: Takeover) -> DecisionRecord:
@@ -125,7 +127,7 @@ def test_of_twenty_threads_that_adopt_one_order_all_see_the_one_that_won(ledger:
 
 def test_an_adoption_whose_answer_was_lost_is_known_to_be_stored(dynamodb: Any) -> None:
     client: Any = SentTwice(dynamodb)
-    ledger = DynamoLedger(client, "ledger")
+    ledger = DynamoLedger(client, TABLES)
     opened(ledger)
     taken = taking(ledger)
     assert store(ledger, taken) == taken.record

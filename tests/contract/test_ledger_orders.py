@@ -285,14 +285,6 @@ def test_fills_are_listed_by_venue_time_newest_first_up_to_the_limit(ledger: Led
     assert ledger.fills("other", 10) == ()
 
 
-def test_counting_a_trade_takes_it_off_the_unattributed_ones(ledger: Ledger) -> None:
-    order = claimed(ledger)
-    ledger.store_unattributed(ACCOUNT, make_trade("T1"))
-    ledger.store_unattributed(ACCOUNT, make_trade("T2"))
-    ledger.commit(filled(ledger, make_trade("T1"), order))
-    assert ledger.unattributed_trades(ACCOUNT) == (make_trade("T2"),)
-
-
 def test_a_trade_that_was_counted_meanwhile_is_dropped_from_the_unattributed_ones(ledger: Ledger) -> None:
     ledger.store_unattributed(ACCOUNT, make_trade("T1"))
     ledger.store_unattributed(ACCOUNT, make_trade("T2"))

@@ -38,6 +38,7 @@ from tests.builders import (
     make_venue_order,
     seconds,
 )
+from tests.contract.conftest import TABLES
 
 SLOTS = range(3)
 Step = tuple[str, int, bool]
@@ -231,7 +232,7 @@ def history(seed: int) -> list[Step]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_ledger_gives_the_same_answers_after_the_same_history(dynamodb: Any, seed: int) -> None:
-    writers = [Writer(InMemoryLedger()), Writer(DynamoLedger(dynamodb, "ledger"))]
+    writers = [Writer(InMemoryLedger()), Writer(DynamoLedger(dynamodb, TABLES))]
     for step in history(seed):
         in_memory, stored = (writer.take(step) for writer in writers)
         assert in_memory == stored, step

@@ -832,6 +832,8 @@ def test_the_reconcilers_handler_answers_the_sample_of_each_request(
 
 OUTPUTS = {
     "LedgerTableName": "ledger",
+    "AccountsTableName": "accounts",
+    "ConfigurationTableName": "configuration",
     "IntentsQueueUrl": "https://queue",
     "KillSwitchParameterName": "/belay/dev/kill-switch",
     "ReconcilerFunctionName": "belay-dev-reconciler",

@@ -33,7 +33,7 @@ from belay.domain.orders import Order, OrderState
 from belay.workflows.evaluate import evaluate
 from belay.workflows.reconcile import reconcile
 from tests.builders import ACCOUNT, NOW, SYMBOL, make_buy, make_configuration, make_document, make_tick
-from tests.contract.conftest import make_table
+from tests.contract.conftest import TABLES, make_paper_table, make_tables
 from tests.integration.worker import DIED
 from tests.world import COSTS, Scripted, flat_candles
 
@@ -86,15 +86,15 @@ class Deployment:
 
     def __init__(self, endpoint: str, volume: str) -> None:
         dynamodb, sqs, ssm, sns = (boto3.client(name) for name in ("dynamodb", "sqs", "ssm", "sns"))
-        make_table(dynamodb, "ledger")
-        make_table(dynamodb, "paper")
+        make_tables(dynamodb)
+        make_paper_table(dynamodb, "paper")
         fifo = {"FifoQueue": "true"}
         self._sqs = sqs
         self._intents = sqs.create_queue(QueueName="intents.fifo", Attributes=fifo)["QueueUrl"]
         self.environment = {
             "STAGE": "dev",
             "LAYER_VERSION": "layer:1",
-            "TABLE_NAME": "ledger",
+            **{f"{name.upper()}_TABLE_NAME": table for name, table in TABLES._asdict().items()},
             "PAPER_TABLE_NAME": "paper",
             "INTENTS_QUEUE_URL": self._intents,
             "FOLLOW_UPS_QUEUE_URL": sqs.create_queue(QueueName="follow-ups")["QueueUrl"],
@@ -110,7 +110,7 @@ class Deployment:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "shared"),
         }
-        self.ledger = DynamoLedger(dynamodb, "ledger")
+        self.ledger = DynamoLedger(dynamodb, TABLES)
         self.store = DynamoPaperStore(dynamodb, "paper", ACCOUNT)
         self.document = make_document()
         self.ledger.store_configuration(make_configuration())

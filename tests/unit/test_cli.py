@@ -507,6 +507,8 @@ class Functions:
 
 OUTPUTS = {
     "LedgerTableName": "ledger",
+    "AccountsTableName": "accounts",
+    "ConfigurationTableName": "configuration",
     "KillSwitchParameterName": "switch",
     "IntentsQueueUrl": "queue",
     "ReconcilerFunctionName": "belay-dev-reconciler",

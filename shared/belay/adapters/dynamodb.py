@@ -1,4 +1,6 @@
-"""The ledger on one DynamoDB table: which item holds which record, and what each write requires.
+"""The ledger on three DynamoDB tables: which item holds which record, and what each write requires.
+
+ledger: what was decided and what became of it. The evaluator may write here, and nowhere else.
 
     pk                        sk                                holds
     DECISION#<decision id>    DECISION                          the decision           } one collection per
@@ -6,25 +8,37 @@
                               ORDER#<order id>#EVENT#<seq>      one of its transitions } query tells the whole
                               ORDER#<order id>#FILL#<trade>     one of its fills       } story
     ORDER#<order id>          ORDER                             which decision's collection it is in
+    ACCOUNT#<account>         CANCEL#<order id>                 a cancel request
+                              SCHEDULE#<strategy>#<symbol>#<timeframe>   the latest tick
+                              REFUSED#<subject>                 an event that the evaluator could not act on
+
+accounts: what binds orders. Executor and reconciler write here.
+
     ACCOUNT#<account>         STATE                             the versioned account
-                              CONFIG#CURRENT, CONFIG#v000001    its document and the history of it
+                              ANCHOR#<order id>                 version and head of an order's story
+                              ANCHOR#<order id>#ACCEPTED        a person's word on it
                               PROOF#<fingerprint>               the newest proof of a deployment
                               CURSOR#<symbol>                   how far trades were read
-                              UNATTRIBUTED#<trade>              a trade that matches no order yet
+                              UNATTRIBUTED#<trade>              a trade that matched no order
                               VENUEORDER#<symbol>#<venue id>    whose venue order it is
-                              CANCEL#<order id>                 a standing cancel request
                               SUSPICION                         the mismatches of the last reconciliation
                               INCIDENT#<id>                     what needs a person
-                              SCHEDULE#<strategy>#<symbol>#<timeframe>   the latest tick
+
+configuration: what operators say. No function writes here.
+
+    ACCOUNT#<account>         CONFIG#CURRENT, CONFIG#v000001    the account's document and the history of it
+                              STOPS                             the operators' stops
     ACCOUNTS                  <account>                         the list of accounts
 
-Index `open-orders` holds the orders that are not settled; index `timeline` decisions by strategy and candle,
-orders and fills by account and time. It decides nothing: rules are in the domain.
+Index `open-orders` holds the orders that are not settled; index `timeline` decisions by strategy and candle, orders and
+fills by account and time. The local index `standing`, whose reads are consistent, holds what still stands of requests,
+schedules, refused events, loose trades and incidents. Nothing is deleted. It decides nothing: rules are in the domain.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from belay.adapters.records import (
     cancel_position,
@@ -33,23 +47,26 @@ from belay.adapters.records import (
     fill_position,
     incident_position,
     order_position,
+    order_digest,
+    refused_position,
     schedule_key,
     told,
     trade_position,
 )
-from belay.adapters.table import ABSENT, Condition, Item, Lost, Part, Table
-from belay.domain.account import Account, Configuration
+from belay.adapters.table import ABSENT, STANDING, Condition, Item, Lost, Part, Table
+from belay.domain.account import Account, Configuration, OperatorStops
+from belay.domain.chain import Acceptance, Anchor, History, Stored
 from belay.domain.decisions import DecisionRecord
 from belay.domain.errors import Conflict
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
-from belay.domain.record import Record, iso
+from belay.domain.record import Record, digest, iso
 from belay.domain.slots import EPOCH, Tick
 from belay.domain.transitions import Change, Requirement
 from belay.domain.venues import VenueTrade
-from belay.ports import CancelRequest, Cursor, Story, Suspicion
+from belay.ports import CancelRequest, Cursor, RefusedEvent, Story, Suspicion
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -57,6 +74,15 @@ if TYPE_CHECKING:
 ACCOUNTS = "ACCOUNTS"
 OPEN_ORDERS, OPEN_ACCOUNT = "open-orders", "open_account"
 TIMELINE, TIMELINE_PK = "timeline", "timeline_pk"
+log = logging.getLogger(__name__)
+
+
+class Tables(NamedTuple):
+    """The names of the ledger's tables."""
+
+    ledger: str
+    accounts: str
+    configuration: str
 
 
 class OrderPointer(Record):
@@ -72,25 +98,27 @@ class VenueOrderOwner(Record):
 
 
 class DynamoLedger:
-    """`ports.Ledger` on table `table_name`. Errors other than `Conflict` are botocore's."""
+    """`ports.Ledger`. Errors other than `Conflict` are botocore's."""
 
-    def __init__(self, client: "DynamoDBClient", table_name: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._table = Table(client, table_name, sleep)
+    def __init__(self, client: "DynamoDBClient", tables: Tables, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._ledger = Table(client, tables.ledger, sleep)
+        self._accounts = Table(client, tables.accounts, sleep)
+        self._configuration = Table(client, tables.configuration, sleep)
 
     @property
     def table_id(self) -> str:
-        return self._table.table_id
+        return "|".join(table.table_id for table in (self._ledger, self._accounts, self._configuration))
 
     # --- accounts and their documents -------------------------------------------------------------
 
     def accounts(self) -> tuple[str, ...]:
-        return tuple(item.sk for item in self._table.partition(ACCOUNTS))
+        return tuple(item.sk for item in self._configuration.partition(ACCOUNTS))
 
     def configuration(self, account: str) -> Configuration | None:
-        return self._read(Configuration, _account(account), "CONFIG#CURRENT")
+        return _read(self._configuration, Configuration, _account(account), "CONFIG#CURRENT")
 
     def store_configuration(self, configuration: Configuration) -> None:
-        table, account, version = self._table, configuration.document.account, configuration.version
+        table, account, version = self._configuration, configuration.document.account, configuration.version
         body = configuration.model_dump_json()
         current = Item(_account(account), "CONFIG#CURRENT", body, {"version": version})
         history = Item(_account(account), f"CONFIG#v{version:06}", body, {"version": version})
@@ -103,18 +131,27 @@ class DynamoLedger:
         )
         _unless_repeated(lost, body)
 
+    def operator_stops(self, account: str) -> OperatorStops:
+        stored = _read(self._configuration, OperatorStops, _account(account), "STOPS")
+        return stored or OperatorStops(account=account)
+
+    def save_operator_stops(self, stops: OperatorStops) -> None:
+        item = _stops_item(stops)
+        lost = self._configuration.put(item, _at_version(stops.version - 1), "operators' stops")
+        _unless_repeated(lost, item.body)
+
     def account(self, account: str) -> Account:
-        return self._read(Account, _account(account), "STATE") or Account(account=account)
+        return _read(self._accounts, Account, _account(account), "STATE") or Account(account=account)
 
     def save_account(self, account: Account) -> None:
         item = _account_item(account)
-        lost = self._table.put(item, _at_version(account.version - 1), "account")
+        lost = self._accounts.put(item, _at_version(account.version - 1), "account")
         _unless_repeated(lost, item.body)
 
     # --- decisions --------------------------------------------------------------------------------
 
     def decision(self, decision_id: str) -> DecisionRecord | None:
-        return self._read(DecisionRecord, _decision(decision_id), "DECISION")
+        return _read(self._ledger, DecisionRecord, _decision(decision_id), "DECISION")
 
     def record_decision(
         self,
@@ -124,7 +161,7 @@ class DynamoLedger:
         account: Account | None = None,
     ) -> DecisionRecord:
         """Who loses gets what is stored, be it its own record that an earlier try had stored unnoticed."""
-        table, item = self._table, _decision_item(record)
+        table, item = self._ledger, _decision_item(record)
         if record.held is not None:
             return _winner(record, table.put(item, ABSENT, "decision"))
         parts = [Part("decision", table.putting(item, ABSENT))]
@@ -137,62 +174,93 @@ class DynamoLedger:
             parts.append(Part("order", table.putting(_event_item(event, record), ABSENT)))
         parts += [Part("cancel", table.putting(_cancel_item(request))) for request in cancels_of(record)]
         if account is not None:
-            parts.append(Part("account", table.putting(_account_item(account), _at_version(account.version - 1))))
+            previous = _at_version(account.version - 1)
+            parts.append(Part("account", self._accounts.putting(_account_item(account), previous)))
         return _winner(record, table.write(parts))
 
     def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
-        found = self._table.latest(TIMELINE, TIMELINE_PK, _decisions_line(account, strategy), limit)
+        found = self._ledger.latest(TIMELINE, TIMELINE_PK, _decisions_line(account, strategy), limit)
         return tuple(DecisionRecord.model_validate_json(item.body) for item in found)
 
     def story(self, decision_id: str) -> Story | None:
-        decision: DecisionRecord | None = None
-        orders: list[Order] = []
-        events: list[OrderEvent] = []
-        fills: list[Fill] = []
-        for item in self._table.partition(_decision(decision_id)):
+        found = self._collection(decision_id)
+        if found.decision is None:
+            return None
+        orders = [order.record for order in found.orders.values()]
+        return told(
+            found.decision.record, orders, [event.record for event in found.events], [f.record for f in found.fills]
+        )
+
+    def history(self, order: Order) -> History:
+        sk = _anchor(order.order_id)
+        # Another id may begin with this one: only these two keys count.
+        beside = {item.sk: item.body for item in self._accounts.partition(_account(order.account), sk)}
+        found = self._collection(order.decision_id)
+        return History(
+            order=found.orders.get(order.order_id),
+            decision=found.decision,
+            events=tuple(event for event in found.events if event.record.order_id == order.order_id),
+            fills=tuple(fill for fill in found.fills if fill.record.order_id == order.order_id),
+            anchor=Anchor.model_validate_json(beside[sk]) if sk in beside else None,
+            acceptance=Acceptance.model_validate_json(beside[said]) if (said := _accepted(sk)) in beside else None,
+        )
+
+    def _collection(self, decision_id: str) -> "Collection":
+        found = Collection()
+        for item in self._ledger.partition(_decision(decision_id)):
             match item.sk.split("#", 3):
                 case ["DECISION"]:
-                    decision = DecisionRecord.model_validate_json(item.body)
-                case ["ORDER", _]:
-                    orders.append(Order.model_validate_json(item.body))
+                    found.decision = Stored(DecisionRecord.model_validate_json(item.body), digest(item.body))
+                case ["ORDER", order_id]:
+                    order = Order.model_validate_json(item.body)
+                    found.orders[order_id] = Stored(order, order_digest(item.body, order.head))
                 case ["ORDER", _, "EVENT", _]:
-                    events.append(OrderEvent.model_validate_json(item.body))
+                    found.events.append(Stored(OrderEvent.model_validate_json(item.body), digest(item.body)))
                 case ["ORDER", _, "FILL", _]:
-                    fills.append(Fill.model_validate_json(item.body))
-        return told(decision, orders, events, fills) if decision else None
+                    found.fills.append(Stored(Fill.model_validate_json(item.body), digest(item.body)))
+        return found
 
     def register_schedule(self, tick: Tick) -> None:
         seen = iso(tick.scheduled_time)
         sk = f"SCHEDULE#{schedule_key(tick)}"
-        item = Item(_account(tick.account), sk, tick.model_dump_json(), {"scheduled_time": seen})
-        self._table.put(item, _absent_or("scheduled_time <= :seen", {":seen": seen}))
+        item = Item(_account(tick.account), sk, tick.model_dump_json(), {"scheduled_time": seen, STANDING: sk})
+        self._ledger.put(item, _absent_or("scheduled_time <= :seen", {":seen": seen}))
 
     def drop_schedule(self, schedule: Tick) -> None:
-        self._table.delete(_account(schedule.account), f"SCHEDULE#{schedule_key(schedule)}")
+        self._ledger.withdraw(_account(schedule.account), f"SCHEDULE#{schedule_key(schedule)}")
 
     def schedules(self, account: str) -> tuple[Tick, ...]:
-        return tuple(self._all(Tick, account, "SCHEDULE#"))
+        return _standing(self._ledger, Tick, account, "SCHEDULE#")
+
+    def refuse(self, event: RefusedEvent) -> None:
+        self._ledger.put(_refused_item(event))
+
+    def refused_events(self, account: str) -> tuple[RefusedEvent, ...]:
+        return _standing(self._ledger, RefusedEvent, account, "REFUSED#")
+
+    def clear_refused(self, event: RefusedEvent) -> None:
+        self._ledger.withdraw(_account(event.account), _refused(event))
 
     # --- orders -----------------------------------------------------------------------------------
 
     def order(self, order_id: str) -> Order | None:
-        pointer = self._read(OrderPointer, _order(order_id), "ORDER")
-        return self._read(Order, _decision(pointer.decision_id), _order(order_id)) if pointer else None
+        pointer = _read(self._ledger, OrderPointer, _order(order_id), "ORDER")
+        return _read(self._ledger, Order, _decision(pointer.decision_id), _order(order_id)) if pointer else None
 
     def open_orders(self, account: str) -> tuple[Order, ...]:
-        found = self._table.index(OPEN_ORDERS, OPEN_ACCOUNT, account)
+        found = self._ledger.index(OPEN_ORDERS, OPEN_ACCOUNT, account)
         return tuple(Order.model_validate_json(item.body) for item in found)
 
     def orders(self, account: str, limit: int) -> tuple[Order, ...]:
-        found = self._table.latest(TIMELINE, TIMELINE_PK, f"ORDERS#{account}", limit)
+        found = self._ledger.latest(TIMELINE, TIMELINE_PK, f"ORDERS#{account}", limit)
         return tuple(Order.model_validate_json(item.body) for item in found)
 
     def fills(self, account: str, limit: int) -> tuple[Fill, ...]:
-        found = self._table.latest(TIMELINE, TIMELINE_PK, f"FILLS#{account}", limit)
+        found = self._ledger.latest(TIMELINE, TIMELINE_PK, f"FILLS#{account}", limit)
         return tuple(Fill.model_validate_json(item.body) for item in found)
 
     def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
-        owner = self._read(VenueOrderOwner, _account(account), _venue_order(symbol, venue_order_id))
+        owner = _read(self._accounts, VenueOrderOwner, _account(account), _venue_order(symbol, venue_order_id))
         return owner.order_id if owner else None
 
     def commit(self, change: Change) -> None:
@@ -202,27 +270,43 @@ class DynamoLedger:
         someone else                                      commit v3
         stored        order v1     order v2, event 2 by us         order v3, event 2 still by us
         """
-        order, account, table = change.order, change.account, self._table
+        order, account, ledger = change.order, change.account, self._ledger
         parts = [
-            Part("order", table.putting(_order_item(order), _stored_at_version(change.previous_version))),
-            Part("order", table.putting(_event_item(change.event, order), ABSENT)),
+            Part("order", ledger.putting(_order_item(order), _stored_at_version(change.previous_version))),
+            Part("order", ledger.putting(_event_item(change.event, order), ABSENT)),
         ]
         if account is not None:
             previous = _at_version(account.version - 1)
-            parts.append(Part("account", table.putting(_account_item(account), previous)))
+            parts.append(Part("account", self._accounts.putting(_account_item(account), previous)))
         if change.fill is not None:
-            parts += self._counting(change.fill)
+            parts.append(Part("fill", ledger.putting(_fill_item(change.fill), ABSENT)))
         parts += [self._owning(order, venue_order_id) for venue_order_id in order.venue_order_ids]
+        parts.append(self._anchoring(change))
         if change.requirement is not None:
             parts += self._requiring(order.account, change.requirement)
-        lost = table.write(parts)
-        if any(part.stored and part.stored.attributes.get("write_id") == order.write_id for part in lost):
-            return
-        _refuse(lost)
+        lost = ledger.write(parts)
+        if not any(part.stored and part.stored.attributes.get("write_id") == order.write_id for part in lost):
+            _refuse(lost)
+        log.info("committed", extra={"order_id": order.order_id, "order_version": order.version, "head": order.head})
 
-    def _counting(self, fill: Fill) -> Iterator[Part]:
-        yield Part("fill", self._table.putting(_fill_item(fill), ABSENT))
-        yield Part("unattributed", self._table.deleting(*_unattributed(fill.account, fill.trade)))
+    def _anchoring(self, change: Change) -> Part:
+        """The head moves on from the one that this change was computed from, beside the account."""
+        order, head = change.order, change.previous_head
+        anchor = Anchor(account=order.account, order_id=order.order_id, version=order.version, head=order.head)
+        from_there = Condition("anchored = :anchored", {":anchored": f"{change.previous_version}#{head}"})
+        condition = from_there if change.previous_version else ABSENT
+        return Part("anchor", self._accounts.putting(_anchor_item(anchor), condition))
+
+    def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
+        version = _stored_at_version(acceptance.version)
+        order = self._ledger.checking(_decision(decision_id), _order(acceptance.order_id), version)
+        anchor = Anchor.model_validate(acceptance.model_dump(include=set(Anchor.model_fields)))
+        parts = [
+            Part("order", order),
+            Part("anchor", self._accounts.putting(_anchor_item(anchor))),
+            Part("acceptance", self._accounts.putting(_acceptance_item(acceptance))),
+        ]
+        _refuse(self._accounts.write(parts))
 
     def _owning(self, order: Order, venue_order_id: str) -> Part:
         """One venue order belongs to one of our orders, for good."""
@@ -230,24 +314,25 @@ class DynamoLedger:
         sk = _venue_order(order.symbol, venue_order_id)
         item = Item(_account(order.account), sk, owner, {"order_id": order.order_id})
         condition = _absent_or("order_id = :order_id", {":order_id": order.order_id})
-        return Part("venue order", self._table.putting(item, condition))
+        return Part("venue order", self._accounts.putting(item, condition))
 
     def _requiring(self, account: str, requirement: Requirement) -> Iterator[Part]:
-        version = _stored_at_version(requirement.configuration_version)
-        yield Part("configuration", self._table.checking(_account(account), "CONFIG#CURRENT", version))
+        version, stops = _stored_at_version(requirement.configuration_version), _at_version(requirement.stops_version)
+        yield Part("configuration", self._configuration.checking(_account(account), "CONFIG#CURRENT", version))
+        yield Part("operators' stops", self._configuration.checking(_account(account), "STOPS", stops))
         if requirement.proof_fingerprint is not None:
             checked = iso(requirement.proof_completed_at or EPOCH)
             condition = Condition("completed_at >= :checked", {":checked": checked})
             sk = f"PROOF#{requirement.proof_fingerprint}"
-            yield Part("proof", self._table.checking(_account(account), sk, condition))
+            yield Part("proof", self._accounts.checking(_account(account), sk, condition))
 
     # --- reconciliation ---------------------------------------------------------------------------
 
     def proof(self, account: str, fingerprint: str) -> Proof | None:
-        return self._read(Proof, _account(account), f"PROOF#{fingerprint}")
+        return _read(self._accounts, Proof, _account(account), f"PROOF#{fingerprint}")
 
     def store_proof(self, proof: Proof) -> None:
-        table, completed = self._table, iso(proof.completed_at)
+        table, completed = self._accounts, iso(proof.completed_at)
         body = proof.model_dump_json()
         item = Item(_account(proof.account), f"PROOF#{proof.fingerprint}", body, {"completed_at": completed})
         not_older = _absent_or("completed_at <= :completed", {":completed": completed})
@@ -261,47 +346,51 @@ class DynamoLedger:
         _unless_repeated(lost, body)
 
     def cursor(self, account: str, symbol: str) -> Cursor | None:
-        return self._read(Cursor, _account(account), f"CURSOR#{symbol}")
+        return _read(self._accounts, Cursor, _account(account), f"CURSOR#{symbol}")
 
     def store_cursor(self, account: str, cursor: Cursor) -> None:
         until = iso(cursor.read_until)
         sk = f"CURSOR#{cursor.symbol}"
         item = Item(_account(account), sk, cursor.model_dump_json(), {"read_until": until})
-        self._table.put(item, _absent_or("read_until <= :until", {":until": until}))
+        self._accounts.put(item, _absent_or("read_until <= :until", {":until": until}))
 
     def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]:
-        return tuple(sorted(self._all(VenueTrade, account, "UNATTRIBUTED#"), key=trade_position))
+        return _standing(self._accounts, VenueTrade, account, "UNATTRIBUTED#")
 
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
-        self._table.put(Item(*_unattributed(account, trade), trade.model_dump_json()))
+        self._accounts.put(_unattributed_item(account, trade))
 
     def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
-        self._table.delete(*_unattributed(account, trade))
+        self._accounts.withdraw(_account(account), _unattributed(trade))
 
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
-        return tuple(sorted(self._all(CancelRequest, account, "CANCEL#"), key=cancel_position))
+        return _standing(self._ledger, CancelRequest, account, "CANCEL#")
 
     def request_cancel(self, request: CancelRequest) -> None:
-        self._table.put(_cancel_item(request))
+        self._ledger.put(_cancel_item(request))
 
     def clear_cancel(self, account: str, order_id: str) -> None:
-        self._table.delete(_account(account), f"CANCEL#{order_id}")
+        self._ledger.withdraw(_account(account), f"CANCEL#{order_id}")
 
     def suspicion(self, account: str) -> Suspicion | None:
-        return self._read(Suspicion, _account(account), "SUSPICION")
+        return _read(self._accounts, Suspicion, _account(account), "SUSPICION")
 
     def store_suspicion(self, suspicion: Suspicion) -> None:
-        self._table.put(Item(_account(suspicion.account), "SUSPICION", suspicion.model_dump_json()))
+        self._accounts.put(Item(_account(suspicion.account), "SUSPICION", suspicion.model_dump_json()))
 
     def incidents(self, account: str) -> tuple[Incident, ...]:
-        return tuple(sorted(self._all(Incident, account, "INCIDENT#"), key=incident_position))
+        stored = self._accounts.partition(_account(account), "INCIDENT#")
+        return tuple(sorted((Incident.model_validate_json(item.body) for item in stored), key=incident_position))
+
+    def open_incidents(self, account: str) -> tuple[Incident, ...]:
+        return _standing(self._accounts, Incident, account, "INCIDENT#")
 
     def incident(self, account: str, incident_id: str) -> Incident | None:
-        return self._read(Incident, _account(account), f"INCIDENT#{incident_id}")
+        return _read(self._accounts, Incident, _account(account), f"INCIDENT#{incident_id}")
 
     def open_incident(self, incident: Incident) -> bool:
         item = _incident_item(incident)
-        lost = self._table.put(item, _absent_or("incident_status <> :open", {":open": "open"}))
+        lost = self._accounts.put(item, _absent_or("incident_status <> :open", {":open": "open"}))
         return not lost or _repeated(lost, item.body)
 
     def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
@@ -314,18 +403,28 @@ class DynamoLedger:
             "incident_status <> :resolved AND opened_at = :opened",
             {":resolved": "resolved", ":opened": iso(incident.opened_at)},
         )
-        lost = self._table.put(item, as_read)
+        lost = self._accounts.put(item, as_read)
         return not lost or _repeated(lost, item.body)
 
-    # --- reading ----------------------------------------------------------------------------------
 
-    def _read[R: Record](self, model: type[R], pk: str, sk: str) -> R | None:
-        body = self._table.body(pk, sk)
-        return model.model_validate_json(body) if body is not None else None
+class Collection:
+    """What the partition of one decision holds."""
 
-    def _all[R: Record](self, model: type[R], account: str, prefix: str) -> Iterator[R]:
-        for item in self._table.partition(_account(account), prefix):
-            yield model.model_validate_json(item.body)
+    def __init__(self) -> None:
+        self.decision: Stored[DecisionRecord] | None = None
+        self.orders: dict[str, Stored[Order]] = {}
+        self.events: list[Stored[OrderEvent]] = []
+        self.fills: list[Stored[Fill]] = []
+
+
+def _read[R: Record](table: Table, model: type[R], pk: str, sk: str) -> R | None:
+    body = table.body(pk, sk)
+    return model.model_validate_json(body) if body is not None else None
+
+
+def _standing[R: Record](table: Table, model: type[R], account: str, prefix: str) -> tuple[R, ...]:
+    """What still stands of one kind in an account, in the order of the index."""
+    return tuple(model.model_validate_json(item.body) for item in table.standing(_account(account), prefix))
 
 
 # --- keys -----------------------------------------------------------------------------------------
@@ -347,8 +446,20 @@ def _venue_order(symbol: str, venue_order_id: str) -> str:
     return f"VENUEORDER#{symbol}#{venue_order_id}"
 
 
-def _unattributed(account: str, trade: VenueTrade) -> tuple[str, str]:
-    return _account(account), f"UNATTRIBUTED#{trade.key}"
+def _anchor(order_id: str) -> str:
+    return f"ANCHOR#{order_id}"
+
+
+def _accepted(anchor: str) -> str:
+    return f"{anchor}#ACCEPTED"
+
+
+def _unattributed(trade: VenueTrade) -> str:
+    return f"UNATTRIBUTED#{trade.key}"
+
+
+def _refused(event: RefusedEvent) -> str:
+    return f"REFUSED#{event.subject}"
 
 
 def _decisions_line(account: str, strategy: str) -> str:
@@ -396,14 +507,41 @@ def _account_item(account: Account) -> Item:
     return Item(_account(account.account), "STATE", account.model_dump_json(), {"version": account.version})
 
 
+def _stops_item(stops: OperatorStops) -> Item:
+    return Item(_account(stops.account), "STOPS", stops.model_dump_json(), {"version": stops.version})
+
+
+def _anchor_item(anchor: Anchor) -> Item:
+    attributes = {"anchored": f"{anchor.version}#{anchor.head}"}
+    return Item(_account(anchor.account), _anchor(anchor.order_id), anchor.model_dump_json(), attributes)
+
+
+def _acceptance_item(acceptance: Acceptance) -> Item:
+    sk = _accepted(_anchor(acceptance.order_id))
+    return Item(_account(acceptance.account), sk, acceptance.model_dump_json())
+
+
 def _cancel_item(request: CancelRequest) -> Item:
-    return Item(_account(request.account), f"CANCEL#{request.order_id}", request.model_dump_json())
+    sk, standing = f"CANCEL#{request.order_id}", {STANDING: f"CANCEL#{cancel_position(request)}"}
+    return Item(_account(request.account), sk, request.model_dump_json(), standing)
+
+
+def _refused_item(event: RefusedEvent) -> Item:
+    standing = {STANDING: f"REFUSED#{refused_position(event)}"}
+    return Item(_account(event.account), _refused(event), event.model_dump_json(), standing)
+
+
+def _unattributed_item(account: str, trade: VenueTrade) -> Item:
+    standing = {STANDING: f"UNATTRIBUTED#{trade_position(trade)}"}
+    return Item(_account(account), _unattributed(trade), trade.model_dump_json(), standing)
 
 
 def _incident_item(incident: Incident) -> Item:
     sk = f"INCIDENT#{incident.incident_id}"
     status = incident.status if incident.told or incident.status == "resolved" else "untold"
     attributes = {"incident_status": status, "opened_at": iso(incident.opened_at)}
+    if incident.status == "open":
+        attributes[STANDING] = f"INCIDENT#{incident_position(incident)}"
     return Item(_account(incident.account), sk, incident.model_dump_json(), attributes)
 
 

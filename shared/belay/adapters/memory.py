@@ -16,25 +16,28 @@ from belay.adapters.records import (
     decision_position,
     fill_position,
     incident_position,
+    order_digest,
     order_position,
+    refused_position,
     schedule_key,
     told,
     trade_position,
 )
 from belay.adapters.sqs import possible_delay
 from belay.adapters.ssm import SwitchValue, read_switch
-from belay.domain.account import Account, Configuration, StopLevel
+from belay.domain.account import Account, Configuration, OperatorStops, StopLevel
+from belay.domain.chain import Acceptance, Anchor, History, Stored
 from belay.domain.decisions import DecisionRecord
 from belay.domain.errors import Conflict
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
-from belay.domain.record import Record
+from belay.domain.record import Record, digest
 from belay.domain.slots import EPOCH, Tick
 from belay.domain.transitions import Change, Requirement
 from belay.domain.venues import VenueTrade
-from belay.ports import CancelRequest, Cursor, Story, Suspicion, SwitchReading
+from belay.ports import CancelRequest, Cursor, RefusedEvent, Story, Suspicion, SwitchReading
 
 
 class Drawer[K, R: Record]:
@@ -56,6 +59,15 @@ class Drawer[K, R: Record]:
     def get(self, key: K) -> R | None:
         return self[key] if key in self._bodies else None
 
+    def text(self, key: K) -> str:
+        return self._bodies[key]
+
+    def stored(self, key: K) -> Stored[R] | None:
+        return Stored(self[key], digest(self._bodies[key])) if key in self._bodies else None
+
+    def keys(self) -> tuple[K, ...]:
+        return tuple(self._bodies)
+
     def holds(self, key: K, record: R) -> bool:
         return self._bodies.get(key) == record.model_dump_json()
 
@@ -72,6 +84,25 @@ class Line[R: Record](Drawer[str, R]):
 
     def latest(self, limit: int) -> tuple[R, ...]:
         return tuple(self[position] for position in sorted(self._bodies, reverse=True)[:limit])
+
+
+class Standing[R: Record](Drawer[str, R]):
+    """Records of which some still stand; the others are kept, and no longer listed."""
+
+    def __init__(self, model: type[R]) -> None:
+        super().__init__(model)
+        self.standing: set[str] = set()
+
+    def __setitem__(self, key: str, record: R) -> None:
+        super().__setitem__(key, record)
+        self.standing.add(key)
+
+    def withdraw(self, key: str) -> None:
+        self.standing.discard(key)
+
+    def all(self, position: Callable[[R], str]) -> tuple[R, ...]:
+        """Every record that stands, sorted by position."""
+        return tuple(sorted((self[key] for key in self.standing), key=position))
 
 
 def _locked[**P, T](
@@ -95,7 +126,10 @@ class InMemoryLedger:
         self.lock = RLock()
         self._versions: dict[str, int] = {}
         self._configurations = Drawer[tuple[str, int], Configuration](Configuration)
+        self._operator_stops = Drawer[str, OperatorStops](OperatorStops)
         self._accounts = Drawer[str, Account](Account)
+        self._anchors = Drawer[tuple[str, str], Anchor](Anchor)
+        self._acceptances = Drawer[tuple[str, str], Acceptance](Acceptance)
         self._decisions = Drawer[str, DecisionRecord](DecisionRecord)
         self._orders = Drawer[str, Order](Order)
         self._writers: dict[tuple[str, int], str] = {}
@@ -107,9 +141,10 @@ class InMemoryLedger:
         self._events = defaultdict[str, Drawer[int, OrderEvent]](lambda: Drawer(OrderEvent))
         self._fills = defaultdict[str, Drawer[str, Fill]](lambda: Drawer(Fill))
         # By account.
-        self._schedules = defaultdict[str, Drawer[str, Tick]](lambda: Drawer(Tick))
-        self._unattributed = defaultdict[str, Drawer[str, VenueTrade]](lambda: Drawer(VenueTrade))
-        self._cancels = defaultdict[str, Drawer[str, CancelRequest]](lambda: Drawer(CancelRequest))
+        self._schedules = defaultdict[str, Standing[Tick]](lambda: Standing(Tick))
+        self._refused = defaultdict[str, Standing[RefusedEvent]](lambda: Standing(RefusedEvent))
+        self._unattributed = defaultdict[str, Standing[VenueTrade]](lambda: Standing(VenueTrade))
+        self._cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))
         self._incidents = defaultdict[str, Drawer[str, Incident]](lambda: Drawer(Incident))
         # What the indexes of the table hold.
         self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
@@ -135,6 +170,17 @@ class InMemoryLedger:
             self._versions[account] = version
         elif not self._configurations.holds((account, version), configuration):
             raise Conflict("configuration")
+
+    @_locked
+    def operator_stops(self, account: str) -> OperatorStops:
+        return self._operator_stops.get(account) or OperatorStops(account=account)
+
+    @_locked
+    def save_operator_stops(self, stops: OperatorStops) -> None:
+        if self.operator_stops(stops.account).version == stops.version - 1:
+            self._operator_stops[stops.account] = stops
+        elif not self._operator_stops.holds(stops.account, stops):
+            raise Conflict("operators' stops")
 
     @_locked
     def account(self, account: str) -> Account:
@@ -202,13 +248,48 @@ class InMemoryLedger:
 
     @_locked
     def drop_schedule(self, schedule: Tick) -> None:
-        self._schedules[schedule.account].drop(schedule_key(schedule))
+        self._schedules[schedule.account].withdraw(schedule_key(schedule))
 
     @_locked
     def schedules(self, account: str) -> tuple[Tick, ...]:
         return self._schedules[account].all(schedule_key)
 
+    @_locked
+    def refuse(self, event: RefusedEvent) -> None:
+        self._refused[event.account][event.subject] = event
+
+    @_locked
+    def refused_events(self, account: str) -> tuple[RefusedEvent, ...]:
+        return self._refused[account].all(refused_position)
+
+    @_locked
+    def clear_refused(self, event: RefusedEvent) -> None:
+        self._refused[event.account].withdraw(event.subject)
+
     # --- orders -----------------------------------------------------------------------------------
+
+    @_locked
+    def history(self, order: Order) -> History:
+        found, key = self._orders.get(order.order_id), (order.account, order.order_id)
+        stored = Stored(found, order_digest(self._orders.text(order.order_id), found.head)) if found else None
+        events, fills = self._events[order.order_id], self._fills[order.order_id]
+        return History(
+            order=stored,
+            decision=self._decisions.stored(order.decision_id),
+            events=tuple(event for number in sorted(events.keys()) if (event := events.stored(number))),
+            fills=tuple(fill for name in sorted(fills.keys()) if (fill := fills.stored(name))),
+            anchor=self._anchors.get(key),
+            acceptance=self._acceptances.get(key),
+        )
+
+    @_locked
+    def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
+        order = self._orders.get(acceptance.order_id)
+        if order is None or (order.decision_id, order.version) != (decision_id, acceptance.version):
+            raise Conflict("order")
+        key = (acceptance.account, acceptance.order_id)
+        self._anchors[key] = Anchor.model_validate(acceptance.model_dump(include=set(Anchor.model_fields)))
+        self._acceptances[key] = acceptance
 
     @_locked
     def order(self, order_id: str) -> Order | None:
@@ -250,9 +331,16 @@ class InMemoryLedger:
             "account": account is None or self.account(account.account).version == account.version - 1,
             "fill": fill is None or fill.key not in self._fills[fill.order_id],
             "venue order": self._owns(order),
+            "anchor": self._anchored(change),
             **self._requirements(order.account, change.requirement),
         }
         return [what for what, holds in conditions.items() if not holds]
+
+    def _anchored(self, change: Change) -> bool:
+        """Whether what is known beside the account is where this change goes on from."""
+        anchor = self._anchors.get((change.order.account, change.order.order_id))
+        known = (anchor.version, anchor.head) if anchor else None
+        return known == ((change.previous_version, change.previous_head) if change.previous_version else None)
 
     def _owns(self, order: Order) -> bool:
         """Whether each of the order's venue orders is its own or nobody's."""
@@ -262,12 +350,15 @@ class InMemoryLedger:
     def _requirements(self, account: str, requirement: Requirement | None) -> dict[str, bool]:
         if requirement is None:
             return {}
-        configured = self._versions.get(account) == requirement.configuration_version
+        required = {
+            "configuration": self._versions.get(account) == requirement.configuration_version,
+            "operators' stops": self.operator_stops(account).version == requirement.stops_version,
+        }
         if requirement.proof_fingerprint is None:
-            return {"configuration": configured}
+            return required
         proof = self._proofs.get((account, requirement.proof_fingerprint))
         checked = requirement.proof_completed_at or EPOCH
-        return {"configuration": configured, "proof": proof is not None and proof.completed_at >= checked}
+        return {**required, "proof": proof is not None and proof.completed_at >= checked}
 
     def _written_by_us(self, change: Change) -> bool:
         """Whether the change had been written before: its order or its event bears its writer's id."""
@@ -280,12 +371,13 @@ class InMemoryLedger:
         order, fill = change.order, change.fill
         self._keep(order)
         self._append(change.event, order.write_id)
+        anchor = Anchor(account=order.account, order_id=order.order_id, version=order.version, head=order.head)
+        self._anchors[order.account, order.order_id] = anchor
         if change.account is not None:
             self._accounts[change.account.account] = change.account
         if fill is not None:
             self._fills[fill.order_id][fill.key] = fill
             self._fill_lines[fill.account][fill_position(fill)] = fill
-            self._unattributed[fill.account].drop(fill.key)
 
     def _keep(self, order: Order) -> None:
         self._orders[order.order_id] = order
@@ -339,7 +431,7 @@ class InMemoryLedger:
 
     @_locked
     def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
-        self._unattributed[account].drop(trade.key)
+        self._unattributed[account].withdraw(trade.key)
 
     @_locked
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
@@ -351,7 +443,7 @@ class InMemoryLedger:
 
     @_locked
     def clear_cancel(self, account: str, order_id: str) -> None:
-        self._cancels[account].drop(order_id)
+        self._cancels[account].withdraw(order_id)
 
     @_locked
     def suspicion(self, account: str) -> Suspicion | None:
@@ -364,6 +456,10 @@ class InMemoryLedger:
     @_locked
     def incidents(self, account: str) -> tuple[Incident, ...]:
         return self._incidents[account].all(incident_position)
+
+    @_locked
+    def open_incidents(self, account: str) -> tuple[Incident, ...]:
+        return tuple(incident for incident in self.incidents(account) if incident.status == "open")
 
     @_locked
     def incident(self, account: str, incident_id: str) -> Incident | None:

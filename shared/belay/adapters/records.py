@@ -9,10 +9,10 @@ from belay.domain.decisions import Cancel, DecisionRecord
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
-from belay.domain.record import iso
+from belay.domain.record import digest, iso
 from belay.domain.slots import Tick
 from belay.domain.venues import VenueTrade
-from belay.ports import CancelRequest, Story
+from belay.ports import CancelRequest, RefusedEvent, Story
 
 # --- positions on a time line: text whose order is time order, unique within its line -------------
 
@@ -41,8 +41,20 @@ def cancel_position(request: CancelRequest) -> str:
     return f"{iso(request.requested_at)}#{request.order_id}"
 
 
+def refused_position(event: RefusedEvent) -> str:
+    return f"{iso(event.at)}#{event.subject}"
+
+
 def schedule_key(tick: Tick) -> str:
     return f"{tick.strategy}#{tick.symbol}#{tick.timeframe}"
+
+
+# --- digests of what is stored ----------------------------------------------------------------------
+
+
+def order_digest(text: str, head: str) -> str:
+    """The digest of an order's stored text without its head, as its last event holds it."""
+    return digest(text.replace(f'"head":"{head}"', '"head":""', 1))
 
 
 # --- decisions ------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ CONTENTION = frozenset(
 )
 
 
+# The local index, and its sort key, of what still stands: only such items bear it.
+STANDING = "standing"
+
+
 class Item(NamedTuple):
     pk: str
     sk: str
@@ -66,7 +70,7 @@ class Lost(NamedTuple):
 
 
 class Table:
-    """All reads but those of an index are consistent. Errors other than lost conditions are botocore's."""
+    """All reads but those of a global index are consistent. Errors other than lost conditions are botocore's."""
 
     def __init__(self, client: "DynamoDBClient", name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
@@ -91,6 +95,15 @@ class Table:
         if prefix:
             condition, values = "pk = :pk AND begins_with(sk, :prefix)", {":pk": pk, ":prefix": prefix}
         return self._query(condition, values, ConsistentRead=True)
+
+    def standing(self, pk: str, prefix: str) -> Iterator[Item]:
+        """The items of one partition that still stand, by the position that begins with `prefix`."""
+        return self._query(
+            f"pk = :pk AND begins_with({STANDING}, :prefix)",
+            {":pk": pk, ":prefix": prefix},
+            IndexName=STANDING,
+            ConsistentRead=True,
+        )
 
     def index(self, name: str, attribute: str, value: str) -> Iterator[Item]:
         """The items of one index partition, by its sort key; the last writes may still be missing."""
@@ -137,8 +150,14 @@ class Table:
             return [_lost(what, error.response)]
         return []
 
-    def delete(self, pk: str, sk: str) -> None:
-        self._patiently(lambda: self._client.delete_item(**self.deleting(pk, sk)["Delete"]))
+    def withdraw(self, pk: str, sk: str) -> None:
+        """An item no longer stands, unless it was written anew since it was read here. It is kept."""
+        answer = self._client.get_item(TableName=self._name, Key=_key(pk, sk), ConsistentRead=True)
+        if "Item" not in answer:
+            return
+        item = _item(answer["Item"])
+        kept = {name: value for name, value in item.attributes.items() if name != STANDING}
+        self.put(item._replace(attributes=kept), Condition("body = :body", {":body": item.body}))
 
     def write(self, parts: list[Part]) -> list[Lost]:
         """Write all parts or none.
@@ -173,9 +192,6 @@ class Table:
 
     def checking(self, pk: str, sk: str, condition: Condition) -> Action:
         return {"ConditionCheck": {"TableName": self._name, "Key": _key(pk, sk), **_conditional(condition)}}
-
-    def deleting(self, pk: str, sk: str) -> Action:
-        return {"Delete": {"TableName": self._name, "Key": _key(pk, sk)}}
 
     def _patiently(self, write: Callable[[], object]) -> None:
         pauses = iter(PAUSES)

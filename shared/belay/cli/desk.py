@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from belay.adapters.aws import client_configuration
 from belay.adapters.clock import SystemClock
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.dynamodb import DynamoLedger, Tables
 from belay.adapters.paper_store import DynamoPaperStore
 from belay.adapters.replay import ReplayClock
 from belay.adapters.sqs import SqsQueue
@@ -92,7 +92,7 @@ def open_desk(stage: str, local: bool) -> Desk:
 def desk_over(stage: str, outputs: Mapping[str, str], make_client: MakeClient) -> Desk:
     """The desk of the stack with these outputs."""
     dynamodb = make_client("dynamodb")
-    ledger = DynamoLedger(dynamodb, outputs["LedgerTableName"])
+    ledger = DynamoLedger(dynamodb, tables_of(outputs))
 
     def proof_of(configuration: Configuration) -> Proof | None:
         name = fingerprint(configuration, outputs["LayerVersionArn"], ledger.table_id)
@@ -117,6 +117,11 @@ def desk_over(stage: str, outputs: Mapping[str, str], make_client: MakeClient) -
         ask_executor=partial(_invoke, make_client, outputs, "ExecutorFunctionName"),
         surroundings=partial(_surroundings, make_client, outputs),
     )
+
+
+def tables_of(outputs: Mapping[str, str]) -> Tables:
+    """The ledger's tables by the outputs of its stack."""
+    return Tables(*(outputs[f"{name.capitalize()}TableName"] for name in Tables._fields))
 
 
 def _surroundings(make_client: MakeClient, outputs: Mapping[str, str]) -> Surroundings:

@@ -4,13 +4,14 @@ import re
 from typing import Any
 
 from belay.cli.desk import Desk
-from belay.cli.views import gate, incidents, order_line, text
+from belay.cli.views import gate, incidents, order_line, standing_stops, text
 from belay.domain.decisions import DecisionRecord
 from belay.domain.errors import InvalidInput
 from belay.domain.fills import Fill
 from belay.domain.orders import NEVER_SENT, UNRESOLVED, Order, OrderEvent
 from belay.domain.record import iso
 from belay.ports import Ledger, Story
+from belay.workflows.integrity import flaw_of
 
 type Document = dict[str, Any]
 
@@ -84,6 +85,8 @@ def _order(order: Order, story: Story, ledger: Ledger) -> Document:
         "explained": order.explained,
         "cancel_requested": any(r.order_id == order.order_id for r in ledger.cancel_requests(order.account)),
         "events": [_event(event) for event in events],
+        "records": flaw_of(ledger, order) or "whole",
+        "head": order.head,
     }
 
 
@@ -162,13 +165,13 @@ def _time(event: OrderEvent) -> str:
 def _account(desk: Desk, story: Story) -> Document:
     """What surrounds the decision now: the switch, stops that cover it, the gate, open incidents."""
     slot = story.decision.slot
-    account, configuration = desk.ledger.account(slot.account), desk.ledger.configuration(slot.account)
+    configuration, stops = desk.ledger.configuration(slot.account), standing_stops(desk.ledger, slot.account)
     gate_now = gate(desk, configuration)
     news = [iso(event.exchange_time) for event in story.events if event.exchange_time]
     proof_at = gate_now["proof_completed_at"]
     return {
         "switch": desk.switch.read().model_dump(mode="json"),
-        "stops": [stop.model_dump(mode="json") for stop in account.stops if stop.covers(slot.strategy, slot.symbol)],
+        "stops": [stop.model_dump(mode="json") for stop in stops if stop.covers(slot.strategy, slot.symbol)],
         "gate": gate_now,
         "last_news_at": max(news, default=None),
         "reconciled_since": bool(proof_at and proof_at >= max(news, default=iso(story.decision.decided_at))),

@@ -6,8 +6,10 @@ from typing import Any
 
 from belay.adapters.ccxt_profiles import profile_of
 from belay.cli.desk import Desk
-from belay.domain.account import Account, AccountDocument, Configuration, Stop, StopLevel
+from belay.cli.views import standing_stops
+from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, Stop, StopLevel
 from belay.domain.adoption import AdoptRequest
+from belay.domain.chain import Acceptance
 from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.incidents import IncidentKind
 from belay.domain.record import iso
@@ -67,11 +69,12 @@ def halt_account(
     """
     _require_symbol(desk.ledger, account, symbol)
     stop = Stop(level=level, strategy=strategy, symbol=symbol, reason=reason, author=author, at=desk.now())
-    changed = change_account(desk.ledger, account, lambda held: held.with_stop(stop))
+    change_stops(desk.ledger, account, lambda held: held.with_stop(stop))
     return {
         "account": account,
         "stop": stop.model_dump(mode="json"),
-        "last_outstanding_fence": last_outstanding_fence(desk.ledger, changed),
+        # Read after the stop is stored: every claim that it did not prevent is there.
+        "last_outstanding_fence": last_outstanding_fence(desk.ledger, desk.ledger.account(account)),
     }
 
 
@@ -83,7 +86,7 @@ def _require_symbol(ledger: Ledger, account: str, symbol: str | None) -> None:
 
 
 def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
-    """Until when (venue time) the venue may still accept a request claimed before `account` was written.
+    """Until when (venue time) the venue may still accept a request claimed before `account` was read.
 
     "unbounded" where a request has no fence; None where every outcome is known.
     """
@@ -104,17 +107,17 @@ def release_everything(desk: Desk, reason: str, author: str) -> Document:
 
 def release_account(desk: Desk, account: str, strategy: str | None = None, symbol: str | None = None) -> Document:
     """Lift the operators' stops of exactly this scope; tells which others still stand and why."""
-    return _lift(desk, account, lambda stop: not stop.incident and stop.scope == (strategy, symbol))
+    before = standing_stops(desk.ledger, account)
+
+    def lifted(held: OperatorStops) -> OperatorStops:
+        kept = tuple(stop for stop in held.stops if stop.scope != (strategy, symbol))
+        return held.changed(kept) if kept != held.stops else held
+
+    change_stops(desk.ledger, account, lifted)
+    return _released(account, before, standing_stops(desk.ledger, account))
 
 
-def _lift(desk: Desk, account: str, ends: Callable[[Stop], bool]) -> Document:
-    before = desk.ledger.account(account).stops
-
-    def lifted(held: Account) -> Account:
-        kept = tuple(stop for stop in held.stops if not ends(stop))
-        return held.bumped(stops=kept) if kept != held.stops else held
-
-    after = change_account(desk.ledger, account, lifted).stops
+def _released(account: str, before: tuple[Stop, ...], after: tuple[Stop, ...]) -> Document:
     return {
         "account": account,
         "released": [stop.model_dump(mode="json") for stop in before if stop not in after],
@@ -134,7 +137,8 @@ def _switch(desk: Desk) -> Document:
 def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, author: str) -> Document:
     """Close an incident that a person has dealt with, and lift the stops that it set.
 
-    The schedule of a missed slot is forgotten with it: if it is alive, its next tick makes it expected again.
+    The schedule of a missed slot is forgotten with it: if it is alive, its next tick makes it expected again. The
+    records of an order that did not hold together are taken as they stand.
 
     Raises:
         InvalidInput: the account has no such incident.
@@ -143,13 +147,33 @@ def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, au
     if incident is None:
         remedy = "See `belay incidents list`."
         raise InvalidInput("incident", f"account {account} has no incident {incident_id}", remedy)
+    if incident.kind is IncidentKind.BROKEN_RECORD:
+        _accept(desk, incident.subject, reason, author)
     desk.ledger.resolve_incident(account, incident_id, f"{reason} ({author})")
     if incident.kind is IncidentKind.MISSED_SLOT:
         for schedule in desk.ledger.schedules(account):
             if Slot.of(schedule, desk.stage).schedule_id == incident.subject:
                 desk.ledger.drop_schedule(schedule)
-    document = _lift(desk, account, lambda stop: stop.incident == incident_id)
-    return {"incident_id": incident_id, **document}
+    before = standing_stops(desk.ledger, account)
+    change_account(desk.ledger, account, lambda held: held.without_stops(frozenset({incident_id})))
+    return {"incident_id": incident_id, **_released(account, before, standing_stops(desk.ledger, account))}
+
+
+def _accept(desk: Desk, order_id: str, reason: str, author: str) -> None:
+    """Take an order's story as it stands. What the ledger does not have, or what was never sent, is left to lapse."""
+    order = desk.ledger.order(order_id)
+    if order is None or order.attempt is None:
+        return
+    acceptance = Acceptance(
+        account=order.account,
+        order_id=order_id,
+        version=order.version,
+        head=order.head,
+        author=author,
+        reason=reason,
+        at=desk.now(),
+    )
+    desk.ledger.accept_history(acceptance, order.decision_id)
 
 
 def adopt(desk: Desk, account: str, request: AdoptRequest) -> Document:
@@ -165,19 +189,28 @@ def adopt(desk: Desk, account: str, request: AdoptRequest) -> Document:
     return answer
 
 
-def change_account(ledger: Ledger, name: str, change: Callable[[Account], Account]) -> Account:
-    """Read, change, write; again when someone else wrote meanwhile. An unchanged account is not written."""
+def change_account(ledger: Ledger, name: str, change: Callable[[Account], Account]) -> None:
+    """Read, change, write; again when someone else wrote meanwhile. What is not changed is not written."""
+    _change(lambda: ledger.account(name), change, ledger.save_account, f"account {name}")
+
+
+def change_stops(ledger: Ledger, name: str, change: Callable[[OperatorStops], OperatorStops]) -> None:
+    """The same for the operators' stops of an account."""
+    _change(lambda: ledger.operator_stops(name), change, ledger.save_operator_stops, f"the stops of account {name}")
+
+
+def _change[T](read: Callable[[], T], change: Callable[[T], T], write: Callable[[T], None], what: str) -> None:
     for _ in range(WRITE_ATTEMPTS):
-        held = ledger.account(name)
+        held = read()
         changed = change(held)
         if changed is held:
-            return held
+            return
         try:
-            ledger.save_account(changed)
+            write(changed)
         except Conflict:
             continue
-        return changed
-    raise Conflict(f"account {name}")
+        return
+    raise Conflict(what)
 
 
 def set_document(desk: Desk, document: AccountDocument, author: str) -> Document:

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from belay.cli.desk import Desk
-from belay.domain.account import Account, AccountDocument, Configuration
+from belay.domain.account import Account, AccountDocument, Configuration, Stop
 from belay.domain.decisions import DecisionRecord
 from belay.domain.orders import UNRESOLVED, Order
 from belay.domain.record import ZERO, iso
@@ -32,13 +32,18 @@ def _account(desk: Desk, name: str) -> Document:
         "account": name,
         **_configured(configuration),
         "gate": gate(desk, configuration),
-        "stops": [stop.model_dump(mode="json") for stop in account.stops],
+        "stops": [stop.model_dump(mode="json") for stop in standing_stops(ledger, name)],
         "open_orders": dict(Counter(order.state.value for order in open_orders)),
         "unresolved": [order.order_id for order in open_orders if order.state in UNRESOLVED],
         "incidents": incidents(ledger, (name,), resolved_too=False),
         "positions": _positions(account),
         "strategies": [_latest(ledger, name, strategy) for strategy in strategies(ledger, name)],
     }
+
+
+def standing_stops(ledger: Ledger, account: str) -> tuple[Stop, ...]:
+    """Every stop of an account: the operators' and those of incidents."""
+    return (*ledger.operator_stops(account).stops, *ledger.account(account).stops)
 
 
 def _configured(configuration: Configuration | None) -> Document:

@@ -1,6 +1,7 @@
 """The account: the one aggregate that limits protect, and the document that configures it."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -58,6 +59,28 @@ class Stop(Record):
 
     def covers(self, strategy: str, symbol: str) -> bool:
         return self.strategy in (None, strategy) and self.symbol in (None, symbol)
+
+
+def strictest(stops: Iterable[Stop], strategy: str, symbol: str) -> tuple[StopLevel, str]:
+    """The level of the strictest stop that covers an order, with its reason."""
+    covering = [stop for stop in stops if stop.covers(strategy, symbol)]
+    found = max(covering, key=lambda stop: stop.level.rank, default=None)
+    return (found.level, found.reason) if found else (StopLevel.RUNNING, "")
+
+
+class OperatorStops(Record):
+    """The stops that operators set in one account, versioned. No function may write them."""
+
+    account: str
+    version: int = 0
+    stops: tuple[Stop, ...] = ()
+
+    def with_stop(self, stop: Stop) -> "OperatorStops":
+        """Add a stop; the same one again replaces the earlier. A weaker one never takes a stricter one back."""
+        return self.changed((*(held for held in self.stops if held.key != stop.key), stop))
+
+    def changed(self, stops: tuple[Stop, ...]) -> "OperatorStops":
+        return self.model_copy(update={"version": self.version + 1, "stops": stops})
 
 
 class Position(Record):
@@ -129,7 +152,7 @@ RATE_WINDOW = timedelta(minutes=1)
 
 
 class Account(Record):
-    """Everything that can tighten a limit, in one versioned item.
+    """Everything that can tighten a limit, in one versioned item. `stops` are those of incidents.
 
     `positions` by strategy, then symbol. `submissions` are the venue times of claims within the rate window.
     `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `flows`
@@ -167,12 +190,6 @@ class Account(Record):
 
     def held_symbols(self) -> frozenset[str]:
         return frozenset(s for held in self.positions.values() for s, position in held.items() if position.quantity)
-
-    def stop_level(self, strategy: str, symbol: str) -> tuple[StopLevel, str]:
-        """The strictest stop that covers an order, with its reason."""
-        covering = [stop for stop in self.stops if stop.covers(strategy, symbol)]
-        strictest = max(covering, key=lambda stop: stop.level.rank, default=None)
-        return (strictest.level, strictest.reason) if strictest else (StopLevel.RUNNING, "")
 
     def submissions_since(self, at: datetime) -> int:
         return sum(1 for submission in self.submissions if submission > at - RATE_WINDOW)
@@ -216,9 +233,12 @@ class Account(Record):
         return self.bumped(positions=positions, adoptions=(*self.adoptions, adoption))
 
     def with_stop(self, stop: Stop) -> "Account":
-        """Add a stop; the same one again replaces the earlier. A weaker one never takes a stricter one back."""
-        kept = [held for held in self.stops if held.key != stop.key]
-        return self.bumped(stops=(*kept, stop))
+        return self.bumped(stops=(*self.stops, stop))
+
+    def without_stops(self, incidents: frozenset[str]) -> "Account":
+        """Without the stops of these incidents; the account itself where there are none."""
+        kept = tuple(stop for stop in self.stops if stop.incident not in incidents)
+        return self.bumped(stops=kept) if kept != self.stops else self
 
     def expected_balances(self) -> dict[str, Decimal]:
         opening = self.opening or {}

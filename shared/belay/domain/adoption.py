@@ -10,11 +10,11 @@ from typing import NamedTuple, Self
 
 from pydantic import ValidationError, model_validator
 
-from belay.domain.account import Account, AccountDocument, Adoption, StopLevel
+from belay.domain.account import Account, AccountDocument, Adoption, OperatorStops, StopLevel, strictest
 from belay.domain.decisions import Buy, DecisionRecord, Sell, Side, Trade
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import Attempt, Order, OrderEvent, OrderState, created_event, created_orders
+from belay.domain.orders import Attempt, Order, OrderEvent, OrderState, created_orders, seal
 from belay.domain.record import ZERO, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset
 from belay.domain.slots import Slot, last_closed
 from belay.domain.transitions import Stamp, reservation_of
@@ -150,9 +150,9 @@ def obstacle(candidate: Candidate) -> InvalidInput | None:
     return None
 
 
-def _require_stopped(account: Account, strategy: str, symbol: str) -> None:
+def _require_stopped(account: Account, stops: OperatorStops, strategy: str, symbol: str) -> None:
     """A strategy that trades meanwhile would decide from what it had before."""
-    level, _ = account.stop_level(strategy, symbol)
+    level, _ = strictest((*account.stops, *stops.stops), strategy, symbol)
     if level is StopLevel.RUNNING:
         problem = f"{strategy} may enter {symbol} meanwhile"
         raise InvalidInput("adopt", problem, "Stop it first: belay halt --scope account --reason adopting.")
@@ -169,7 +169,9 @@ def adopted_before(account: Account, request: AdoptRequest) -> Adoption | None:
     return None
 
 
-def adopt_balance(account: Account, document: AccountDocument, request: AdoptRequest, at: Utc) -> Account:
+def adopt_balance(
+    account: Account, stops: OperatorStops, document: AccountDocument, request: AdoptRequest, at: Utc
+) -> Account:
     """The account after a wish for a balance was granted.
 
     Raises:
@@ -186,12 +188,14 @@ def adopt_balance(account: Account, document: AccountDocument, request: AdoptReq
     if not 0 < quantity <= left:
         problem = f"{max(left, ZERO)} {base_asset(symbol)} of the opening balance are left to adopt"
         raise InvalidInput("adopt.quantity", problem, "Ask for no more than that; belay adopt shows it.")
-    _require_stopped(account, strategy, symbol)
+    _require_stopped(account, stops, strategy, symbol)
     adoption = Adoption(strategy=strategy, symbol=symbol, quantity=quantity, price=price, author=request.author, at=at)
     return account.with_adoption(adoption)
 
 
-def take_over(seen: VenueOrder, price: Decimal, account: Account, terms: Terms, stamp: Stamp) -> Takeover:
+def take_over(
+    seen: VenueOrder, price: Decimal, account: Account, stops: OperatorStops, terms: Terms, stamp: Stamp
+) -> Takeover:
     """An order without obstacles, as the ledger would keep it from `terms.at` on; what filled is counted afterwards.
 
     Args:
@@ -200,7 +204,7 @@ def take_over(seen: VenueOrder, price: Decimal, account: Account, terms: Terms, 
     Raises:
         InvalidInput: it sells more than the strategy has, or entries are not stopped.
     """
-    _require_stopped(account, terms.strategy, seen.symbol)
+    _require_stopped(account, stops, terms.strategy, seen.symbol)
     _require_owned(seen, account, terms.strategy)
     record = _decision(seen, account.account, terms, stamp)
     (created,) = created_orders(record, terms.at, terms.cost_rate)
@@ -215,17 +219,11 @@ def take_over(seen: VenueOrder, price: Decimal, account: Account, terms: Terms, 
         fence_at=None,
     )
     attempt = Attempt(attempt_id=stamp.write_id, number=1, request=request, price=price)
-    order = created.model_copy(
-        update={
-            "state": OrderState.ACKNOWLEDGED,
-            "attempt": attempt,
-            "venue_order_ids": (seen.venue_order_id,),
-        }
-    )
+    order, event = _at_the_venue(created, attempt, record, seen)
     return Takeover(
         record=record,
         order=order,
-        event=_event(order, record, seen),
+        event=event,
         account=account.bumped(
             reservations={**account.reservations, order.order_id: reservation_of(order, attempt)},
         ),
@@ -279,11 +277,22 @@ def _decision(seen: VenueOrder, account: str, terms: Terms, stamp: Stamp) -> Dec
     )
 
 
-def _event(order: Order, record: DecisionRecord, seen: VenueOrder) -> OrderEvent:
+def _at_the_venue(
+    created: Order, attempt: Attempt, record: DecisionRecord, seen: VenueOrder
+) -> tuple[Order, OrderEvent]:
     """The first line of the order's story: it was at the venue already, and Belay never claimed it."""
-    here = {"from_state": order.state, "to_state": order.state, "cause": ADOPTED}
-    detail = {"venue_order": seen.model_dump(mode="json"), "author": record.parameters["author"]}
-    return created_event(order, record).model_copy(update={**here, "detail": detail})
+    state = OrderState.ACKNOWLEDGED
+    here = {"state": state, "attempt": attempt, "venue_order_ids": (seen.venue_order_id,)}
+    return seal(
+        created.model_copy(update=here),
+        record.digest,
+        from_state=state,
+        to_state=state,
+        cause=ADOPTED,
+        exchange_time=record.decided_at,
+        recorded_at=record.recorded_at,
+        detail={"venue_order": seen.model_dump(mode="json"), "author": record.parameters["author"]},
+    )
 
 
 def venue_order_of(incident: Incident) -> tuple[str, str] | None:

@@ -5,7 +5,10 @@ from belay.domain.venues import VenueTrade
 
 
 class Fill(Record):
-    """A venue trade attributed to an order. `trade.at` is venue time, `recorded_at` the function's own clock."""
+    """A venue trade attributed to an order. `trade.at` is venue time, `recorded_at` the function's own clock.
+
+    `previous`: the digest of the event before it in the order's story, see `chain`.
+    """
 
     account: str
     strategy: str
@@ -13,6 +16,7 @@ class Fill(Record):
     order_id: str
     trade: VenueTrade
     recorded_at: Utc
+    previous: str
 
     @property
     def key(self) -> str:

@@ -23,6 +23,7 @@ class IncidentKind(StrEnum):
     CLOCK_OFFSET = "clock_offset"
     MISSED_SLOT = "missed_slot"
     FILLS_MISSING = "fills_missing"
+    BROKEN_RECORD = "broken_record"
 
 
 class Incident(Record):

@@ -74,7 +74,7 @@ class Order(Record):
     `venue_filled`: the venue's cumulative filled quantity, which the recorded fills (`filled_quantity`) must come to
     explain. `misses`: venue times of well-formed look-ups that found nothing for the current attempt.
     `publications`: how often the intent was published again. `settled`: nothing about it is expected to change.
-    `write_id` names the last writer.
+    `write_id` names the last writer; `head` is the digest of the last event, see `chain`.
     """
 
     order_id: str
@@ -107,6 +107,7 @@ class Order(Record):
     terminal_at: Utc | None = None
     settled: bool = False
     publications: int = 0
+    head: str = ""
 
     @property
     def average_price(self) -> Decimal | None:
@@ -132,6 +133,8 @@ class OrderEvent(Record):
     """One line of an order's story. `sequence` is the order's version that this event produced.
 
     `exchange_time` is venue time (None where the venue said nothing), `recorded_at` the function's own clock.
+    `previous` is the digest of the record before it in this story: an event, a fill, for the first one the decision;
+    `order_digest` that of the order as this event left it, without its head.
     """
 
     order_id: str
@@ -143,6 +146,8 @@ class OrderEvent(Record):
     exchange_time: Utc | None = None
     recorded_at: Utc
     detail: dict[str, Any] = {}
+    previous: str
+    order_digest: str
 
 
 def claimable(order: Order, profile: VenueProfile) -> bool:
@@ -172,6 +177,20 @@ def require_legal(before: OrderState, after: OrderState) -> None:
         raise IllegalTransition(f"{before} to {after} is not a transition of an order")
 
 
+def seal(order: Order, previous: str, **event: Any) -> tuple[Order, OrderEvent]:
+    """An order with the event that led to it, as the next link of its story.
+
+    Args:
+        previous: the digest of the record before it.
+        event: the fields of the event that do not follow from the order.
+    """
+    bare = order.model_copy(update={"head": ""})
+    made = OrderEvent(
+        order_id=order.order_id, sequence=order.version, previous=previous, order_digest=bare.digest, **event
+    )
+    return bare.model_copy(update={"head": made.digest}), made
+
+
 def created_orders(record: DecisionRecord, expires_at: datetime, assumed_cost: Decimal) -> tuple[Order, ...]:
     """The orders that the legs of a decision ask for, all `CREATED`; cancels ask for none."""
     legs = zip(record.trade_legs, record.order_ids, strict=True)
@@ -183,7 +202,7 @@ def created_orders(record: DecisionRecord, expires_at: datetime, assumed_cost: D
 def _created(record: DecisionRecord, leg: Leg, order_id: str, expires_at: datetime, assumed_cost: Decimal) -> Order:
     if isinstance(leg, Cancel):
         raise TypeError("a cancel asks for no order")
-    return Order(
+    order = Order(
         order_id=order_id,
         decision_id=record.decision_id,
         account=record.slot.account,
@@ -203,12 +222,18 @@ def _created(record: DecisionRecord, leg: Leg, order_id: str, expires_at: dateti
         expires_at=expires_at,
         write_id=record.write_id,
     )
+    return _first(order, record)[0]
 
 
 def created_event(order: Order, record: DecisionRecord) -> OrderEvent:
-    return OrderEvent(
-        order_id=order.order_id,
-        sequence=order.version,
+    """The first line of a created order's story."""
+    return _first(order, record)[1]
+
+
+def _first(order: Order, record: DecisionRecord) -> tuple[Order, OrderEvent]:
+    return seal(
+        order,
+        record.digest,
         from_state=OrderState.CREATED,
         to_state=OrderState.CREATED,
         cause="decided",

@@ -1,5 +1,6 @@
 """What every stored or exchanged value has in common: immutable, strict about fields, Decimal and UTC inside."""
 
+import hashlib
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -11,6 +12,16 @@ class Record(BaseModel):
     """An immutable value. Unknown fields are errors; money is `Decimal`, instants are aware UTC datetimes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the text as which this record is stored."""
+        return digest(self.model_dump_json())
+
+
+def digest(text: str) -> str:
+    """128 bits of SHA-256, as 32 hex characters."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _utc(instant: datetime) -> datetime:

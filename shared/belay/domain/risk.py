@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from belay.domain.account import Account, AccountDocument, StopLevel
+from belay.domain.account import Account, AccountDocument, OperatorStops, StopLevel, strictest
 from belay.domain.decisions import Side
 from belay.domain.market import Market, Price
 from belay.domain.orders import Order
@@ -49,12 +49,15 @@ class Situation(Record):
     """What was gathered for one check: venue state and the operators' switch, all at venue time `now`.
 
     `prices` by symbol: the order's own and every symbol with a position. `offset_seconds`: venue minus local clock.
+    `flaw`: what does not hold together in the order's records, see `chain`; empty where everything does.
     """
 
     now: Utc
     offset_seconds: Decimal
     switch: StopLevel
     switch_reason: str
+    stops: OperatorStops
+    flaw: str
     market: Market
     prices: dict[str, Price]
     balances: Balances
@@ -129,8 +132,9 @@ def _at_most(
 
 
 def _stop(case: Case) -> Line:
-    """The strictest of the operators' switch and the account's own stops."""
-    level, reason = case.account.stop_level(case.order.strategy, case.order.symbol)
+    """The strictest of the operators' switch and stops and of the stops of incidents."""
+    standing = (*case.account.stops, *case.at.stops.stops)
+    level, reason = strictest(standing, case.order.strategy, case.order.symbol)
     if case.at.switch.rank >= level.rank:
         level, reason = case.at.switch, case.at.switch_reason
     allowed = StopLevel.REDUCE_ONLY if case.order.reducing else StopLevel.RUNNING
@@ -138,6 +142,11 @@ def _stop(case: Case) -> Line:
     # An exit may still go out if the stop is released before it lapses; an entry is merely missed.
     otherwise = LineVerdict.WAIT if case.order.reducing else LineVerdict.DENY
     return _line("stop", value, allowed, level.rank <= allowed.rank, otherwise)
+
+
+def _records(case: Case) -> Line:
+    """An order whose records do not hold together, or that its decision does not name, is nobody's to send."""
+    return _line("records", case.at.flaw or "whole", "whole", not case.at.flaw)
 
 
 def _clock_offset(case: Case) -> Line:
@@ -211,6 +220,7 @@ def _balance_age(case: Case) -> Line:
 
 
 ENTRY_CHECKS: tuple[Check, ...] = (
+    _records,
     _stop,
     _clock_offset,
     _unresolved_in_symbol,
@@ -220,7 +230,7 @@ ENTRY_CHECKS: tuple[Check, ...] = (
     _balance_age,
     _reconciliation_age,
 )
-EXIT_CHECKS: tuple[Check, ...] = (_stop, _clock_offset, _exit_behind_unresolved_entry)
+EXIT_CHECKS: tuple[Check, ...] = (_records, _stop, _clock_offset, _exit_behind_unresolved_entry)
 
 
 # --- caps: how much --------------------------------------------------------------------------------------------------

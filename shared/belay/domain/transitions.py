@@ -21,6 +21,7 @@ from belay.domain.orders import (
     OrderEvent,
     OrderState,
     require_legal,
+    seal,
 )
 from belay.domain.record import ZERO, Record, Utc
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, VenueStatus, VenueTrade
@@ -35,9 +36,11 @@ class Stamp(Record):
 
 
 class Requirement(Record):
-    """What must still hold in the ledger when a claim commits: the checked limits and, for an entry, the proof."""
+    """What must still hold in the ledger when a claim commits: the checked limits, the operators' stops and, for an
+    entry, the proof."""
 
     configuration_version: int
+    stops_version: int
     proof_fingerprint: str | None
     proof_completed_at: Utc | None
 
@@ -52,16 +55,29 @@ class Change(Record):
     fill: Fill | None = None
     requirement: Requirement | None = None
 
+    @property
+    def previous_head(self) -> str:
+        """The head of the story that this change goes on from."""
+        return self.fill.previous if self.fill else self.event.previous
 
-def _move(order: Order, to: OrderState, cause: str, stamp: Stamp, detail: dict[str, Any], **updates: Any) -> Change:
+
+def _move(
+    order: Order,
+    to: OrderState,
+    cause: str,
+    stamp: Stamp,
+    detail: dict[str, Any],
+    fill: Fill | None = None,
+    **updates: Any,
+) -> Change:
     require_legal(order.state, to)
     version = order.version + 1
     if to is not order.state:
         updates["terminal_at"] = (stamp.exchange_time or stamp.recorded_at) if to in TERMINAL else None
     moved = order.model_copy(update={**updates, "state": to, "version": version, "write_id": stamp.write_id})
-    event = OrderEvent(
-        order_id=order.order_id,
-        sequence=version,
+    moved, event = seal(
+        moved,
+        fill.digest if fill else order.head,
         from_state=order.state,
         to_state=to,
         cause=cause,
@@ -70,7 +86,7 @@ def _move(order: Order, to: OrderState, cause: str, stamp: Stamp, detail: dict[s
         recorded_at=stamp.recorded_at,
         detail=detail,
     )
-    return Change(order=moved, previous_version=order.version, event=event)
+    return Change(order=moved, previous_version=order.version, event=event, fill=fill)
 
 
 def _advance(order: Order, to: OrderState, cause: str, stamp: Stamp, detail: dict[str, Any], **updates: Any) -> Change:
@@ -205,7 +221,7 @@ def observe(
     if news is None:
         return None
     story = {**(detail or {}), "venue_order": seen.model_dump(mode="json")}
-    updates = {"venue_filled": news.venue_filled, "venue_order_ids": news.venue_order_ids}
+    updates: dict[str, Any] = {"venue_filled": news.venue_filled, "venue_order_ids": news.venue_order_ids}
     change = _move(order, news.state, cause, stamp, story, **updates, settled=False, misses=())
     return _resolved(change, account)
 
@@ -222,19 +238,6 @@ def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp)
     fees = dict(order.fees)
     for asset, fee in trade.fees.items():
         fees[asset] = fees.get(asset, ZERO) + fee
-    change = _move(
-        order,
-        state,
-        "filled",
-        stamp,
-        {"trade": trade.model_dump(mode="json")},
-        filled_quantity=filled,
-        filled_notional=order.filled_notional + trade.notional,
-        fees=fees,
-        venue_filled=max(order.venue_filled, filled),
-        venue_order_ids=_with(order.venue_order_ids, trade.venue_order_id),
-        settled=False,
-    )
     fill = Fill(
         account=order.account,
         strategy=order.strategy,
@@ -242,11 +245,24 @@ def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp)
         order_id=order.order_id,
         trade=trade,
         recorded_at=stamp.recorded_at,
+        previous=order.head,
+    )
+    change = _move(
+        order,
+        state,
+        "filled",
+        stamp,
+        {"trade": trade.model_dump(mode="json")},
+        fill,
+        filled_quantity=filled,
+        filled_notional=order.filled_notional + trade.notional,
+        fees=fees,
+        venue_filled=max(order.venue_filled, filled),
+        venue_order_ids=_with(order.venue_order_ids, trade.venue_order_id),
+        settled=False,
     )
     standing = _standing(order, account) if state in WORKING else account
-    return change.model_copy(
-        update={"account": standing.with_fill(order.strategy, order.order_id, trade), "fill": fill}
-    )
+    return change.model_copy(update={"account": standing.with_fill(order.strategy, order.order_id, trade)})
 
 
 def presume_unknown(order: Order, cause: str, stamp: Stamp) -> Change:

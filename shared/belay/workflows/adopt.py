@@ -27,7 +27,7 @@ from belay.domain.venues import VenueOrder
 from belay.ports import Services
 from belay.workflows.reconcile import Reconciled, reconcile
 from belay.workflows.session import Session, open_session
-from belay.workflows.updates import TRIES, stamp
+from belay.workflows.updates import TRIES, lift_stops, stamp
 from belay.workflows.views import Views, read
 
 
@@ -254,11 +254,12 @@ def _wanted(strategy: str, seen: VenueOrder, request: AdoptRequest, session: Ses
 
 def _rehearse(request: AdoptRequest, session: Session, wanted: Iterable[Wanted], at: Utc) -> None:
     """Try it all on a copy of the account: what would fail halfway is refused before anything is written."""
-    account = session.services.ledger.account(session.document.account)
+    ledger, name = session.services.ledger, session.document.account
+    account, stops = ledger.account(name), ledger.operator_stops(name)
     if request.wants_balance and adopted_before(account, request) is None:
-        account = adopt_balance(account, session.document, request, at)
+        account = adopt_balance(account, stops, session.document, request, at)
     for each in wanted:
-        account = take_over(each.seen, each.price, account, each.terms, stamp(session.services, at)).account
+        account = take_over(each.seen, each.price, account, stops, each.terms, stamp(session.services, at)).account
 
 
 def _adopt_balance(request: AdoptRequest, session: Session, at: Utc) -> Adopted:
@@ -267,7 +268,7 @@ def _adopt_balance(request: AdoptRequest, session: Session, at: Utc) -> Adopted:
         account = ledger.account(name)
         adoption = before = adopted_before(account, request)
         if adoption is None:
-            account = adopt_balance(account, session.document, request, at)
+            account = adopt_balance(account, ledger.operator_stops(name), session.document, request, at)
             adoption = account.adoptions[-1]
             try:
                 ledger.save_account(account)
@@ -290,9 +291,9 @@ def _take_over(wanted: Wanted, session: Session) -> Adopted:
         order = services.ledger.order(str(wanted.seen.client_order_id))
         if order is not None:
             return _adopted(_require_same(wanted.terms.strategy, order, session), already=True)
-        account = services.ledger.account(name)
+        account, stops = services.ledger.account(name), services.ledger.operator_stops(name)
         written = stamp(services, wanted.terms.at)
-        taken = take_over(wanted.seen, wanted.price, account, wanted.terms, written)
+        taken = take_over(wanted.seen, wanted.price, account, stops, wanted.terms, written)
         try:
             stored = services.ledger.record_decision(taken.record, (taken.order,), (taken.event,), taken.account)
         except Conflict:
@@ -323,7 +324,7 @@ def _close_incidents(session: Session, request: AdoptRequest) -> tuple[str, ...]
     """
     ledger, name = session.services.ledger, session.document.account
     ended = [incident.incident_id for incident in ledger.incidents(name) if _has_owner(incident, session)]
-    _lift(frozenset(ended), session)
+    lift_stops(session.services, name, frozenset(ended))
     resolution = f"{request.strategy} adopted the order ({request.author})"
     return tuple(incident_id for incident_id in ended if ledger.resolve_incident(name, incident_id, resolution))
 
@@ -331,17 +332,3 @@ def _close_incidents(session: Session, request: AdoptRequest) -> tuple[str, ...]
 def _has_owner(incident: Incident, session: Session) -> bool:
     named = venue_order_of(incident)
     return named is not None and session.services.ledger.order_of_venue_id(incident.account, *named) is not None
-
-
-def _lift(incidents: frozenset[str], session: Session) -> None:
-    ledger, name = session.services.ledger, session.document.account
-    for _ in range(TRIES):
-        account = ledger.account(name)
-        kept = tuple(stop for stop in account.stops if stop.incident not in incidents)
-        if kept == account.stops:
-            return None
-        try:
-            return ledger.save_account(account.bumped(stops=kept))
-        except Conflict:
-            continue
-    raise Conflict(f"account {name}")

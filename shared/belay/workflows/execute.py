@@ -17,6 +17,7 @@ from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
 from belay.ports import Services
+from belay.workflows.integrity import flaw_of, stop_for
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
 from belay.workflows.session import Session, open_session
@@ -68,7 +69,7 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
             return Executed(order_id=order_id, result="lapsed", state=(lapsed or order).state)
         verdict = check(order, account, session.document, situation)
         if verdict.action is LineVerdict.DENY:
-            return _deny(order, session, situation.now, verdict)
+            return _deny(order, session, situation, verdict)
         if verdict.action is LineVerdict.WAIT:
             return _postpone(order, session, situation, verdict)
         change = _claim(order, account, session, situation, verdict)
@@ -112,6 +113,8 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         "open orders": venue.open_orders,
         "switch": services.kill_switch.read,
         "proof": lambda: services.ledger.proof(order.account, session.fingerprint),
+        "stops": lambda: services.ledger.operator_stops(order.account),
+        "flaw": lambda: flaw_of(services.ledger, order),
     }
     reads |= {f"price of {symbol}": partial(market_data.price, symbol) for symbol in symbols}
     found = services.gather(reads)
@@ -121,6 +124,8 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         offset_seconds=Decimal(str((venue_time - local_time).total_seconds())),
         switch=found["switch"].level,
         switch_reason=found["switch"].reason,
+        stops=found["stops"],
+        flaw=found["flaw"],
         market=found["market"],
         prices={symbol: found[f"price of {symbol}"] for symbol in symbols},
         balances=found["balances"],
@@ -143,6 +148,7 @@ def _claim(order: Order, account: Account, session: Session, situation: Situatio
     proof = None if order.reducing else situation.proof
     requirement = Requirement(
         configuration_version=session.configuration.version,
+        stops_version=situation.stops.version,
         proof_fingerprint=proof.fingerprint if proof else None,
         proof_completed_at=proof.completed_at if proof else None,
     )
@@ -237,19 +243,27 @@ def _postpone(order: Order, session: Session, situation: Situation, verdict: Ver
     return _wait(order, session, situation.now, verdict.reason, _limits(verdict))
 
 
-def _deny(order: Order, session: Session, at: datetime, verdict: Verdict) -> Executed:
+def _deny(order: Order, session: Session, situation: Situation, verdict: Verdict) -> Executed:
     """Refuse the intent. An exit sent before and proven absent stays NOT_SENT: only a first claim is denied."""
-    cause, pages = f"denied: {verdict.reason}", order.reducing and verdict.reason not in NOTHING_LEFT
+    cause, at, services = f"denied: {verdict.reason}", situation.now, session.services
+    pages = order.reducing and verdict.reason not in NOTHING_LEFT
+    if situation.flaw:
+        stop_for(services, order.account, order.order_id, situation.flaw, at)
 
     def refuse(latest: Order, _account: Account, written: Stamp) -> Change:
         if latest.state is OrderState.CREATED:
             return deny(latest, cause, written, _limits(verdict), settled=not pages)
         return note(latest, cause, written, _limits(verdict))
 
-    denied = update_order(session.services, order.order_id, at, refuse, only_version=order.version)
+    try:
+        denied = update_order(services, order.order_id, at, refuse, only_version=order.version)
+    except Conflict:
+        if not situation.flaw:
+            raise
+        denied = order  # what was written over fits no further change; a person has been asked
     if denied is None:
         # Someone claimed or changed it since it was read: what was checked is no longer what is stored.
-        return _find_out(session.services.ledger.order(order.order_id) or order, session)
+        return _find_out(services.ledger.order(order.order_id) or order, session)
     if pages:
-        exit_not_placed(session.services, denied, f"denied by {verdict.reason}", at)
+        exit_not_placed(services, denied, f"denied by {verdict.reason}", at)
     return Executed(order_id=order.order_id, result="denied", state=denied.state, detail=verdict.reason)

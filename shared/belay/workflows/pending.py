@@ -1,5 +1,6 @@
 """What still has to happen: cancels to repeat, intents to publish again or to lapse, slots that nobody evaluated."""
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,16 +11,22 @@ from belay.domain.slots import Slot
 from belay.domain.transitions import note, release
 from belay.ports import Services
 from belay.workflows.session import Session
-from belay.workflows.updates import NO_ACCOUNT, lapse_order, open_incident, update_order
+from belay.workflows.updates import lapse_order, open_incident, tell_refused, update_order
 
 PUBLISH_AGAIN_AFTER = timedelta(seconds=30)
 TICK_GRACE = timedelta(seconds=120)
 
 
-def repeat_cancels(session: Session, now: datetime) -> int:
-    """Ask again for every requested cancel whose order may still be open. Returns how many were asked."""
+def repeat_cancels(session: Session, now: datetime, flawed: Container[str] = ()) -> int:
+    """Ask again for every requested cancel whose order may still be open. Returns how many were asked.
+
+    Args:
+        flawed: ids of orders whose records do not hold together, to be left alone.
+    """
     services, asked = session.services, 0
     for request in services.ledger.cancel_requests(session.document.account):
+        if request.order_id in flawed:
+            continue
         order = services.ledger.order(request.order_id)
         if order is None or order.settled:
             services.ledger.clear_cancel(request.account, request.order_id)
@@ -37,10 +44,12 @@ def repeat_cancels(session: Session, now: datetime) -> int:
     return asked
 
 
-def publish_again(session: Session, now: datetime) -> int:
+def publish_again(session: Session, now: datetime, flawed: Container[str] = ()) -> int:
     """Send the messages of intents that still wait, in case the first was lost; give up those that expired."""
     services, published = session.services, 0
     for indexed in services.ledger.open_orders(session.document.account):
+        if indexed.order_id in flawed:
+            continue
         order = services.ledger.order(indexed.order_id)
         if order is None or not claimable(order, session.venue.profile):
             continue
@@ -55,13 +64,12 @@ def publish_again(session: Session, now: datetime) -> int:
     return published
 
 
-def tell_again(session: Session) -> None:
-    """Deliver the alerts of open incidents that could not be delivered when they were opened."""
-    services = session.services
-    for account in (session.document.account, NO_ACCOUNT):
-        for incident in services.ledger.incidents(account):
-            if incident.status == "open" and not incident.told:
-                open_incident(services, incident)
+def tell_again(services: Services, account: str) -> None:
+    """Tell what the evaluator refused, and the open incidents whose alerts could not be delivered."""
+    tell_refused(services, account)
+    for incident in services.ledger.open_incidents(account):
+        if not incident.told:
+            open_incident(services, incident)
 
 
 def _release(session: Session, order: Order, now: datetime, cause: str) -> Order | None:

@@ -3,7 +3,7 @@
 Never submits: what is still to be sent is published again for the executor.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -17,6 +17,7 @@ from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services, Suspicion
+from belay.workflows.integrity import Examination
 from belay.workflows.outage import UNREACHABLE, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
@@ -55,15 +56,18 @@ def reconcile(account: str, services: Services) -> Reconciled:
     """
     session, run_id = open_session(services, account), services.new_id()
     repairs, alarmed, reason = 0, False, "repairs have not come to an end"
+    examination, flawed = Examination(services, account), dict[str, str]()
     try:
         for _ in range(PASSES):
             views = read(session)
+            flawed = examination.flawed(views.ledger.orders, views.missing, views.venue.time)
             findings = compare(views.ledger, views.venue)
             mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
             certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
             _open(session, certain, views.venue.time)
-            alarmed = alarmed or bool(certain)
-            changed = _repair(session, findings, views) + settle_orders(session, views) + _open_books(session, views)
+            alarmed = alarmed or bool(certain or flawed)
+            changed = _repair(session, findings, views, flawed) + settle_orders(session, views, flawed)
+            changed += _open_books(session, views)
             repairs += changed
             if not changed:
                 if views.failure is not None:
@@ -75,29 +79,32 @@ def reconcile(account: str, services: Services) -> Reconciled:
     except VenueUnavailable as error:
         reason = f"venue unavailable: {error}"
         note_outage(session, error, services.clock.now())
-    tell_again(session)
+    tell_again(services, account)
     now = _now(session)
     return Reconciled(
         account=account,
         clean=not reason,
         reason=reason,
         repairs=repairs,
-        cancels=repeat_cancels(session, now),
-        published=publish_again(session, now),
+        cancels=repeat_cancels(session, now, flawed),
+        published=publish_again(session, now, flawed),
         ticked=tick_missed_slots(session, now),
     )
 
 
-def _repair(session: Session, findings: Iterable[Finding], views: Views) -> int:
-    """Attach, count fills, keep the trades that match nothing; only then do the cursors move past what was read."""
+def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed: Container[str]) -> int:
+    """Attach, count fills, keep the trades that match nothing; only then do the cursors move past what was read.
+
+    An order whose records do not hold together is left as it is; its trades wait.
+    """
     services, account, changed = session.services, session.document.account, 0
     for finding in findings:
         match finding:
-            case Observed():
+            case Observed() if finding.order_id not in flawed:
                 changed += attach(services, finding.order_id, finding.seen, views.read_at) is not None
-            case Filled():
+            case Filled() if finding.order_id not in flawed:
                 changed += _count(services, finding.order_id, finding.trade)
-            case Unattributed():
+            case Filled() | Unattributed():
                 services.ledger.store_unattributed(account, finding.trade)
     for trade in views.no_longer_waiting:
         services.ledger.drop_unattributed(account, trade)

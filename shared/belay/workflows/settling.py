@@ -1,6 +1,6 @@
 """What became of each order that was sent: judge absence, confirm, release. Submits nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import datetime, timedelta
 
 from belay.domain.account import Account
@@ -21,9 +21,11 @@ MISSES_NEEDED = 2
 NOT_PLACED = NEVER_SENT | {OrderState.REJECTED, OrderState.NOT_SENT}
 
 
-def settle_orders(session: Session, views: Views) -> int:
-    """Move every order as far as the evidence goes. Returns how many changed state or were released."""
-    return sum(_settle(order, session, views) for order in views.ledger.orders.values() if not order.settled)
+def settle_orders(session: Session, views: Views, flawed: Container[str] = ()) -> int:
+    """Move every order as far as the evidence goes, but for the flawed. Returns how many changed state or were
+    released."""
+    open_ones = [order for key, order in views.ledger.orders.items() if not order.settled and key not in flawed]
+    return sum(_settle(order, session, views) for order in open_ones)
 
 
 def _settle(order: Order, session: Session, views: Views) -> bool:

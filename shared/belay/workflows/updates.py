@@ -1,6 +1,5 @@
 """Small effects that the workflows share: change an order, open an incident. Decides nothing by itself."""
 
-import hashlib
 import json
 from collections.abc import Callable
 
@@ -10,7 +9,7 @@ from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import Utc
 from belay.domain.transitions import Change, Stamp, lapse, note
-from belay.ports import Services
+from belay.ports import RefusedEvent, Services
 
 TRIES = 8
 AUTHOR = "belay"
@@ -79,18 +78,22 @@ def open_incident(services: Services, incident: Incident, stop: StopLevel | None
 def end_incident(services: Services, account: str, incident_id: str, resolution: str) -> None:
     """Lift the stops of an incident whose reason is gone, then resolve it: a stop may stand without its incident, where
     a process ended in between."""
+    lift_stops(services, account, frozenset({incident_id}))
+    services.ledger.resolve_incident(account, incident_id, resolution)
+
+
+def lift_stops(services: Services, name: str, incidents: frozenset[str]) -> None:
+    """Take back the stops that these incidents have set, and no other."""
     for _ in range(TRIES):
-        held = services.ledger.account(account)
-        kept = tuple(stop for stop in held.stops if stop.incident != incident_id)
+        account = services.ledger.account(name)
+        lifted = account.without_stops(incidents)
+        if lifted is account:
+            return None
         try:
-            if kept != held.stops:
-                services.ledger.save_account(held.bumped(stops=kept))
-            break
+            return services.ledger.save_account(lifted)
         except Conflict:
             continue
-    else:
-        raise Conflict(f"account {account}")
-    services.ledger.resolve_incident(account, incident_id, resolution)
+    raise Conflict(f"account {name}")
 
 
 def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
@@ -148,16 +151,37 @@ def lapse_order(services: Services, order_id: str, at: Utc, cancelled: str = "")
 
 def refuse_event(services: Services, event: object, error: InvalidInput) -> None:
     """Keep an event that cannot be acted on as an incident, so that no message is lost without a record."""
-    text = json.dumps(event, default=str, sort_keys=True)
+    open_incident(services, _invalid_event(refused(services, event, error)))
+
+
+def refused(services: Services, event: object, error: InvalidInput) -> RefusedEvent:
+    """What is kept of an event that cannot be acted on: of its account, where there is such a one."""
     account = event.get("account") if isinstance(event, dict) else None
     known = isinstance(account, str) and account in services.ledger.accounts()
-    incident = Incident(
+    return RefusedEvent(
         account=str(account) if known else NO_ACCOUNT,
-        kind=IncidentKind.INVALID_EVENT,
-        subject=f"{error.field}:{hashlib.sha256(text.encode()).hexdigest()[:12]}",
-        expected="an event that names what to act on",
-        actual=f"{error.field}: {error.problem}; received {text[:EVENT_TEXT]}",
-        action=error.remedy,
-        opened_at=services.clock.now(),
+        field=error.field,
+        problem=error.problem,
+        remedy=error.remedy,
+        received=json.dumps(event, default=str, sort_keys=True),
+        at=services.clock.now(),
     )
-    open_incident(services, incident)
+
+
+def tell_refused(services: Services, account: str) -> None:
+    """Make incidents of the events that the evaluator refused: it may neither open one nor tell anybody."""
+    for event in services.ledger.refused_events(account):
+        open_incident(services, _invalid_event(event))
+        services.ledger.clear_refused(event)
+
+
+def _invalid_event(event: RefusedEvent) -> Incident:
+    return Incident(
+        account=event.account,
+        kind=IncidentKind.INVALID_EVENT,
+        subject=event.subject,
+        expected="an event that names what to act on",
+        actual=f"{event.field}: {event.problem}; received {event.received[:EVENT_TEXT]}",
+        action=event.remedy,
+        opened_at=event.at,
+    )

@@ -30,7 +30,7 @@ class Views(Record):
     """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
     could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
     are trades kept as unattributed although they were counted meanwhile. `refusal` is code and remedy where the venue
-    refuses a part to this key."""
+    refuses a part to this key. `missing` are orders that hold a reservation and are not in the ledger."""
 
     ledger: LedgerView
     venue: VenueView
@@ -38,6 +38,7 @@ class Views(Record):
     gaps: tuple[str, ...]
     refusal: tuple[str, str] | None = None
     no_longer_waiting: tuple[VenueTrade, ...]
+    missing: tuple[str, ...]
 
     @property
     def failure(self) -> VenueUnavailable | None:
@@ -61,8 +62,10 @@ def read(session: Session) -> Views:
     ledger, account_name = session.services.ledger, session.document.account
     gaps = Gaps()
     account = ledger.account(account_name)
-    indexed = (ledger.order(order.order_id) for order in ledger.open_orders(account_name))
-    watched = {order.order_id: order for order in indexed if order is not None and not order.settled}
+    # The index may lag, and lies where a strategy's process can write; a reservation does not.
+    named = {order.order_id for order in ledger.open_orders(account_name)} | account.reservations.keys()
+    found = {order_id: ledger.order(order_id) for order_id in sorted(named)}
+    watched = {order_id: order for order_id, order in found.items() if order is not None and not order.settled}
     now = session.market_data.time()
     shown = session.venue.open_orders()
     lookups = _look_up(session, watched.values(), shown, gaps)
@@ -104,6 +107,7 @@ def read(session: Session) -> Views:
         gaps=tuple(gaps),
         refusal=gaps.refusal,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
+        missing=tuple(order_id for order_id in account.reservations if found[order_id] is None),
     )
 
 

@@ -25,7 +25,7 @@ from belay.cli.demo.market import GENERATED_SEED, TIMEFRAME, Market, find_market
 from belay.cli.demo.replaying import Replay
 from belay.cli.demo.report import write_report
 from belay.cli.demo.summary import summarise
-from belay.cli.desk import Desk, announced, desk_over
+from belay.cli.desk import Desk, announced, desk_over, tables_of
 from belay.cli.explain import explain
 from belay.cli.local.schedules import read_schedules
 from belay.cli.local.stack import ROOT, Stack, StackError
@@ -67,7 +67,8 @@ def run(market: Market, seed: int, chaos: bool, folder: Path, out: Console, prog
                 for evaluated in chain.from_iterable(map(replay.slot, shown(market.slots, progress))):
                     evaluations.write(json.dumps(evaluated) + "\n")
             replay.finish()
-            _export(stack, outputs["LedgerTableName"], rows / "ledger.jsonl")
+            for name, table in tables_of(outputs)._asdict().items():
+                _export(stack, table, rows / f"{name}.jsonl")
             _export(stack, outputs["PaperVenueTableName"], rows / "paper.jsonl")
             out.rule("One decision, explained")
             render.explain(out, explain(desk, _most_telling(desk, document.account)))

@@ -2,7 +2,7 @@
 
     python -m belay.cli.demo.check build/demo [--json]
 
-Reads summary.json, rows/{ledger,paper,evaluations}.jsonl and the emulator's log aws/ministack.log. Computes every
+Reads summary.json, rows/{ledger,accounts,configuration,paper,evaluations}.jsonl and the emulator's log aws/ministack.log. Computes every
 figure of the summary again, and looks whether ledger and venue tell the same story. Exit code 0: green; 1: red.
 """
 
@@ -121,13 +121,14 @@ def _text(value: object) -> str:
 
 def _load(database: Database, folder: Path) -> dict[str, Any]:
     """Put everything that the run left into the database; gives its summary."""
-    for file in ("ledger", "paper"):
+    for file in ("ledger", "accounts", "configuration", "paper"):
         for row, item in _rows(folder / "rows" / f"{file}.jsonl"):
             pk, sk = str(item.get("pk")), str(item.get("sk"))
             named = f"{row} {sk}"
             # The venue's index from client order id to venue order id holds no record.
-            body = None if sk.startswith("CLIENT#") else _object(named, str(item.get("body")))
-            database.put_item(file, named, pk, sk, body)
+            text = str(item.get("body"))
+            body = None if sk.startswith("CLIENT#") else _object(named, text)
+            database.put_item(file, named, pk, sk, body, text)
     for row, evaluated in _rows(folder / "rows" / "evaluations.jsonl"):
         database.put_evaluation(row, evaluated.get("request"), evaluated.get("response"))
     for function in _died(_read(folder / "aws" / "ministack.log")):

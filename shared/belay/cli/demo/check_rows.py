@@ -4,6 +4,7 @@ Imports nothing of Belay. An amount is text, multiplied and summed as Decimal; a
 key.
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -15,7 +16,7 @@ EXACT = Context(prec=100)
 
 # What was read, as it was read.
 READ = """
-CREATE TABLE item (file TEXT, row TEXT, pk TEXT, sk TEXT, body TEXT);
+CREATE TABLE item (file TEXT, row TEXT, pk TEXT, sk TEXT, body TEXT, digest TEXT, bare TEXT);
 CREATE TABLE evaluation (row TEXT, request TEXT, response TEXT);
 CREATE TABLE died (function TEXT);
 CREATE TABLE legal (before TEXT, after TEXT);
@@ -26,14 +27,15 @@ CREATE TABLE decision AS
 SELECT row, body ->> 'decision_id' AS id, body ->> 'slot' AS slot, body -> 'slot' ->> 'timeframe' AS timeframe,
     body -> 'slot' ->> 'candle_open' AS opened, body -> 'decision' ->> 'kind' AS kind,
     body -> 'decision' ->> 'reason' AS reason,
-    (SELECT json_group_array(value) FROM json_each(body, '$.order_ids') WHERE value IS NOT NULL) AS order_ids
+    (SELECT json_group_array(value) FROM json_each(body, '$.order_ids') WHERE value IS NOT NULL) AS order_ids, digest
 FROM item WHERE file = 'ledger' AND pk GLOB 'DECISION#*' AND sk = 'DECISION';
 
 CREATE TABLE ledger_order AS
 SELECT row, body ->> 'order_id' AS id, body ->> 'decision_id' AS decision_id, body ->> 'symbol' AS symbol,
     body ->> 'side' AS side, body -> 'attempt' -> 'request' ->> 'quantity' AS quantity, body ->> 'state' AS state,
     body ->> 'version' AS version, body ->> 'filled_quantity' AS filled_quantity,
-    body ->> 'filled_notional' AS filled_notional, body -> 'venue_order_ids' AS venue_order_ids
+    body ->> 'filled_notional' AS filled_notional, body -> 'venue_order_ids' AS venue_order_ids,
+    body ->> 'head' AS head, bare
 FROM item WHERE file = 'ledger' AND pk GLOB 'DECISION#*' AND sk GLOB 'ORDER#*' AND sk NOT GLOB 'ORDER#*#*';
 
 -- One row for each venue order that a ledger order knows, and one without for those that should know theirs.
@@ -45,7 +47,8 @@ WHERE venue.value IS NOT NULL OR state IN ('ACKNOWLEDGED', 'PARTIALLY_FILLED', '
 CREATE TABLE event AS
 SELECT row, body ->> 'order_id' AS order_id, body ->> 'sequence' AS sequence, body ->> 'from_state' AS from_state,
     body ->> 'to_state' AS to_state, body ->> 'cause' AS cause, body ->> 'attempt_id' AS attempt_id,
-    body -> 'detail' -> 'request' AS request
+    body -> 'detail' -> 'request' AS request, body ->> 'previous' AS previous,
+    body ->> 'order_digest' AS order_digest, digest
 FROM item WHERE file = 'ledger' AND pk GLOB 'DECISION#*' AND sk GLOB 'ORDER#*#EVENT#*';
 
 -- One claim, and how it ended if it was without an order. What the executor held back in its last look, or could not
@@ -59,16 +62,24 @@ FROM event AS claim LEFT JOIN event AS verdict
     AND verdict.to_state IN ('NOT_SENT', 'REJECTED') AND verdict.from_state <> verdict.to_state
 WHERE claim.to_state = 'SUBMITTED' AND claim.from_state <> 'SUBMITTED';
 
+CREATE TABLE fill AS
+SELECT row, body ->> 'order_id' AS order_id, body ->> 'previous' AS previous, digest
+FROM item WHERE file = 'ledger' AND pk GLOB 'DECISION#*' AND sk GLOB 'ORDER#*#FILL#*';
+
+CREATE TABLE anchor AS
+SELECT row, body ->> 'order_id' AS order_id, body ->> 'version' AS version, body ->> 'head' AS head
+FROM item WHERE file = 'accounts' AND pk GLOB 'ACCOUNT#*' AND sk GLOB 'ANCHOR#*' AND sk NOT GLOB '*#ACCEPTED';
+
 CREATE TABLE incident AS
 SELECT row, body ->> 'kind' AS kind, body ->> 'status' AS status
-FROM item WHERE file = 'ledger' AND pk GLOB 'ACCOUNT#*' AND sk GLOB 'INCIDENT#*';
+FROM item WHERE file = 'accounts' AND pk GLOB 'ACCOUNT#*' AND sk GLOB 'INCIDENT#*';
 
 CREATE TABLE account AS
-SELECT row, body FROM item WHERE file = 'ledger' AND pk GLOB 'ACCOUNT#*' AND sk = 'STATE';
+SELECT row, body FROM item WHERE file = 'accounts' AND pk GLOB 'ACCOUNT#*' AND sk = 'STATE';
 
 CREATE TABLE document AS
 SELECT body -> 'document' AS body
-FROM item WHERE file = 'ledger' AND pk GLOB 'ACCOUNT#*' AND sk = 'CONFIG#CURRENT';
+FROM item WHERE file = 'configuration' AND pk GLOB 'ACCOUNT#*' AND sk = 'CONFIG#CURRENT';
 """
 
 VENUE = """
@@ -183,9 +194,11 @@ class Database:
         for before, afters in LEGAL.items():
             self._db.executemany("INSERT INTO legal VALUES (?, ?)", ((before, after) for after in afters.split()))
 
-    def put_item(self, file: str, row: str, pk: str, sk: str, body: dict[str, Any] | None) -> None:
-        """An item of the `ledger` or the `paper` table; without a body where it holds no record."""
-        self._db.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?)", (file, row, pk, sk, json.dumps(body)))
+    def put_item(self, file: str, row: str, pk: str, sk: str, body: dict[str, Any] | None, text: str) -> None:
+        """An item of one of the tables, `text` as it is stored; without a body where it holds no record."""
+        head = json.dumps({"head": body.get("head") if body else ""}, separators=(",", ":"))[1:-1]
+        digests = _digest(text), _digest(text.replace(head, '"head":""', 1))
+        self._db.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?)", (file, row, pk, sk, json.dumps(body), *digests))
 
     def put_evaluation(self, row: str, request: object, response: object) -> None:
         self._db.execute("INSERT INTO evaluation VALUES (?, ?, ?)", (row, json.dumps(request), json.dumps(response)))
@@ -208,6 +221,10 @@ class Database:
 
 
 # --- amounts and instants in SQL -------------------------------------------------------------------------------------
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _of_nothing_nothing(function: Callable[..., str]) -> Callable[..., str | None]:

@@ -112,6 +112,43 @@ CHECKS = (
         """,
     ),
     Check(
+        "each story's records carry the digest of the one before, and its head is known beside the account",
+        """
+        SELECT count(*) || ' events and fills, ' || (SELECT count(*) FROM anchor) || ' heads' FROM
+            (SELECT row FROM event UNION ALL SELECT row FROM fill)
+        """,
+        """
+        WITH told AS (
+            SELECT *, lag(digest) OVER (PARTITION BY order_id ORDER BY sequence) AS before,
+                row_number() OVER (PARTITION BY order_id ORDER BY sequence DESC) AS from_end FROM event
+        ), linked AS (
+            SELECT told.*, coalesce(told.before, decision.digest) AS expected,
+                coalesce(fill.previous, told.previous) AS found, fill.row AS fill_row
+            FROM told LEFT JOIN ledger_order ON ledger_order.id = told.order_id
+            LEFT JOIN decision ON decision.id = ledger_order.decision_id
+            LEFT JOIN fill ON fill.order_id = told.order_id AND fill.digest = told.previous
+        )
+        SELECT row, 'to go on from ' || coalesce(expected, 'a decision'), coalesce(found, 'nothing') FROM linked
+        WHERE found IS NOT expected
+        UNION ALL
+        SELECT row, 'one event that counts it', 'none' FROM fill
+        WHERE row NOT IN (SELECT fill_row FROM linked WHERE fill_row IS NOT NULL)
+        UNION ALL
+        SELECT ledger_order.row, 'its last event: ' || told.digest || ' of ' || order_digest,
+            coalesce(head, 'no head') || ' of ' || bare
+        FROM ledger_order JOIN told ON order_id = ledger_order.id AND from_end = 1
+        WHERE head IS NOT told.digest OR bare IS NOT order_digest
+        UNION ALL
+        SELECT ledger_order.row, 'a head of version ' || ledger_order.version || ' beside the account',
+            coalesce('one of version ' || anchor.version, 'none')
+        FROM ledger_order LEFT JOIN anchor ON anchor.order_id = ledger_order.id
+        WHERE iif(ledger_order.version, anchor.version IS NOT ledger_order.version OR anchor.head IS NOT ledger_order.head,
+            anchor.version IS NOT NULL)
+        UNION ALL
+        SELECT row, 'an order ' || order_id, 'none' FROM anchor WHERE order_id NOT IN (SELECT id FROM ledger_order)
+        """,
+    ),
+    Check(
         "no order's outcome is open",
         """
         SELECT count(*) FILTER (WHERE state IN ('UNKNOWN', 'SUBMITTED')) || ' of ' || count(*) || ' orders'
@@ -307,7 +344,7 @@ CHECKS = (
         "the account's opening balances, positions and flows are those of its fills",
         "SELECT count(DISTINCT what) || ' amounts' FROM holding",
         """
-        SELECT coalesce((SELECT row FROM account), 'ledger.jsonl'),
+        SELECT coalesce((SELECT row FROM account), 'accounts.jsonl'),
             what || ' ' || money_sum(iif(stated, '0', amount)), money_sum(iif(stated, amount, '0'))
         FROM holding GROUP BY what
         HAVING money_sum(iif(stated, '0', amount)) <> money_sum(iif(stated, amount, '0'))

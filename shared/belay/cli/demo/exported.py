@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from belay.adapters.dynamodb import Tables
 from belay.adapters.paper_engine import FaultKind, InjectedFault, PaperOrder, Submission, VenueState
 from belay.domain.account import Account, Configuration
 from belay.domain.decisions import DecisionRecord
@@ -17,7 +18,8 @@ from belay.domain.market import Candle
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
 
-SUMMARY, LEDGER, PAPER = "summary.json", "rows/ledger.jsonl", "rows/paper.jsonl"
+SUMMARY, PAPER = "summary.json", "rows/paper.jsonl"
+LEDGER = tuple(f"rows/{name}.jsonl" for name in Tables._fields)
 
 
 @dataclass
@@ -43,13 +45,13 @@ class Exported:
 
 
 def read_exported(folder: Path) -> Exported:
-    """Read a folder as the demo leaves it: summary.json, rows/ledger.jsonl and rows/paper.jsonl.
+    """Read a folder as the demo leaves it: summary.json, the rows of the ledger's tables and rows/paper.jsonl.
 
     Raises:
         InvalidInput: a file is missing or is not what the demo writes.
     """
     try:
-        run = _ledger(json.loads((folder / SUMMARY).read_text()), list(_rows(folder / LEDGER)))
+        run = _ledger(json.loads((folder / SUMMARY).read_text()), [row for name in LEDGER for row in _rows(folder / name)])
         _venue(run, _rows(folder / PAPER))
     except (OSError, ValueError, LookupError) as error:
         problem = f"is not what a demo leaves: {type(error).__name__}: {error}"

@@ -13,18 +13,20 @@ from typing import Any
 type Row = Mapping[str, Any]
 type Body = dict[str, Any]
 
+LEDGER_TABLES = ("ledger", "accounts", "configuration")
 UNRESOLVED = {"UNKNOWN", "SUBMITTED"}
 CRASH = "crash_"  # how the kinds of faults begin that end the process
 
 
 def summarise(folder: Path, market: str, seconds: float, *, seed: int | None = None) -> dict[str, Any]:
-    """The summary of the rows in `folder`: ledger.jsonl, paper.jsonl and evaluations.jsonl.
+    """The summary of the rows in `folder`: the three tables of the ledger, paper.jsonl and evaluations.jsonl.
 
     Args:
         seconds: how long the run took.
         seed: what the faults, or a generated market, came from.
     """
-    ledger, paper = list(read_rows(folder / "ledger.jsonl")), list(read_rows(folder / "paper.jsonl"))
+    ledger = [row for name in LEDGER_TABLES for row in read_rows(folder / f"{name}.jsonl")]
+    paper = list(read_rows(folder / "paper.jsonl"))
     evaluations = list(read_rows(folder / "evaluations.jsonl"))
     return {"market": market, "seed": seed, **count(ledger, paper, evaluations), "seconds": round(seconds, 1)}
 

@@ -113,7 +113,7 @@ def describe(place: Place) -> None:
         ("gate", "open" if gate["open"] else f"closed: {gate['reason']}"),
         ("switch", f"{switch.level}: {switch.reason}"),
     ]
-    if stops := desk.ledger.account(document.account).stops:
+    if stops := views.standing_stops(desk.ledger, document.account):
         rows.append(("stops", f"{len(stops)}: see `{belay()} --local status`"))
     if incidents := views.incidents(desk.ledger, (document.account,), resolved_too=False):
         rows.append(("incidents", f"{len(incidents)} open: see `{belay()} --local incidents list`"))
