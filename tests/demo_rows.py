@@ -81,8 +81,8 @@ class Demo(World):
         ]
         self.evaluations: list[dict[str, Any]] = []
 
-    def services(self, layer_version: str = LAYER) -> Services:
-        return super().services(layer_version)
+    def services(self, layer_version: str = LAYER, function: str = "reconciler") -> Services:
+        return super().services(layer_version, function)
 
     def trade(self) -> None:
         """Live through every slot as `belay.cli.demo.replaying` does, and let everything settle."""
@@ -210,11 +210,11 @@ def _account(ledger: InMemoryLedger, account: str) -> Placed:
     if suspicion := ledger.suspicion(account):
         items.append(Item(pk, "SUSPICION", suspicion.model_dump_json()))
     waiting = ledger._unattributed[account]
-    items += [_noted(waiting, key, dynamodb._unattributed_item(account, waiting[key])) for key in waiting.keys()]
+    items += [_noted(waiting, key, dynamodb._unattributed_item(account, waiting[key])) for key in waiting.keys()]  # noqa: SIM118 no dict
     for symbol in configuration.document.symbols:
         if cursor := ledger.cursor(account, symbol):
             items.append(Item(pk, f"CURSOR#{symbol}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)}))
-    items += [dynamodb._anchor_item(ledger._anchors[key]) for key in ledger._anchors.keys()]
+    items += [dynamodb._anchor_item(ledger._anchors[key]) for key in ledger._anchors.keys()]  # noqa: SIM118 no dict
     for order in ledger.orders(account, 100_000):
         for venue_order_id in order.venue_order_ids:
             owner = dynamodb.VenueOrderOwner(order_id=order.order_id).model_dump_json()
@@ -231,7 +231,7 @@ def _noted(kept: Any, key: str, item: Item) -> Item:
 
 def _decided(ledger: InMemoryLedger, account: str) -> Placed:
     cancels = ledger._cancels[account]
-    for order_id in cancels.keys():
+    for order_id in cancels.keys():  # noqa: SIM118 no dict
         yield "ledger", _noted(cancels, order_id, dynamodb._cancel_item(cancels[order_id]))
     for tick in ledger.schedules(account):
         sk = f"SCHEDULE#{tick.strategy}#{tick.symbol}#{tick.timeframe}"

@@ -47,6 +47,7 @@ from belay.workflows.evaluate import LoadStrategy, evaluate
 from belay.workflows.execute import Executed, execute
 from belay.workflows.reconcile import Reconciled, reconcile
 from tests.builders import ACCOUNT, NOW, PRICE, STAGE, SYMBOL, make_buy, make_candles, make_document, make_tick
+from tests.rights import Restricted
 
 # The machines' clock is far from the market's, as in every replay: whoever mixes the two is found out.
 WALL = datetime(2031, 1, 1, tzinfo=UTC)
@@ -302,11 +303,11 @@ class World:
     def profile(self) -> VenueProfile:
         return self._venue_type.profile
 
-    def services(self, layer_version: str = "layer:1") -> Services:
+    def services(self, layer_version: str = "layer:1", function: str = "reconciler") -> Services:
         return Services(
             stage=STAGE,
             layer_version=layer_version,
-            ledger=self.stepping("ledger", self.ledger),
+            ledger=self.stepping("ledger", Restricted(self.ledger, function)),
             venues=WorldVenues(self),
             kill_switch=self.stepping("switch", self.switch),
             queue=self.stepping("queue", self.queue),
@@ -370,7 +371,7 @@ class World:
         return make_tick(**{"scheduled_time": at or self.now, "parameters": COSTS, **changes})
 
     def evaluate(self, tick: Tick) -> DecisionRecord:
-        return evaluate(tick, self.services(), self.load)
+        return evaluate(tick, self.services(function="evaluator"), self.load)
 
     def _scripted(self, algorithm: str) -> Any:
         if algorithm != "ema_cross":
@@ -378,7 +379,7 @@ class World:
         return self.strategy
 
     def execute(self, order_id: str, remaining: float = 30.0) -> Executed:
-        return execute(order_id, self.services(), lambda: remaining)
+        return execute(order_id, self.services(function="executor"), lambda: remaining)
 
     def reconcile(self, layer_version: str = "layer:1") -> Reconciled:
         return reconcile(ACCOUNT, self.services(layer_version))

@@ -25,7 +25,7 @@ from belay.cli.demo.summary import summarise
 from belay.domain.account import AccountDocument
 from belay.domain.decisions import DecisionRecord, Hold, Trade
 from belay.domain.orders import TRANSITIONS
-from belay.domain.record import iso
+from belay.domain.record import digest, iso
 from tests.builders import ACCOUNT, NOW, make_buy, make_candles, make_document, make_incident, make_paper_settings
 from tests.demo_rows import ledger_rows, paper_rows
 from tests.world import Crash, World, make_reduce
@@ -176,7 +176,8 @@ class Run:
 
 
 def text(body: object) -> str:
-    return body if isinstance(body, str) else json.dumps(body)
+    """A body as it was stored, to the letter: digests are of that."""
+    return body if isinstance(body, str) else json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
 def parsed(rows: list[dict[str, str]]) -> list[Row]:
@@ -189,7 +190,7 @@ def traded(tmp_path_factory: pytest.TempPathFactory) -> Run:
     evaluations = list(world.trade())
     world.ledger.open_incident(make_incident(subject="EUR"))
     rows = {
-        "ledger": parsed(ledger_rows(world.ledger, ACCOUNT)),
+        **{table: parsed(items) for table, items in ledger_rows(world.ledger, ACCOUNT).items()},
         "paper": parsed(paper_rows(world.store)),
         "evaluations": evaluations,
     }
@@ -232,8 +233,9 @@ def only_hold(run: Run) -> None:
     """As if every decision had been to hold, at a venue without faults that was never asked to trade."""
     run.drop("paper", *(row for row in run.rows["paper"] if "#CANDLES#" not in row["pk"]))
     run.drop("ledger", *run.find("ledger", "ORDER*"))
-    run.find("ledger", "STATE")[0]["body"].update(positions={}, flows={})
-    run.find("ledger", "CONFIG#CURRENT")[0]["body"]["document"]["paper"]["faults"] = None
+    run.drop("accounts", *run.find("accounts", "ANCHOR#*"))
+    run.find("accounts", "STATE")[0]["body"].update(positions={}, flows={})
+    run.find("configuration", "CONFIG#CURRENT")[0]["body"]["document"]["paper"]["faults"] = None
     for row in run.find("ledger", "DECISION"):
         row["body"].update(order_ids=[], decision={"kind": "hold", "reason": "quiet"})
     for row in run.rows["evaluations"]:
@@ -284,6 +286,68 @@ def test_what_is_planted_turns_the_run_red_and_is_named(
     row = plant(run)
     findings = [finding for finding in check(run.write(tmp_path)) if finding.check.startswith(name)]
     assert any(row in finding.row and says in str(finding) for finding in findings), findings
+
+
+CHAINED = "each story's records carry the digest"
+
+
+@breaks(CHAINED)
+def an_event_that_was_written_over(run: Run) -> str:
+    claimed = run.find("ledger", "*#EVENT#*", cause="claimed")[0]
+    claimed["body"]["detail"]["limits"] = []
+    return str(claimed["sk"]).replace("#EVENT#000001", "#EVENT#000002")
+
+
+@breaks(CHAINED)
+def a_last_event_that_was_written_over(run: Run) -> str:
+    last = run.find("ledger", f"{run.order()['sk']}#EVENT#*")[-1]
+    last["body"]["cause"] = "nothing to see"
+    return str(run.order()["sk"])
+
+
+@breaks(CHAINED)
+def an_order_that_was_written_over(run: Run) -> str:
+    run.order()["body"]["publications"] = 17
+    return str(run.order()["sk"])
+
+
+@breaks(CHAINED)
+def a_fill_that_was_written_over(run: Run) -> str:
+    fill = run.find("ledger", "*#FILL#*")[0]
+    fill["body"]["recorded_at"] = "2019-01-01T00:00:00Z"
+    return str(fill["sk"])
+
+
+@breaks(CHAINED)
+def a_decision_that_was_written_over(run: Run) -> str:
+    order = run.order()
+    named = run.find("ledger", "DECISION", decision_id=order["body"]["decision_id"])[0]
+    named["body"]["parameters"] = {"harmless": True}
+    return f"{order['sk']}#EVENT#000000"
+
+
+@breaks(CHAINED, "beside the account")
+def a_story_that_was_written_anew_from_end_to_end(run: Run) -> str:
+    """Everything that the evaluator could write, written as if it had always been so: the head gives it away."""
+    order = run.order()
+    events = run.find("ledger", f"{order['sk']}#EVENT#*")
+    bare = digest(text({**order["body"], "publications": 17, "head": ""}))
+    events[-1]["body"]["order_digest"] = bare
+    order["body"].update(publications=17, head=digest(text(events[-1]["body"])))
+    return str(order["sk"])
+
+
+@breaks(CHAINED, "a head of version")
+def a_head_that_is_not_known_beside_the_account(run: Run) -> str:
+    order = run.order()
+    run.drop("accounts", *run.find("accounts", f"ANCHOR#{order['body']['order_id']}"))
+    return str(order["sk"])
+
+
+@breaks(CHAINED, "an order ffff")
+def a_head_of_no_order(run: Run) -> str:
+    run.add("accounts", run.find("accounts", "ANCHOR#*")[0], "ANCHOR#ffff", order_id="ffff")
+    return "ANCHOR#ffff"
 
 
 @breaks("at most one venue order per order id")
@@ -418,20 +482,20 @@ def a_trade_that_no_balance_shows(run: Run) -> str:
 
 @breaks("the account's opening balances, positions and flows")
 def a_position_that_the_fills_do_not_give(run: Run) -> str:
-    positions = run.find("ledger", "STATE")[0]["body"]["positions"]
+    positions = run.find("accounts", "STATE")[0]["body"]["positions"]
     positions["ema-cross"]["BTC/USD"]["quantity"] = "0.0123"
     return "STATE"
 
 
 @breaks("the account's opening balances, positions and flows")
 def a_position_of_a_strategy_that_never_traded(run: Run) -> str:
-    run.find("ledger", "STATE")[0]["body"]["positions"]["someone"] = {"BTC/USD": {"quantity": "0.1"}}
+    run.find("accounts", "STATE")[0]["body"]["positions"]["someone"] = {"BTC/USD": {"quantity": "0.1"}}
     return "STATE"
 
 
 @breaks("the account's opening balances, positions and flows")
 def an_opening_balance_that_was_not_there(run: Run) -> str:
-    run.find("ledger", "STATE")[0]["body"]["opening"]["USD"] = "10001"
+    run.find("accounts", "STATE")[0]["body"]["opening"]["USD"] = "10001"
     return "STATE"
 
 
@@ -697,7 +761,7 @@ def a_time_that_is_none(run: Run) -> str:
 
 @breaks("everything can be read")
 def an_account_without_a_document(run: Run) -> str:
-    run.drop("ledger", *run.find("ledger", "CONFIG#CURRENT"))
+    run.drop("configuration", *run.find("configuration", "CONFIG#CURRENT"))
     return "rows, summed up"
 
 
@@ -833,7 +897,12 @@ def test_json_has_every_check_and_finding(run: Run, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize(
-    "missing", ["summary.json", "rows/ledger.jsonl", "rows/paper.jsonl", "rows/evaluations.jsonl", "aws/ministack.log"]
+    "missing",
+    [
+        "summary.json",
+        *(f"rows/{name}.jsonl" for name in ("ledger", "accounts", "configuration", "paper", "evaluations")),
+        "aws/ministack.log",
+    ],
 )
 def test_a_file_that_is_not_there_is_red(missing: str, run: Run, tmp_path: Path) -> None:
     (run.write(tmp_path) / missing).unlink()

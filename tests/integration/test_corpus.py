@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from belay.adapters.replay import load_candles
-from belay.domain.account import StopLevel
+from belay.domain.account import StopLevel, strictest
 from belay.domain.decisions import Hold, Side, TimeInForce
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
@@ -607,7 +607,7 @@ def test_40_one_bad_reading_latches_nothing() -> None:
     world.steps.next("venue.balances", nothing)
     world.reconcile()
     world.minutes(1)
-    assert world.account.stop_level("ema-cross", SYMBOL)[0] is StopLevel.RUNNING
+    assert strictest(world.account.stops, "ema-cross", SYMBOL)[0] is StopLevel.RUNNING
     assert world.alerts.incidents == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from belay.domain.account import StopLevel
+from belay.domain.account import StopLevel, strictest
 from belay.domain.decisions import Reduce
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.incidents import IncidentKind
@@ -680,7 +680,7 @@ def test_a_refused_configuration_stops_entries_and_asks_a_person() -> None:
     order = entered(world)
     assert world.state(order) is S.UNKNOWN
     assert world.kinds() == [IncidentKind.VENUE_CONFIGURATION]
-    assert world.account.stop_level("ema-cross", SYMBOL)[0] is StopLevel.REDUCE_ONLY
+    assert strictest(world.account.stops, "ema-cross", SYMBOL)[0] is StopLevel.REDUCE_ONLY
 
 
 # --- exits -----------------------------------------------------------------------------------------------------------

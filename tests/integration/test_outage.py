@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from belay.domain.account import StopLevel
+from belay.domain.account import StopLevel, strictest
 from belay.domain.errors import AccountRefused, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
@@ -23,7 +23,7 @@ def ready() -> World:
 
 
 def level(world: World) -> StopLevel:
-    return world.account.stop_level("ema-cross", SYMBOL)[0]
+    return strictest(world.account.stops, "ema-cross", SYMBOL)[0]
 
 
 def test_a_refused_reconciliation_stops_entries_with_one_incident_that_says_what_to_do() -> None:

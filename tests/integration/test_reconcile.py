@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from belay.domain.account import StopLevel
+from belay.domain.account import StopLevel, strictest
 from belay.domain.decisions import Hold, Trade
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.incidents import IncidentKind
@@ -58,7 +58,7 @@ def ready(**world: Any) -> World:
 
 
 def level(world: World) -> StopLevel:
-    return world.account.stop_level("ema-cross", SYMBOL)[0]
+    return strictest(world.account.stops, "ema-cross", SYMBOL)[0]
 
 
 # --- the first run, the gate -----------------------------------------------------------------------------------------

@@ -118,7 +118,9 @@ def points(*values: str) -> list[Point]:
 
 def fill(side: str = "buy", strategy: str = "ema-cross", price: str = "100", hours: float = 0) -> Fill:
     trade = make_trade(side=side, price=price, quantity="0.5", at=NOW + HOUR * hours, fees={"USD": "1"})
-    return Fill(account="paper", strategy=strategy, decision_id="d1", order_id="o1", trade=trade, recorded_at=NOW)
+    return Fill(
+        account="paper", strategy=strategy, decision_id="d1", order_id="o1", trade=trade, recorded_at=NOW, previous=""
+    )
 
 
 FIGURES = {
@@ -408,12 +410,13 @@ def test_the_report_of_a_long_run_stays_small_enough_to_send(tmp_path: Path) -> 
 def test_what_strategies_and_venues_write_is_text_and_never_markup(folder: Path, tmp_path: Path) -> None:
     evil = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
     demo = copied(folder, tmp_path)
-    ledger = read_rows(demo / "rows" / "ledger.jsonl")
+    rows = demo / "rows"
+    ledger, accounts = read_rows(rows / "ledger.jsonl"), read_rows(rows / "accounts.jsonl")
     quoted = json.dumps(evil)[1:-1]
     for row in ledger:
         row["body"] = row["body"].replace("RSI crossed above", f"{quoted} RSI crossed above")
-    ledger.append(incident_row(evil))
-    write_rows(demo / "rows" / "ledger.jsonl", ledger)
+    write_rows(rows / "ledger.jsonl", ledger)
+    write_rows(rows / "accounts.jsonl", [*accounts, incident_row(evil)])
     html = write_report(demo).read_text()
     assert evil not in html
     assert "<img" not in html
@@ -435,7 +438,10 @@ def test_writing_the_report_again_gives_the_same_page(folder: Path) -> None:
     assert write_report(folder).read_bytes() == before
 
 
-@pytest.mark.parametrize("missing", ["summary.json", "rows/ledger.jsonl", "rows/paper.jsonl"])
+@pytest.mark.parametrize(
+    "missing",
+    ["summary.json", "rows/ledger.jsonl", "rows/accounts.jsonl", "rows/configuration.jsonl", "rows/paper.jsonl"],
+)
 def test_a_folder_that_is_not_a_demos_is_refused_by_name(missing: str, folder: Path, tmp_path: Path) -> None:
     demo = copied(folder, tmp_path)
     (demo / missing).unlink()

@@ -93,7 +93,7 @@ CANCEL = (PASS, Fault(Kind.FAIL, weight=30), Fault(Kind.LOSE, weight=20), *WRITE
 READS = frozenset(
     {"accounts", "configuration", "decision", "decisions", "story", "schedules", "order", "orders", "fills"}
     | {"order_of_venue_id", "account", "proof", "cursor", "unattributed_trades", "cancel_requests", "suspicion"}
-    | {"incident", "incidents", "read"}
+    | {"incident", "incidents", "open_incidents", "history", "operator_stops", "refused_events", "read"}
 )
 BY_NAME = {
     "ledger.open_orders": INDEX_READ,

@@ -205,11 +205,12 @@ class Watch:
         process.notes["claimed"], process.notes["switch"] = request, None
         self._claims.append((request.claimed_at, order.reducing))
         label, account = self._world.label(order.order_id), self._world.ledger.account(ACCOUNT)
-        level = max((LEVELS[s.level] for s in account.stops if s.covers(order.strategy, order.symbol)), default=0)
+        stops = (*account.stops, *self._world.ledger.operator_stops(ACCOUNT).stops)
+        level = max((LEVELS[s.level] for s in stops if s.covers(order.strategy, order.symbol)), default=0)
         self._require(
             "no claim commits after a stop",
             level <= (1 if order.reducing else 0),
-            lambda: f"{label} is claimed under {account.stops}",
+            lambda: f"{label} is claimed under {stops}",
         )
         if not order.reducing:
             self._proof_is_fresh(process, label, request, change.requirement)

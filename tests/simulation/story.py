@@ -27,6 +27,7 @@ LOUD = frozenset(
         "ledger.open_incident",
         "ledger.resolve_incident",
         "ledger.save_account",
+        "ledger.save_operator_stops",
     }
     | {"ledger.request_cancel", "ledger.store_configuration", "venue.submit", "venue.cancel", "switch.write"}
     | {"queue.publish_intent"}

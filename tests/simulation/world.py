@@ -21,6 +21,7 @@ from belay.workflows.evaluate import evaluate
 from belay.workflows.execute import execute
 from belay.workflows.reconcile import reconcile
 from tests.builders import ACCOUNT, STAGE, make_document, make_limits, make_tick
+from tests.rights import Restricted
 from tests.simulation.choices import Choices
 from tests.simulation.faults import THEMES
 from tests.simulation.processes import Effect, Process
@@ -177,7 +178,7 @@ class World:
         return Services(
             stage=STAGE,
             layer_version=process.layer_version,
-            ledger=port("ledger", self.ledger),
+            ledger=port("ledger", Restricted(self.ledger, process.function)),
             venues=Connections(self, process),
             kill_switch=port("switch", self.switch),
             queue=port("queue", self.queue),

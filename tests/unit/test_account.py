@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.domain.account import Account, Position, StopLevel
+from belay.domain.account import Account, OperatorStops, Position, StopLevel, strictest
 from belay.domain.decisions import Side
 from belay.domain.venues import VenueTrade
 from tests.builders import (
+    ACCOUNT,
     NOW,
     PRICE,
     QUANTITY,
@@ -220,7 +221,7 @@ def test_an_account_survives_being_stored() -> None:
 
 
 def test_nothing_stops_an_account_without_stops() -> None:
-    assert make_account().stop_level(STRATEGY, SYMBOL) == (StopLevel.RUNNING, "")
+    assert strictest(make_account().stops, STRATEGY, SYMBOL) == (StopLevel.RUNNING, "")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_nothing_stops_an_account_without_stops() -> None:
 )
 def test_a_stop_covers_its_scope_and_nothing_else(scope: dict[str, str], covered: bool) -> None:
     """Lean.Brokerages.TradeStation #104: one symbol's error must not stop every symbol."""
-    level, _ = make_account(stops=(make_stop(**scope),)).stop_level(STRATEGY, SYMBOL)
+    level, _ = strictest(make_account(stops=(make_stop(**scope),)).stops, STRATEGY, SYMBOL)
     assert level is (StopLevel.HALTED if covered else StopLevel.RUNNING)
 
 
@@ -249,17 +250,24 @@ def test_the_strictest_stop_wins_whatever_came_first(order: int) -> None:
         make_stop(level=StopLevel.HALTED, symbol=SYMBOL, reason="listing"),
     )
     account = make_account(stops=stops[::order])
-    assert account.stop_level(STRATEGY, SYMBOL) == (StopLevel.HALTED, "listing")
-    assert account.stop_level(STRATEGY, "ETH/USD") == (StopLevel.REDUCE_ONLY, "loss")
+    assert strictest(account.stops, STRATEGY, SYMBOL) == (StopLevel.HALTED, "listing")
+    assert strictest(account.stops, STRATEGY, "ETH/USD") == (StopLevel.REDUCE_ONLY, "loss")
 
 
 def test_the_levels_rise_from_running_to_halted() -> None:
     assert [level.rank for level in (StopLevel.RUNNING, StopLevel.REDUCE_ONLY, StopLevel.HALTED)] == [0, 1, 2]
 
 
-def test_a_stop_replaces_only_the_same_authors_stop_of_the_same_scope_and_incident() -> None:
-    account = make_account()
-    for changes in ({}, {"author": "belay"}, {"symbol": SYMBOL}, {"incident": "i1"}, {"reason": "again"}):
-        account = account.with_stop(make_stop(**changes))
-    assert len(account.stops) == 4
-    assert account.stops[-1].reason == "again"
+def test_an_operators_stop_replaces_only_the_same_authors_stop_of_the_same_scope() -> None:
+    operators = OperatorStops(account=ACCOUNT)
+    for changes in ({}, {"author": "bob"}, {"symbol": SYMBOL}, {"level": StopLevel.REDUCE_ONLY}, {"reason": "again"}):
+        operators = operators.with_stop(make_stop(**changes))
+    assert (len(operators.stops), operators.version) == (4, 5)
+    assert operators.stops[-1].reason == "again"
+
+
+def test_the_stops_of_incidents_are_lifted_by_incident_and_an_account_without_them_stays_as_it_is() -> None:
+    account = make_account(stops=(make_stop(incident="i1"), make_stop(incident="i2")))
+    lifted = account.without_stops(frozenset({"i1", "i3"}))
+    assert ([stop.incident for stop in lifted.stops], lifted.version) == (["i2"], 1)
+    assert lifted.without_stops(frozenset({"i1"})) is lifted

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from belay.domain.account import Account, Position, StopLevel
+from belay.domain.account import Account, OperatorStops, Position, StopLevel
 from belay.domain.adoption import (
     AdoptRequest,
     Candidate,
@@ -25,6 +25,7 @@ from belay.domain.record import ZERO
 from belay.domain.transitions import record_fill
 from belay.domain.venues import VenueOrder, VenueStatus
 from tests.builders import (
+    ACCOUNT,
     NOW,
     PRICE,
     STRATEGY,
@@ -41,6 +42,7 @@ from tests.builders import (
 )
 
 DOCUMENT = make_document()
+STOPS = OperatorStops(account=ACCOUNT)
 
 
 def opened(btc: str = "0.5", **changes: Any) -> Account:
@@ -55,7 +57,7 @@ def asking(**changes: Any) -> AdoptRequest:
 
 
 def given(account: Account, **changes: Any) -> Account:
-    return adopt_balance(account, DOCUMENT, asking(**changes), NOW)
+    return adopt_balance(account, STOPS, DOCUMENT, asking(**changes), NOW)
 
 
 def foreign(**changes: Any) -> VenueOrder:
@@ -77,7 +79,8 @@ def taken(account: Account, seen: VenueOrder | None = None, **terms: Any) -> Tak
         "layer_version": "layer:1",
     }
     seen = seen or foreign()
-    return take_over(seen, seen.limit_price or PRICE, account, Terms(**{**agreed, **terms}), make_stamp())
+    agreed_terms = Terms(**{**agreed, **terms})
+    return take_over(seen, seen.limit_price or PRICE, account, STOPS, agreed_terms, make_stamp())
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------

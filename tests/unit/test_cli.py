@@ -16,7 +16,7 @@ from belay.adapters.memory import InMemoryLedger
 from belay.cli.desk import Desk, FunctionFailed, desk_over
 from belay.cli.main import app, example_document
 from belay.cli.operations import change_account
-from belay.domain.account import Account, AccountDocument, Configuration, Position, StopLevel
+from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, Position, StopLevel, strictest
 from belay.domain.errors import Conflict
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
@@ -224,7 +224,7 @@ def test_halt_sets_the_switch_and_stops_every_account(office: Office) -> None:
     assert office.switch.writes == [(StopLevel.HALTED, "something smells", "ann")]
     assert [account["account"] for account in document["accounts"]] == [ACCOUNT, "second"]
     for account in (ACCOUNT, "second"):
-        (stop,) = office.ledger.account(account).stops
+        (stop,) = office.ledger.operator_stops(account).stops
         assert (stop.level, stop.reason, stop.author, stop.incident) == (
             "halted",
             "something smells",
@@ -258,31 +258,31 @@ def test_halt_stops_the_accounts_even_when_the_switch_cannot_be_written(office: 
     assert result.exit_code == 1
     assert "NOT everything is stopped: failed for the switch (no connection)" in result.stderr
     assert "accounts stopped: paper" in result.stderr
-    assert office.ledger.account(ACCOUNT).stops
+    assert office.ledger.operator_stops(ACCOUNT).stops
 
 
 def test_halt_of_one_symbol_leaves_the_switch_and_the_rest_running(office: Office) -> None:
     office.json("halt", "--scope", "account", "--symbol", SYMBOL, "--level", "reduce-only")
     assert office.switch.writes == []
-    account = office.ledger.account(ACCOUNT)
-    assert account.stop_level(STRATEGY, SYMBOL)[0] is StopLevel.REDUCE_ONLY
-    assert account.stop_level(STRATEGY, "ETH/USD")[0] is StopLevel.RUNNING
+    stops = office.ledger.operator_stops(ACCOUNT).stops
+    assert strictest(stops, STRATEGY, SYMBOL)[0] is StopLevel.REDUCE_ONLY
+    assert strictest(stops, STRATEGY, "ETH/USD")[0] is StopLevel.RUNNING
 
 
-def test_a_stop_is_written_again_when_the_account_changed_meanwhile(office: Office) -> None:
+def test_a_stop_is_written_again_when_another_was_set_meanwhile(office: Office) -> None:
     class Contended(InMemoryLedger):
         lost = 3
 
-        def save_account(self, account: Account) -> None:
+        def save_operator_stops(self, stops: OperatorStops) -> None:
             if self.lost:
                 self.lost -= 1
-                raise Conflict("account")
-            super().save_account(account)
+                raise Conflict("operators' stops")
+            super().save_operator_stops(stops)
 
     office.ledger = Contended()
     office.ledger.store_configuration(make_configuration())
     office.json("halt", "--scope", "account")
-    assert office.ledger.account(ACCOUNT).stops
+    assert office.ledger.operator_stops(ACCOUNT).stops
 
 
 def test_release_lifts_the_operators_stops_and_sets_the_switch_to_running(office: Office) -> None:
@@ -290,7 +290,7 @@ def test_release_lifts_the_operators_stops_and_sets_the_switch_to_running(office
     document = office.json("release", "--author", "bob")
     assert office.switch.writes[-1] == (StopLevel.RUNNING, "released by the operator", "bob")
     assert len(document["accounts"][0]["released"]) == 1
-    assert office.ledger.account(ACCOUNT).stops == ()
+    assert office.ledger.operator_stops(ACCOUNT).stops == ()
 
 
 def test_release_leaves_the_stop_of_an_incident_and_says_why(office: Office) -> None:

@@ -192,7 +192,8 @@ def test_a_venue_that_never_traded_still_has_its_opening_balances() -> None:
 
 
 def test_the_summary_is_read_from_the_exported_files(tmp_path: Path) -> None:
-    for name, rows in (("ledger", ledger()), ("paper", paper()), ("evaluations", evaluations())):
+    stored = {"ledger": ledger(), "accounts": [], "configuration": []}
+    for name, rows in {**stored, "paper": paper(), "evaluations": evaluations()}.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in rows))
     summary = summarise(tmp_path, "made up", 1.26, seed=7)
     assert (summary["market"], summary["seed"], summary["seconds"], summary["fills"]) == ("made up", 7, 1.3, 1)

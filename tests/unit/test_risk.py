@@ -84,6 +84,7 @@ def test_an_entry_within_its_limits_goes_as_asked_with_one_line_for_each_limit()
     allowed = verdict(entry())
     assert (allowed.action, allowed.quantity, allowed.price) == (PASS, QUANTITY, PRICE)
     assert [line.limit for line in allowed.lines] == [
+        "records",
         "stop",
         "clock_offset_seconds",
         "unresolved_order_in_symbol",

@@ -19,7 +19,7 @@ from belay.adapters.gather import gather_in_threads
 from belay.adapters.memory import InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger, InMemoryQueue, ManualClock
 from belay.adapters.secrets import Credentials
 from belay.bootstrap import Connections, KeptVenues
-from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
+from belay.domain.account import Account, AccountDocument, Configuration, StopLevel, strictest
 from belay.domain.decisions import Buy, Reduce, Side, Trade
 from belay.domain.errors import AccountRefused
 from belay.domain.incidents import Incident, IncidentKind
@@ -370,7 +370,7 @@ class Desk:
         return sorted(incident.kind for incident in self.incidents())
 
     def stopped(self) -> StopLevel:
-        return self.account.stop_level(STRATEGY, self.symbol)[0]
+        return strictest(self.account.stops, STRATEGY, self.symbol)[0]
 
     # --- the ledger against the books ---
 

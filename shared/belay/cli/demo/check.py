@@ -2,8 +2,9 @@
 
     python -m belay.cli.demo.check build/demo [--json]
 
-Reads summary.json, rows/{ledger,accounts,configuration,paper,evaluations}.jsonl and the emulator's log aws/ministack.log. Computes every
-figure of the summary again, and looks whether ledger and venue tell the same story. Exit code 0: green; 1: red.
+Reads summary.json, rows/*.jsonl (the tables ledger, accounts, configuration and paper, and the evaluations) and the
+emulator's log aws/ministack.log. Computes every figure of the summary again, and looks whether ledger and venue tell
+the same story. Exit code 0: green; 1: red.
 """
 
 import argparse

@@ -198,7 +198,9 @@ class Database:
         """An item of one of the tables, `text` as it is stored; without a body where it holds no record."""
         head = json.dumps({"head": body.get("head") if body else ""}, separators=(",", ":"))[1:-1]
         digests = _digest(text), _digest(text.replace(head, '"head":""', 1))
-        self._db.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?)", (file, row, pk, sk, json.dumps(body), *digests))
+        self._db.execute(
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?)", (file, row, pk, sk, json.dumps(body), *digests)
+        )
 
     def put_evaluation(self, row: str, request: object, response: object) -> None:
         self._db.execute("INSERT INTO evaluation VALUES (?, ?, ?)", (row, json.dumps(request), json.dumps(response)))

@@ -51,7 +51,9 @@ def read_exported(folder: Path) -> Exported:
         InvalidInput: a file is missing or is not what the demo writes.
     """
     try:
-        run = _ledger(json.loads((folder / SUMMARY).read_text()), [row for name in LEDGER for row in _rows(folder / name)])
+        run = _ledger(
+            json.loads((folder / SUMMARY).read_text()), [row for name in LEDGER for row in _rows(folder / name)]
+        )
         _venue(run, _rows(folder / PAPER))
     except (OSError, ValueError, LookupError) as error:
         problem = f"is not what a demo leaves: {type(error).__name__}: {error}"
