@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
+from tests.rights import MAY_WRITE
+
 ROOT = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = cfn_yaml.load(str(ROOT / "template.yaml"))
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
@@ -186,14 +188,32 @@ def without_own_trees(resource: str) -> str:
     return re.sub(r"/index/\*|/belay/\$\{Stage\}/(executor|reconciler)/\*", "", resource)
 
 
+READING = {"dynamodb:ConditionCheckItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Query"}
+WRITING = {"dynamodb:PutItem"}
+
+
 @pytest.mark.parametrize("name", sorted(ROLES))
-def test_nobody_may_delete_decisions_orders_transitions_or_fills(name: str) -> None:
-    ledger = attribute("LedgerTable", "Arn")
-    entries = [entry for entry in statements(name) if ledger in listed(entry["Resource"])]
-    deleting = [entry for entry in entries if "dynamodb:DeleteItem" in listed(entry["Action"])]
-    account_items_only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ACCOUNT#*"]}}
-    assert [entry["Condition"] for entry in deleting] == [account_items_only] * len(deleting)
-    assert "dynamodb:BatchWriteItem" not in actions_on(name, ledger)
+def test_a_function_reads_and_puts_items_and_deletes_and_updates_none(name: str) -> None:
+    granted = {action for entry in statements(name) for action in listed(entry["Action"])}
+    assert {action for action in granted if action.startswith("dynamodb:")} <= READING | WRITING
+
+
+@pytest.mark.parametrize("function", ["evaluator", "executor", "reconciler"])
+def test_a_function_writes_the_tables_that_the_tests_in_memory_let_it_write(function: str) -> None:
+    role = f"{function.capitalize()}Role"
+    written = {
+        table
+        for table in ("ledger", "accounts", "configuration")
+        if actions_on(role, attribute(f"{table.capitalize()}Table", "Arn")) & WRITING
+    }
+    assert written == MAY_WRITE[function]
+
+
+def test_nobody_is_told_anything_by_the_evaluator() -> None:
+    assert [role for role in ROLES if "sns:Publish" in actions_on(role, {"Ref": "IncidentsTopic"})] == [
+        "ExecutorRole",
+        "ReconcilerRole",
+    ]
 
 
 def test_only_the_executor_receives_intents() -> None:
@@ -238,14 +258,18 @@ def test_the_executor_may_read_the_kill_switch_that_the_stack_prints() -> None:
     assert [resource.endswith(f":parameter{name}") for resource in parameters("ExecutorRole")].count(True) == 1
 
 
-def test_the_ledger_outlives_its_stack() -> None:
-    ledger = RESOURCES["LedgerTable"]
+LEDGER = ["LedgerTable", "AccountsTable", "ConfigurationTable"]
+
+
+@pytest.mark.parametrize("name", LEDGER)
+def test_the_ledger_outlives_its_stack(name: str) -> None:
+    ledger = RESOURCES[name]
     assert ledger["DeletionPolicy"] == "Retain"
     assert ledger["UpdateReplacePolicy"] == "Retain"
     assert ledger["Properties"]["DeletionProtectionEnabled"] == {"Fn::If": ["IsProd", True, False]}
 
 
-@pytest.mark.parametrize("name", ["LedgerTable", "PaperVenueTable"])
+@pytest.mark.parametrize("name", [*LEDGER, "PaperVenueTable"])
 def test_a_table_is_on_demand_encrypted_and_can_be_restored_to_any_second(name: str) -> None:
     table = RESOURCES[name]["Properties"]
     assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -253,8 +277,9 @@ def test_a_table_is_on_demand_encrypted_and_can_be_restored_to_any_second(name: 
     assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
 
 
-def test_nothing_in_the_ledger_expires() -> None:
-    assert "TimeToLiveSpecification" not in RESOURCES["LedgerTable"]["Properties"]
+@pytest.mark.parametrize("name", LEDGER)
+def test_nothing_in_the_ledger_expires(name: str) -> None:
+    assert "TimeToLiveSpecification" not in RESOURCES[name]["Properties"]
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

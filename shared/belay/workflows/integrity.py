@@ -66,7 +66,7 @@ def stop_for(services: Services, account: str, order_id: str, problem: str, at: 
         subject=order_id,
         expected="the records of the order as they were written",
         actual=f"order {order_id}: {problem}",
-        action="Something wrote over the ledger, or made an order that was not decided. Look at what the strategies do; "
+        action="Something wrote over the ledger, or made an order that nobody decided. Look at what the strategies do; "
         "compare `belay explain` with the venue and with the head in the functions' log lines. Resolving this takes "
         "the records as they are.",
         opened_at=at,
