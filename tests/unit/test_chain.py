@@ -12,7 +12,7 @@ from belay.adapters.memory import InMemoryLedger
 from belay.adapters.records import order_digest
 from belay.domain.chain import History, Stored, flaw
 from belay.domain.decisions import Trade
-from belay.domain.orders import Order, OrderState, created_event
+from belay.domain.orders import Order, OrderState, created_event, created_orders
 from belay.domain.record import Record, digest
 from belay.domain.transitions import note, record_fill
 from tests.builders import ACCOUNT, NOW, make_buy, make_decision, make_slot, make_stamp, make_trade, seconds
@@ -146,26 +146,10 @@ def test_a_story_that_was_written_anew_from_end_to_end_is_found_beside_the_accou
 def test_an_order_taken_back_to_its_beginning_is_found_beside_the_account() -> None:
     """The attack that would have it sent a second time."""
     assert WHOLE.decision is not None
-    (created,) = (LEDGER.story(ORDER.decision_id) or pytest.fail("no story")).orders
+    (created,) = created_orders(WHOLE.decision.record, ORDER.expires_at, ORDER.assumed_cost)
     first = WHOLE.events[0]
-    bare = created.model_copy(
-        update={
-            "state": OrderState.CREATED,
-            "version": 0,
-            "attempt": None,
-            "venue_order_ids": (),
-            "settled": False,
-            "venue_filled": 0,
-            "filled_quantity": 0,
-            "filled_notional": 0,
-            "fees": {},
-            "terminal_at": None,
-            "write_id": WHOLE.decision.record.write_id,
-            "head": first.digest,
-        }
-    )
-    assert created_event(bare, WHOLE.decision.record) == first.record
-    young = WHOLE._replace(order=restored_order(bare), events=(first,), fills=())
+    assert created_event(created, WHOLE.decision.record) == first.record
+    young = WHOLE._replace(order=restored_order(created), events=(first,), fills=())
     assert flaw(young) == "it is at version 0, beside the account version 5 of it is known"
     assert flaw(young._replace(anchor=None)) == ""
 
