@@ -64,8 +64,8 @@ def read(session: Session) -> Views:
     account = ledger.account(account_name)
     # The index may lag, and lies where a strategy's process can write; a reservation does not.
     named = {order.order_id for order in ledger.open_orders(account_name)} | account.reservations.keys()
-    found = {order_id: ledger.order(order_id) for order_id in sorted(named)}
-    watched = {order_id: order for order_id, order in found.items() if order is not None and not order.settled}
+    found = {order_id: order for order_id in sorted(named) if (order := ledger.order(order_id))}
+    watched = {order_id: order for order_id, order in found.items() if not order.settled}
     now = session.market_data.time()
     shown = session.venue.open_orders()
     lookups = _look_up(session, watched.values(), shown, gaps)
@@ -85,7 +85,7 @@ def read(session: Session) -> Views:
     dealt_with -= {trade.key for trade in waiting}
     new_trades = [trade for trade in trades.values() if trade.key not in dealt_with]
     balances = session.venue.balances()
-    orders, by_venue_id = _match(session, watched, shown, lookups, new_trades)
+    orders, by_venue_id = _match(session, found, shown, lookups, new_trades)
     compared = LedgerView(
         account=account,
         document=session.document,
@@ -107,7 +107,7 @@ def read(session: Session) -> Views:
         gaps=tuple(gaps),
         refusal=gaps.refusal,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
-        missing=tuple(order_id for order_id in account.reservations if found[order_id] is None),
+        missing=tuple(order_id for order_id in account.reservations if order_id not in found),
     )
 
 
@@ -157,14 +157,14 @@ def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps:
 
 def _match(
     session: Session,
-    watched: dict[str, Order],
+    found: dict[str, Order],
     shown: tuple[VenueOrder, ...],
     lookups: dict[str, VenueOrder | None],
     new_trades: list[VenueTrade],
 ) -> tuple[dict[str, Order], dict[tuple[str, str], str]]:
     """The orders that anything at the venue refers to, settled ones included, and which venue order is whose."""
     ledger, account = session.services.ledger, session.document.account
-    orders = dict(watched)
+    orders = dict(found)
     by_venue_id = {(s.symbol, s.venue_order_id): order_id for order_id, s in lookups.items() if s is not None}
     mentioned: tuple[VenueOrder | VenueTrade, ...] = (*shown, *new_trades)
     for seen in mentioned:
