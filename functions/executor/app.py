@@ -1,12 +1,12 @@
 """The executor: one intent in, at most one venue order out. Parses, calls the workflow, translates; decides nothing."""
 
-import json
 import os
 import re
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from belay.adapters.sqs import message_field
 from belay.adapters.telemetry import count, logger, metrics
 from belay.bootstrap import executor_services
 from belay.domain.errors import InvalidInput
@@ -46,10 +46,7 @@ def _execute(record: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _order_id(record: dict[str, Any]) -> str:
-    try:
-        order_id = json.loads(record.get("body", ""))["order_id"]
-    except (ValueError, TypeError, KeyError):
-        order_id = None
+    order_id = message_field(record, "order_id")
     if not isinstance(order_id, str) or not ORDER_ID.match(order_id):
         raise InvalidInput("message.order_id", "is not 32 hex characters", "Send only what Belay published.")
     return order_id

@@ -1,14 +1,13 @@
 """The reconciler: compares every account, or the one an event names, with its venue. Never submits."""
 
-import json
 import os
 from typing import Any
 
+from belay.adapters.sqs import message_field
 from belay.adapters.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
-from belay.workflows import adopt, doctor, pending, updates
-from belay.workflows.reconcile import reconcile
+from belay.workflows import adopt, doctor, pending, reconcile, updates
 
 SERVICES = reconciler_services(os.environ)
 REQUESTS = {"adopt": adopt.answer, "doctor": doctor.answer}
@@ -30,7 +29,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 def _reconcile(account: str, failed: list[str]) -> dict[str, Any] | None:
     """One account's failure must not keep the others from being reconciled."""
     try:
-        result = reconcile(account, SERVICES).model_dump(mode="json")
+        result = reconcile.reconcile(account, SERVICES).model_dump(mode="json")
     except InvalidInput as error:
         updates.refuse_event(SERVICES, {"account": account}, error)
         logger.error("account refused", account=account, error=str(error))
@@ -48,16 +47,14 @@ def _reconcile(account: str, failed: list[str]) -> dict[str, Any] | None:
 def _accounts(event: dict[str, Any]) -> tuple[str, ...]:
     if "Records" in event:
         return tuple(account for record in event["Records"] if (account := _followed_up(record)))
-    if "account" in event:
-        return (str(event["account"]),)
-    pending.tell_again(SERVICES, updates.NO_ACCOUNT)
-    return SERVICES.ledger.accounts()
+    if "account" not in event:
+        pending.tell_again(SERVICES, updates.NO_ACCOUNT)
+    return (str(event["account"]),) if "account" in event else SERVICES.ledger.accounts()
 
 
 def _followed_up(record: dict[str, Any]) -> str | None:
-    try:
-        return str(json.loads(record["body"])["account"])
-    except (ValueError, TypeError, KeyError):
-        error = InvalidInput("follow-up.account", "is missing", "Send only what Belay published.")
-        updates.refuse_event(SERVICES, {"body": record.get("body")}, error)
-        return None
+    if account := message_field(record, "account"):
+        return str(account)
+    error = InvalidInput("follow-up.account", "is missing", "Send only what Belay published.")
+    updates.refuse_event(SERVICES, {"body": record.get("body")}, error)
+    return None

@@ -23,9 +23,11 @@ from belay.adapters.secrets import SsmSecrets
 from belay.adapters.sns import SnsAlerts
 from belay.adapters.sqs import SqsQueue
 from belay.adapters.ssm import SsmKillSwitch
+from belay.adapters.telemetry import logger
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident
+from belay.domain.orders import Order
 from belay.ports import Alerts, Clock, KillSwitch, MarketData, Queue, Services, SwitchReading, Venue, Venues
 
 if TYPE_CHECKING:
@@ -183,7 +185,7 @@ def _services(
     return Services(
         stage=_required(environment, "STAGE"),
         layer_version=_required(environment, "LAYER_VERSION"),
-        ledger=DynamoLedger(dynamodb, _tables(environment)),
+        ledger=DynamoLedger(dynamodb, _tables(environment), written=_log_head),
         venues=AccountVenues(PaperVenues(dynamodb, paper_table), LiveVenues(dynamodb, paper_table, secret)),
         kill_switch=switch,
         queue=queue,
@@ -192,6 +194,10 @@ def _services(
         clock=SystemClock(),
         new_id=lambda: uuid.uuid4().hex,
     )
+
+
+def _log_head(order: Order) -> None:
+    logger.info("stored", order_id=order.order_id, state=order.state, order_version=order.version, head=order.head)
 
 
 def _alerts(environment: Environment) -> Alerts:

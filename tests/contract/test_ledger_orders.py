@@ -1,11 +1,13 @@
 """Changes to orders in every ledger: written whole or not at all, refused when what was read has moved."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from belay.adapters.dynamodb import DynamoLedger
 from belay.domain.errors import Conflict
-from belay.domain.orders import OrderState
+from belay.domain.orders import Order, OrderState
 from belay.domain.record import Record
 from belay.domain.transitions import Change, deny, lapse, note
 from belay.domain.venues import VenueStatus
@@ -30,6 +32,7 @@ from tests.builders import (
     make_venue_order,
     seconds,
 )
+from tests.contract.conftest import TABLES
 from tests.contract.situations import claimed, configured, decided, filled, observed, settled, together
 
 
@@ -313,3 +316,18 @@ def test_a_venue_order_never_belongs_to_two_orders(ledger: Ledger) -> None:
     second = claimed(ledger, make_decision(slot=make_slot(1)), "claim-2")
     ledger.commit(observed(ledger, first))
     assert_refused(ledger, observed(ledger, second, make_venue_order(second), "seen-2"), "venue order")
+
+
+# --- what a log keeps -----------------------------------------------------------------------------
+
+
+def test_every_order_that_was_stored_is_told_with_its_head_and_none_that_was_refused(dynamodb: Any) -> None:
+    told: list[Order] = []
+    ledger = DynamoLedger(dynamodb, TABLES, written=told.append)
+    configured(ledger)
+    order = decided(ledger)
+    change = make_claim(order)
+    ledger.commit(change)
+    with pytest.raises(Conflict):
+        ledger.commit(make_claim(order, write_id="too late"))
+    assert [(one.version, one.head) for one in told] == [(0, order.head), (1, change.order.head)]

@@ -35,7 +35,6 @@ fills by account and time. The local index `standing`, whose reads are consisten
 schedules, refused events, loose trades and incidents. Nothing is deleted. It decides nothing: rules are in the domain.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -74,7 +73,6 @@ if TYPE_CHECKING:
 ACCOUNTS = "ACCOUNTS"
 OPEN_ORDERS, OPEN_ACCOUNT = "open-orders", "open_account"
 TIMELINE, TIMELINE_PK = "timeline", "timeline_pk"
-log = logging.getLogger(__name__)
 
 
 class Tables(NamedTuple):
@@ -98,9 +96,20 @@ class VenueOrderOwner(Record):
 
 
 class DynamoLedger:
-    """`ports.Ledger`. Errors other than `Conflict` are botocore's."""
+    """`ports.Ledger`. Errors other than `Conflict` are botocore's.
 
-    def __init__(self, client: "DynamoDBClient", tables: Tables, sleep: Callable[[float], None] = time.sleep) -> None:
+    `written` is handed every order that was stored, with the head of its story: what a log keeps of it, nobody who can
+    write the tables can change.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        tables: Tables,
+        sleep: Callable[[float], None] = time.sleep,
+        written: Callable[[Order], None] = lambda _order: None,
+    ) -> None:
+        self._written = written
         self._ledger = Table(client, tables.ledger, sleep)
         self._accounts = Table(client, tables.accounts, sleep)
         self._configuration = Table(client, tables.configuration, sleep)
@@ -176,7 +185,10 @@ class DynamoLedger:
         if account is not None:
             previous = _at_version(account.version - 1)
             parts.append(Part("account", self._accounts.putting(_account_item(account), previous)))
-        return _winner(record, table.write(parts))
+        winner = _winner(record, table.write(parts))
+        for order in orders if winner.write_id == record.write_id else ():
+            self._written(order)
+        return winner
 
     def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
         found = self._ledger.latest(TIMELINE, TIMELINE_PK, _decisions_line(account, strategy), limit)
@@ -287,7 +299,7 @@ class DynamoLedger:
         lost = ledger.write(parts)
         if not any(part.stored and part.stored.attributes.get("write_id") == order.write_id for part in lost):
             _refuse(lost)
-        log.info("committed", extra={"order_id": order.order_id, "order_version": order.version, "head": order.head})
+        self._written(order)
 
     def _anchoring(self, change: Change) -> Part:
         """The head moves on from the one that this change was computed from, beside the account."""

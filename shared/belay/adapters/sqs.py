@@ -1,7 +1,8 @@
 """Messages between the functions: SQS queues, and one asynchronous Lambda invocation. None carries a fact to act on."""
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from belay.domain.errors import InvalidInput
 from belay.domain.orders import Order
@@ -55,6 +56,14 @@ class SqsQueue:
             InvocationType="Event",
             Payload=tick.model_dump_json(),
         )
+
+
+def message_field(record: Mapping[str, Any], name: str) -> Any:
+    """A field of the JSON body of a received message; None where the body is none, or has no such field."""
+    try:
+        return json.loads(record.get("body", ""))[name]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def possible_delay(seconds: int) -> int:
