@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from botocore.exceptions import ClientError
 
 from belay.cli.local.stack import Stack
 from belay.domain.account import StopLevel
@@ -23,14 +22,12 @@ from tests.deployment.desk import (
     SYMBOL,
     ReplayedAccount,
     at_the_same_time,
-    client_as,
     dead_letters,
     intent_event,
     intents_held,
     invoke,
     market_crossing_at,
     open_desk,
-    role_session,
     set_switch,
     until,
 )
@@ -253,64 +250,6 @@ def send_intent(stack: Stack, body: str) -> None:
 
 
 # --- roles -------------------------------------------------------------------------------------------
-
-Call = Callable[[Callable[[str], Any], dict[str, str]], object]
-KEY = {"pk": {"S": "TEST#roles"}, "sk": {"S": "row"}}
-NOTE = {"pk": {"S": "ACCOUNT#roles"}, "sk": {"S": "CANCEL#roles"}}
-CALLS: dict[str, Call] = {
-    "read the ledger": lambda client, o: client("dynamodb").get_item(TableName=o["LedgerTableName"], Key=KEY),
-    "delete an account's note": lambda client, o: client("dynamodb").delete_item(
-        TableName=o["LedgerTableName"], Key=NOTE
-    ),
-    "scan the ledger": lambda client, o: client("dynamodb").scan(TableName=o["LedgerTableName"], Limit=1),
-    "write the paper venue": lambda client, o: client("dynamodb").put_item(
-        TableName=o["PaperVenueTableName"], Item=KEY
-    ),
-    "read the switch": lambda client, o: client("ssm").get_parameter(Name=o["KillSwitchParameterName"]),
-    "set the switch": lambda client, o: client("ssm").put_parameter(
-        Name=o["KillSwitchParameterName"], Value="open", Type="String", Overwrite=True
-    ),
-    "publish an intent": lambda client, o: client("sqs").send_message(
-        QueueUrl=o["IntentsQueueUrl"], MessageBody="{}", MessageGroupId="roles", MessageDeduplicationId="roles"
-    ),
-    "invoke the evaluator": lambda client, o: client("lambda").invoke(
-        FunctionName=o["EvaluatorFunctionName"], Payload=b"{}"
-    ),
-    "invoke the executor": lambda client, o: client("lambda").invoke(
-        FunctionName=o["ExecutorFunctionName"], Payload=b"{}"
-    ),
-}
-MAY = {
-    "EvaluatorRole": {"read the ledger", "publish an intent"},
-    "ExecutorRole": {"read the ledger", "write the paper venue", "read the switch"},
-    "ReconcilerRole": {
-        "read the ledger",
-        "delete an account's note",
-        "write the paper venue",
-        "publish an intent",
-        "invoke the evaluator",
-    },
-}
-
-
-@pytest.mark.parametrize("role", MAY)
-def test_a_function_may_do_what_its_role_names_and_nothing_else(trading: Stack, role: str) -> None:
-    with role_session(trading, role) as credentials:
-        done = {what for what, call in CALLS.items() if allowed(trading, credentials, call)}
-    trading.client("dynamodb").delete_item(TableName=trading.outputs["PaperVenueTableName"], Key=KEY)
-    until(trading.queues_empty, "the queues are empty")
-    assert done == MAY[role]
-
-
-def allowed(stack: Stack, credentials: dict[str, str], call: Call) -> bool:
-    """Whether the emulator, which enforces IAM, lets a call through."""
-    try:
-        call(lambda service: client_as(stack, credentials, service), stack.outputs)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException"}:
-            return False
-        raise
-    return True
 
 
 @pytest.mark.parametrize("function", ["Evaluator", "Executor", "Reconciler"])

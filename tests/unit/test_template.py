@@ -210,6 +210,12 @@ def test_a_function_writes_the_tables_that_the_tests_in_memory_let_it_write(func
 
 
 def test_nobody_is_told_anything_by_the_evaluator() -> None:
+    """A topic's own default policy would let every role of the account publish: another one stands in its place."""
+    (policy,) = of_type("AWS::SNS::TopicPolicy").values()
+    assert policy["Topics"] == [{"Ref": "IncidentsTopic"}]
+    assert [entry["Principal"] for entry in policy["PolicyDocument"]["Statement"]] == [
+        {"Service": "cloudwatch.amazonaws.com"}
+    ]
     assert [role for role in ROLES if "sns:Publish" in actions_on(role, {"Ref": "IncidentsTopic"})] == [
         "ExecutorRole",
         "ReconcilerRole",
