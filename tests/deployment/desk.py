@@ -125,6 +125,11 @@ def _functions(stack: Stack) -> Any:
     return stack.client("lambda")
 
 
+def reconcile_all(stack: Stack) -> None:
+    """What the schedule does each minute."""
+    invoke(stack, "ReconcilerFunctionName", sample("reconciler/scheduled-run"))
+
+
 def at_the_same_time[T](count: int, action: Callable[[], T]) -> list[T]:
     """Run an action in as many threads, none of which starts before all of them can."""
     barrier = threading.Barrier(count)

@@ -29,6 +29,7 @@ from tests.deployment.desk import (
     ReplayedAccount,
     intents_held,
     market_crossing_at,
+    reconcile_all,
     role_session,
     sample,
     until,
@@ -232,6 +233,7 @@ def test_the_samples_left_one_filled_order_and_one_lapsed(
 
 
 def test_the_refused_samples_are_kept_as_incidents(answered: dict[str, Answer], account: ReplayedAccount) -> None:
+    reconcile_all(account.stack)
     ledger = account.desk.ledger
     (tick,) = ledger.incidents(ACCOUNT)
     assert (tick.kind, tick.subject.split(":")[0]) == (IncidentKind.INVALID_EVENT, "tick.scheduled_time")

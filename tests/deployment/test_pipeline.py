@@ -28,6 +28,7 @@ from tests.deployment.desk import (
     invoke,
     market_crossing_at,
     open_desk,
+    reconcile_all,
     set_switch,
     until,
 )
@@ -236,6 +237,8 @@ def test_a_malformed_tick_is_refused_and_kept_as_an_incident(
     answer = invoke(trading, "EvaluatorFunctionName", event).answer
     assert answer["kind"] == "refused"
     assert answer["error"].startswith("tick")
+    assert new_incidents() == []  # the evaluator may tell nobody
+    reconcile_all(trading)
     (incident,) = new_incidents()
     assert incident.kind is IncidentKind.INVALID_EVENT
 

@@ -23,16 +23,16 @@ from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.record import iso
 from belay.domain.slots import Slot
-from belay.domain.transitions import Change, conclude_absent, deny, observe, record_fill, release
+from belay.domain.transitions import Change, claim, conclude_absent, deny, observe, record_fill, release
 from belay.domain.venues import VenueStatus
 from belay.ports import Ledger, SwitchReading
 from tests.builders import (
     ACCOUNT,
     FINGERPRINT,
     NOW,
+    PRICE,
     STRATEGY,
     SYMBOL,
-    make_claim,
     make_configuration,
     make_decision,
     make_document,
@@ -42,6 +42,7 @@ from tests.builders import (
     make_orders,
     make_proof,
     make_request,
+    make_requirement,
     make_slot,
     make_stamp,
     make_stop,
@@ -138,17 +139,10 @@ def decided(ledger: Ledger, hour: int = 0) -> Order:
 
 
 def claimed(ledger: Ledger, order: Order, **request: Any) -> Order:
-    change = make_claim(order, ledger.account(ACCOUNT), write_id=f"claim-{order.order_id}")
-    assert change.order.attempt is not None
-    attempt = change.order.attempt.model_copy(update={"request": make_request(order, **request)})
-    change = change.model_copy(
-        update={
-            "order": change.order.model_copy(update={"attempt": attempt}),
-            "event": change.event.model_copy(
-                update={"detail": {"limits": LIMIT_LINES, "request": attempt.request.model_dump(mode="json")}}
-            ),
-        }
-    )
+    asked = make_request(order, **request)
+    detail = {"limits": LIMIT_LINES, "request": asked.model_dump(mode="json")}
+    stamp = make_stamp(f"claim-{order.order_id}")
+    change = claim(order, ledger.account(ACCOUNT), asked, PRICE, make_requirement(), stamp, detail)
     ledger.commit(change)
     return change.order
 
@@ -380,6 +374,23 @@ def test_explain_reads_as_five_answered_questions(office: Office) -> None:
         "Open incidents: none.",
     ):
         assert answer in text
+
+
+def test_explain_says_when_an_orders_records_were_written_over_and_resolving_takes_them_as_they_are(
+    office: Office,
+) -> None:
+    order = claimed(office.ledger, decided(office.ledger))
+    told = office.json("explain", order.order_id)["orders"][0]
+    assert (told["records"], told["head"]) == ("whole", order.head)
+    office.ledger._keep(order.model_copy(update={"reason": "another"}))
+    assert "Its records do not hold together: its reason is not what its decision asked" in office.text(
+        "explain", order.order_id
+    )
+    incident = make_incident(kind=IncidentKind.BROKEN_RECORD, subject=order.order_id)
+    office.ledger.open_incident(incident)
+    office.json("incidents", "resolve", incident.incident_id, "--reason", "looked at it", "--author", "ann")
+    assert office.json("explain", order.order_id)["orders"][0]["records"] == "whole"
+    assert office.ledger.open_incidents(ACCOUNT) == ()
 
 
 def test_explain_of_a_hold_says_why_and_that_nothing_followed(office: Office) -> None:

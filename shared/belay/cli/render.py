@@ -277,7 +277,10 @@ def _stands(order: Document) -> list[str]:
     settled = "settled, nothing more is expected" if order["settled"] else "not settled yet"
     asked = ", a cancel is requested" if order["cancel_requested"] else ""
     steps = " > ".join(_steps(order["events"]))
-    return [f"{_state(order['state'])}, {settled}{asked}", f"[dim]{steps}[/]"]
+    lines = [f"{_state(order['state'])}, {settled}{asked}", f"[dim]{steps}[/]"]
+    if order["records"] != "whole":
+        lines.append(f"[bold red]Its records do not hold together[/]: {escape(order['records'])}.")
+    return lines
 
 
 def _steps(events: list[Document]) -> list[str]:
