@@ -27,6 +27,7 @@ from belay.cli.demo.report import write_report
 from belay.cli.demo.summary import summarise
 from belay.cli.desk import Desk, announced, desk_over
 from belay.cli.explain import explain
+from belay.cli.local.private import keep_private
 from belay.cli.local.schedules import read_schedules
 from belay.cli.local.stack import ROOT, Stack, StackError
 from belay.cli.main import example_document, terminal_console
@@ -60,7 +61,7 @@ def run(market: Market, seed: int, chaos: bool, folder: Path, out: Console, prog
     with Stack(folder / "aws", say) as stack:
         outputs = stack.deploy({"FollowUpSeconds": "0"})
         desk = desk_over(STAGE, outputs, stack.client)
-        with announced(stack.endpoint, outputs):
+        with announced(stack.endpoint, stack.administrator, outputs):
             replay = Replay(stack, desk, document, ticks, say)
             replay.prepare(market)
             with (rows / "evaluations.jsonl").open("w") as evaluations:
@@ -229,4 +230,5 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    keep_private()
     sys.exit(main())

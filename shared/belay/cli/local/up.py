@@ -22,10 +22,11 @@ from belay.adapters.ccxt_profiles import profile_of
 from belay.cli import views
 from belay.cli.desk import UP_STACK, MakeClient, announcement, desk_over, local_clients
 from belay.cli.local.account import paper_settings, require_same_market, source
-from belay.cli.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, end_orphan, run
+from belay.cli.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, run
 from belay.cli.local.keys import read_keys, without_keys
 from belay.cli.local.place import BEGIN_ANEW, Place
-from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError
+from belay.cli.local.private import keep_private, private_folder
+from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError, end_leftovers
 from belay.cli.local.ticker import Firing, Schedule, read_schedules, tick_of
 from belay.cli.local.variables import Variables
 from belay.domain.account import AccountDocument, StopLevel
@@ -71,7 +72,7 @@ def prepared(place: Place, variables: Variables, *, same_key: bool) -> Given:
 
 def launch(place: Place, given: Given) -> int:
     """Returns 0 once the stack can be used, else the exit code of the daemon that failed."""
-    place.folder.mkdir(parents=True, exist_ok=True)
+    private_folder(place.folder)
     with place.log.open("ab") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "belay.cli.local.up", "run", "--folder", str(place.folder)],
@@ -102,7 +103,7 @@ def describe(place: Place) -> None:
     found, begun = announcement(place.announcement), place.begun()
     if found is None or begun is None:
         raise StackError(f"it has ended by itself (log: {place.log})")
-    clients = local_clients(found["endpoint"])
+    clients = local_clients(found)
     desk = desk_over(STAGE, found["outputs"], clients)
     document = begun.document
     gate = views.gate(desk, desk.ledger.configuration(document.account))
@@ -152,7 +153,8 @@ def live_rows(document: AccountDocument, schedules: Sequence[Schedule]) -> list[
         ("market", f"{source(document)}: ORDERS ARE REAL"),
         ("account", f"{document.account}: {', '.join(document.symbols)}"),
         ("limits", f"{limits.max_order_notional} per order, {limits.max_aggregate_exposure} in all, {document.quote}"),
-        ("keys", "in the emulator's memory; `make down` deletes them, the next `make up` asks for them again"),
+        ("keys", "in memory only: gone with `make down` or a crash, and the next `make up` asks for them again"),
+        ("keys", "no other user of this machine and no web page can read them; every program that you run can"),
         *(("unverified", f"{name}, taken conservatively") for name in unverified),
         *(("strategy", line) for line in strategies(own, document)),
         *(() if own else [("strategy", "none ticks this account: it takes orders by hand")]),
@@ -204,7 +206,7 @@ def stop(place: Place, clean: bool) -> int:
             time.sleep(POLL_SECONDS)
         lost = place.unstored.exists()
         print(f"Not all of its state could be stored (log: {place.log})" if lost else "Stopped; all is kept.")
-    elif end_orphan(place):
+    elif end_leftovers(place.state):
         print("Its daemon was killed; the emulator that was left is ended, too.")
     else:
         print("Nothing runs here.")
@@ -225,7 +227,7 @@ def tick(place: Place, name: str | None, at: datetime | None) -> int:
     found = announcement(place.announcement)
     if found is None:
         raise StackError("nothing runs here; start it with `make up`")
-    clients = local_clients(found["endpoint"])
+    clients = local_clients(found)
     schedules = deployed_schedules(clients)
     chosen = [schedule for schedule in schedules if name in (None, schedule.name)]
     if not chosen:
@@ -315,4 +317,5 @@ def problem(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    keep_private()
     sys.exit(main())
