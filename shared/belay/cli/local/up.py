@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from belay.adapters.ccxt_profiles import profile_of
 from belay.cli import views
@@ -29,15 +29,18 @@ from belay.cli.local.private import keep_private, private_folder
 from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError, end_leftovers
 from belay.cli.local.ticker import Firing, Schedule, read_schedules, tick_of
 from belay.cli.local.variables import Variables
+from belay.cli.make_variables import switch
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
 
 FOLDER = UP_STACK.parent
+SWITCH: dict[str, Any] = {"nargs": "?", "const": "1", "default": ""}  # with or without a value
 LONGEST_INTERVAL = timedelta(days=366)
 
 
 def start(place: Place, variables: Variables, *, same_key: bool) -> int:
     """Start the daemon, relay what it says until the stack is ready, and tell what runs."""
+    variables.document(STAGE)  # what is wrong with one is told, whether it is used or not
     if place.owner() is not None:
         if announcement(place.announcement) is None:
             raise StackError("it is being started or stopped just now; try again in a moment")
@@ -263,8 +266,8 @@ def parser() -> Parser:
     starting.add_argument("--venue-options", help="JSON: options of ccxt's constructor, such as hosts of your own")
     starting.add_argument("--symbols", help="what a live account trades, such as BTC/USDT,ETH/USDT")
     starting.add_argument("--sandbox", help="live: true for the venue's test host, false for real money")
-    starting.add_argument("--same-key", action="store_true", help="live, for a test: one key may serve both functions")
-    stopping.add_argument("--clean", action="store_true", help="and delete everything it kept")
+    starting.add_argument("--same-key", **SWITCH, help="live, for a test: one key may serve both functions")
+    stopping.add_argument("--clean", **SWITCH, help="and delete everything it kept")
     ticking.add_argument("schedule", nargs="?", help="only this schedule, by its deployed name")
     ticking.add_argument("--at", type=moment, help="for its last time until then, such as 2026-01-31T10:00:00Z")
     return made
@@ -294,11 +297,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = Place(options.folder)
         match options.command:
             case "start":
-                return start(place, variables_of(options), same_key=options.same_key)
+                return start(place, variables_of(options), same_key=switch("SAME_KEY", options.same_key))
             case "run":
                 return run(place, Given.from_json(sys.stdin.read()))
             case "stop":
-                return stop(place, options.clean)
+                return stop(place, switch("CLEAN", options.clean))
             case _:
                 return tick(place, options.schedule, options.at)
     except InvalidInput as error:

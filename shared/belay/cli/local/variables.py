@@ -164,7 +164,9 @@ def _read(file: str) -> dict[str, Any]:
         document = json.loads(Path(file).read_text())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InvalidInput(file, f"cannot be read: {reason}", "Give the path of an account document.") from None
+        raise InvalidInput(
+            "ACCOUNT", f"{file} cannot be read: {reason}", "Give the path of an account document."
+        ) from None
     except ValueError as error:
         raise InvalidInput("account", f"Invalid JSON: {error}", "Correct the account document.") from None
     if not isinstance(document, dict):
