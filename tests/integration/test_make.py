@@ -24,7 +24,6 @@ READ = {
 CASES = [(target, name) for target, names in READ.items() for name in names]
 # What the others must be, for a variable to be looked at.
 BESIDES = {
-    ("up", "VENUE"): {"MODE": "live", "SANDBOX": "true"},
     ("up", "SYMBOLS"): {"MODE": "live", "VENUE": "binance", "SANDBOX": "true"},
     ("up", "SANDBOX"): {"MODE": "live", "VENUE": "binance"},
 }

@@ -255,6 +255,11 @@ def test_up_without_keys_starts_nothing(place: Place, capsys: pytest.CaptureFixt
     assert not place.folder.exists()
 
 
+def test_prices_of_an_exchange_that_does_not_exist_are_refused_by_the_variable() -> None:
+    with pytest.raises(InvalidInput, match=r"^VENUE: ccxt has no exchange 'nosuch'"):
+        Variables(venue="nosuch").document("dev")
+
+
 @pytest.mark.usefixtures("no_keys")
 def test_a_live_stack_asks_for_its_keys_at_each_start(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     with place.owned():
