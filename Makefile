@@ -13,8 +13,18 @@ SAM_READY := .tools/sam/.ready
 MINISTACK_READY := .tools/ministack/.ready
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
 
-ARCHITECTURE ?= arm64
 export SAM_CLI_TELEMETRY := 0
+
+# What is said on the command line reaches a recipe in its environment, as it was written: neither make nor the shell
+# takes any of it for its own language. Never write $(X) for one of these; what each must be is checked in Python.
+VARIABLES := ACCOUNT ARCHITECTURE CANDLES CHAOS CLEAN HOURS INTENTS MODE OUTPUT SAME_KEY SANDBOX SECONDS SEED SEEDS \
+	SYMBOLS VENUE VENUE_OPTIONS
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+$(if $(filter-out $(VARIABLES),$(GIVEN)),\
+	$(error $(filter-out $(VARIABLES),$(GIVEN)): no such variable; these can be given: $(VARIABLES)))
+$(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
+# The shell has a SECONDS of its own.
+export SIMULATION_SECONDS := $(value SECONDS)
 
 IS_313 := -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))'
 FIND_PYTHON = for python in python3.13 python3; do \
@@ -79,31 +89,24 @@ validate: $(READY) $(SAM_READY)
 # ---- Building and running ---------------------------------------------------------------------------------------------
 
 build: $(READY) $(SAM_READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m belay.cli.local.build --architecture="$${ARCHITECTURE-}"
 
+# The demo reads CANDLES, HOURS, SEED, CHAOS and OUTPUT from the environment.
 demo: setup
-	@$(BIN)/python -m belay.cli.demo $(if $(CANDLES),--candles "$(CANDLES)") $(if $(HOURS),--hours "$(HOURS)") \
-		$(if $(SEED),--seed "$(SEED)") $(if $(CHAOS),--chaos "$(CHAOS)") $(if $(OUTPUT),--output "$(OUTPUT)")
+	@$(BIN)/python -m belay.cli.demo
 
-# Variables of the command line reach the recipe's environment, where the shell reads JSON as it was written.
 up: setup
-	@$(BIN)/python -m belay.cli.local.up start $(if $(ACCOUNT),--account "$$ACCOUNT") $(if $(VENUE),--venue "$$VENUE") \
-		$(if $(MODE),--mode "$$MODE") $(if $(VENUE_OPTIONS),--venue-options "$$VENUE_OPTIONS") \
-		$(if $(SYMBOLS),--symbols "$$SYMBOLS") $(if $(SANDBOX),--sandbox "$$SANDBOX") $(if $(SAME_KEY),--same-key)
+	@$(BIN)/python -m belay.cli.local.up start --account="$${ACCOUNT-}" --venue="$${VENUE-}" --mode="$${MODE-}" \
+		--venue-options="$${VENUE_OPTIONS-}" --symbols="$${SYMBOLS-}" --sandbox="$${SANDBOX-}" --same-key="$${SAME_KEY-}"
 
 down: $(READY)
-	@$(BIN)/python -m belay.cli.local.up stop $(if $(CLEAN),--clean)
+	@$(BIN)/python -m belay.cli.local.up stop --clean="$${CLEAN-}"
 
 simulate: $(READY)
-	@$(BIN)/python -m tests.simulation $(if $(SECONDS),--seconds "$(SECONDS)") $(if $(SEED),--seed "$(SEED)")
-
-SEEDS ?= 1 2 3 4 5 6 7 8 9 10
+	@$(BIN)/python -m tests.simulation --seconds="$${SIMULATION_SECONDS-}" --seed="$${SEED-}"
 
 soak: setup
-	@failed=; for seed in $(SEEDS); do \
-		echo "Demo, seed $$seed"; $(MAKE) demo SEED=$$seed OUTPUT=build/soak/demo-$$seed || failed="$$failed $$seed"; \
-	done; test -z "$$failed" || { echo "soak: the demo failed for seed$$failed" >&2; exit 1; }
-	@$(BIN)/python -m tests.soak $(if $(INTENTS),--intents "$(INTENTS)") $(if $(SEED),--seed "$(SEED)")
+	@$(BIN)/python -m tests.soak --seeds="$${SEEDS-}" --intents="$${INTENTS-}" --seed="$${SEED-}"
 
 # ---- Housekeeping -----------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,11 @@ class Chromium:
 
     def open(self, file: Path, anchor: str = "") -> None:
         """Load a file, also when it is shown already, and wait until it has loaded and drawn."""
-        for address in ("about:blank", file.absolute().as_uri() + (f"#{anchor}" if anchor else "")):
+        self.visit(file.absolute().as_uri() + (f"#{anchor}" if anchor else ""))
+
+    def visit(self, wanted: str) -> None:
+        """The same with an address."""
+        for address in ("about:blank", wanted):
             self._events.clear()
             self._call("Page.navigate", url=address)
             self._wait_for("Page.loadEventFired")

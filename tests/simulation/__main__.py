@@ -4,9 +4,12 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from belay.cli.make_variables import whole
+from belay.domain.errors import InvalidInput
 from tests.simulation.run import Run, run
 from tests.simulation.runner import profile_of, say, simulate
 from tests.simulation.shrink import shrink
@@ -16,26 +19,30 @@ from tests.simulation.venue import PROFILES
 BUILD = Path("build/simulation")
 
 
-def main() -> int:
-    arguments = _arguments()
-    if arguments.seed is None:
-        return _everything(arguments.seconds, arguments.jobs)
-    return _again(arguments)
+def main(given: Sequence[str] | None = None) -> int:
+    arguments = _arguments(given)
+    try:
+        if not arguments.seed:
+            return _everything(float(whole("SECONDS", arguments.seconds or "300", 1)), arguments.jobs)
+        return _again(arguments, whole("SEED", arguments.seed, 0))
+    except InvalidInput as error:
+        sys.stderr.write(f"simulation: {error}\n")
+        return 2
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300, help="about how long everything may take")
+    parser.add_argument("--seconds", help="about how long everything may take; default: 300")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 2), help="processes to use")
-    parser.add_argument("--seed", type=int, help="run this one history again and tell it")
+    parser.add_argument("--seed", help="run this one history again and tell it")
     parser.add_argument("--profile", choices=list(PROFILES), help="the venue class; by default the seed's own")
     parser.add_argument("--choices", type=json.loads, help="JSON: the only choices of the run that are not calm")
     parser.add_argument("--trace", action="store_true", help="print every step of the run in full instead of its story")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
-def _again(arguments: argparse.Namespace) -> int:
-    done = run(arguments.seed, arguments.profile or profile_of(arguments.seed), arguments.choices)
+def _again(arguments: argparse.Namespace, seed: int) -> int:
+    done = run(seed, arguments.profile or profile_of(seed), arguments.choices)
     _print(trace(done) if arguments.trace else story(done))
     return 1 if done.violations else 0
 

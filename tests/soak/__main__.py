@@ -1,12 +1,16 @@
-"""`python -m tests.soak`: hundreds of orders by hand at each venue's server, with every fault; then books and ledger.
+"""`python -m tests.soak`: the demo for many seeds, then hundreds of orders by hand at each venue's server, with every
+fault; then books and ledger.
 
 Writes build/soak/summary.json. Exit code 0: no order twice, none unaccounted for, nine of ten in the venue's books.
 """
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from belay.cli.make_variables import whole
+from belay.domain.errors import InvalidInput
 from tests.soak.compare import Compared
 from tests.soak.plan import FAULTS, WHOLE_RUN
 from tests.soak.run import soak
@@ -22,15 +28,25 @@ BUILD = Path("build/soak")
 SHARES = {"binance": 1.0, "kraken": 0.12}  # the second run is a smaller one
 FEWEST = 50  # what it takes to deal every fault once
 SYMBOLS, REACHED = 20, 0.9
+SEEDS = "1 2 3 4 5 6 7 8 9 10"
 
 
-def main() -> int:
-    arguments = _arguments()
+def main(given: Sequence[str] | None = None) -> int:
+    arguments = _arguments(given)
+    try:
+        seeds = [whole("SEEDS", seed, 0) for seed in (arguments.seeds or SEEDS).split()]
+        intents = whole("INTENTS", arguments.intents or str(WHOLE_RUN), 1)
+        seed = whole("SEED", arguments.seed or "1", 0)
+    except InvalidInput as error:
+        sys.stderr.write(f"soak: {error}\n")
+        return 2
+    if failed := [str(seed) for seed in seeds if not _demo(seed)]:
+        sys.stderr.write(f"soak: the demo failed for seed {', '.join(failed)}\n")
+        return 1
     began, done = time.monotonic(), list[Compared]()
     for venue in arguments.venues.split(","):
-        number = max(int(arguments.intents * SHARES[venue]), FEWEST)
-        done.append(soak(venue, BUILD / venue, arguments.seed, number))
-    summary = _summary(done, arguments.seed, time.monotonic() - began)
+        done.append(soak(venue, BUILD / venue, seed, max(int(intents * SHARES[venue]), FEWEST)))
+    summary = _summary(done, seed, time.monotonic() - began)
     path = BUILD / "summary.json"
     path.write_text(json.dumps(summary, indent=2) + "\n")
     _show(Console(highlight=False), done, summary)
@@ -38,17 +54,21 @@ def main() -> int:
     return 0 if summary["passed"] else 1
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument(
-        "--intents",
-        type=int,
-        default=WHOLE_RUN,
-        help=f"orders at Binance's server, {FEWEST} at least; fewer at Kraken's",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of orders, faults and prices")
+    parser.add_argument("--seeds", help=f"of the demos, separated by blanks; default: {SEEDS}")
+    parser.add_argument("--intents", help=f"orders at Binance's server, {FEWEST} at least; fewer at Kraken's")
+    parser.add_argument("--seed", help="of orders, faults and prices; default: 1")
     parser.add_argument("--venues", default=",".join(SHARES), help="separated by commas")
-    return parser.parse_args()
+    return parser.parse_args(given)
+
+
+def _demo(seed: int) -> bool:
+    """Whether the demo finds nothing wrong."""
+    sys.stdout.write(f"Demo, seed {seed}\n")
+    sys.stdout.flush()
+    environment = os.environ | {"SEED": str(seed), "OUTPUT": str(BUILD / f"demo-{seed}")}
+    return subprocess.run([sys.executable, "-m", "belay.cli.demo"], env=environment, check=False).returncode == 0
 
 
 def _summary(done: list[Compared], seed: int, seconds: float) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Local:
         self._command("start", *wanted, "--venue-options", options, environment=environment)
         found = announcement(self.place.announcement)
         assert found is not None
-        self._outputs, self._clients = found["outputs"], local_clients(found["endpoint"])
+        self._outputs, self._clients = found["outputs"], local_clients(found)
         self.desk = desk_over(STAGE, self._outputs, self._clients)
 
     def down(self) -> None:

@@ -1,11 +1,14 @@
 """Reading candle files: what is accepted, and what the error says about each way to be wrong."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from belay.adapters import candle_files
 from belay.adapters.candle_files import generated_candles, read_candles
 from belay.domain.errors import InvalidInput
 from belay.domain.market import check_candles
@@ -74,6 +77,43 @@ def test_a_file_that_is_not_text_a_folder_and_a_missing_file_are_refused_by_name
     for path in (binary, tmp_path, tmp_path / "missing.csv"):
         with pytest.raises(InvalidInput, match=path.name):
             read_candles(path, "1h")
+
+
+def test_a_pipe_a_device_and_a_folder_are_no_regular_files_and_nothing_waits_for_them(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InvalidInput, match=rf"^{path}: is not a regular file"):
+            read_candles(path, "1h")
+
+
+def test_a_file_that_is_too_large_is_refused_and_one_at_the_limit_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candle_files, "MOST_BYTES", 2**20)
+    path = written(tmp_path, HEADER, FIRST)
+    with path.open("a") as file:
+        file.write("\n" * (2**20 - path.stat().st_size))
+    assert len(read_candles(path, "1h")) == 1
+    with path.open("a") as file:
+        file.write("\n")
+    with pytest.raises(InvalidInput, match=r"candles\.csv: is larger than 1 MiB"):
+        read_candles(path, "1h")
+
+
+def test_a_path_that_is_swapped_after_it_was_opened_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = written(tmp_path, HEADER, FIRST), os.open
+
+    def swapping(*arguments: Any, **options: Any) -> int:
+        descriptor = opened(*arguments, **options)
+        path.unlink()
+        os.mkfifo(path)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", swapping)
+    assert len(read_candles(path, "1h")) == 1
 
 
 def test_an_unknown_timeframe_is_refused_before_the_file_is_opened(tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
 """The harness around the emulator: it must never act on the caller's own AWS account."""
 
+import os
+import socket
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from belay.cli.local import stack as harness
+from belay.cli.local.private import private_folder, write_private
 from belay.cli.local.stack import Stack, StackError
+from belay.domain.errors import InvalidInput
 
 CALLERS_OWN = {
     "AWS_PROFILE": "production",
@@ -15,6 +22,18 @@ CALLERS_OWN = {
     "AWS_ENDPOINT_URL": "https://elsewhere.example",
     "BINANCE_API_SECRET": "real",
 }
+
+# A web server on the socket that it is given.
+OPEN_TO_ALL = """
+import http.server, socket, sys
+class Open(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", 0), Open, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(sys.argv[-1]))
+server.serve_forever()
+"""
 
 
 @pytest.mark.parametrize("building", [True, False])
@@ -34,7 +53,13 @@ def test_a_client_talks_to_the_emulator_as_its_administrator(monkeypatch: pytest
     client = stack.client("sqs")
     assert client.meta.endpoint_url == stack.endpoint
     assert stack.endpoint.startswith("http://127.0.0.1:")
-    assert client._get_credentials().access_key == "test"
+    assert client._get_credentials().access_key == stack.administrator.access_key
+
+
+def test_each_stack_has_an_administrator_of_its_own_whose_secret_is_not_shown(tmp_path: Path) -> None:
+    one, other = Stack(tmp_path).administrator, Stack(tmp_path).administrator
+    assert len({one.access_key, other.access_key, one.secret, other.secret}) == 4
+    assert one.secret not in repr(one)
 
 
 def test_a_missing_tool_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,3 +75,45 @@ def test_an_emulator_that_ends_at_once_shows_its_log(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(harness, "MINISTACK", broken)
     with pytest.raises(StackError, match=r"ended with code 3\nthe reason"):
         Stack(tmp_path / "state").start()
+
+
+def test_an_emulator_that_answers_whoever_asks_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    open_to_all = tmp_path / "open"
+    open_to_all.write_text(f"#!{sys.executable}\n{OPEN_TO_ALL}")
+    open_to_all.chmod(0o755)
+    monkeypatch.setattr(harness, "MINISTACK", open_to_all)
+    stack = Stack(tmp_path / "state")
+    with pytest.raises(StackError, match="answers without a key"):
+        stack.start()
+    assert not stack.running
+
+
+def test_a_port_is_taken_before_the_emulator_starts_so_that_no_other_program_answers_on_it(tmp_path: Path) -> None:
+    port = harness.free_port()
+    with harness._listening(port), socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+
+
+def test_a_folder_is_its_users_alone_also_where_it_was_open_before(tmp_path: Path) -> None:
+    folder = tmp_path / "up"
+    folder.mkdir(mode=0o755)
+    write_private(private_folder(folder) / "stack.json", "{}")
+    assert [stat.S_IMODE(made.stat().st_mode) for made in (folder, folder / "stack.json")] == [0o700, 0o600]
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(InvalidInput, match="belongs to another user"):
+        private_folder(tmp_path)
+
+
+def test_what_is_kept_private_is_readable_by_nobody_else_and_leaves_no_core(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys; from pathlib import Path; from belay.cli.local.private import keep_private\n"
+        "keep_private(); Path(sys.argv[1]).touch(); print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    told = subprocess.run([sys.executable, "-c", script, tmp_path / "file"], capture_output=True, text=True, check=True)
+    assert told.stdout == "(0, 0)\n"
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600

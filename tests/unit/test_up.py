@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -26,7 +27,7 @@ from belay.cli.local.account import (
 )
 from belay.cli.local.daemon import PERIOD_SECONDS, each_second, stopped_by_signals
 from belay.cli.local.place import Begun, Place
-from belay.cli.local.stack import Stack, StackError, end_leftovers, leftovers
+from belay.cli.local.stack import Administrator, Stack, StackError, end_leftovers, leftovers
 from belay.cli.main import example_document
 from belay.domain.account import AccountDocument
 from belay.domain.errors import InvalidInput, VenueUnavailable
@@ -34,6 +35,7 @@ from belay.domain.errors import InvalidInput, VenueUnavailable
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXAMPLE = AccountDocument.parse(example_document())
 OUTPUTS = {"LedgerTableName": "ledger"}
+ADMINISTRATOR = Administrator("one", "planted")
 
 
 def document(account: str = "paper", **paper: Any) -> AccountDocument:
@@ -275,20 +277,38 @@ def test_a_stack_that_never_ran_has_lost_nothing(tmp_path: Path) -> None:
 # --- who is announced ------------------------------------------------------------------------------------------
 
 
+def announcing(endpoint: str, process: int) -> dict[str, Any]:
+    administrator = {"access_key": "one", "secret": "planted"}
+    return {"endpoint": endpoint, "administrator": administrator, "outputs": OUTPUTS, "pid": process}
+
+
 def test_a_stack_is_announced_while_its_process_lives(local_stacks: dict[str, Path]) -> None:
     file = local_stacks["make demo"]
-    with announced("http://127.0.0.1:1", OUTPUTS, file):
-        assert announcement(file) == {"endpoint": "http://127.0.0.1:1", "outputs": OUTPUTS, "pid": os.getpid()}
+    with announced("http://127.0.0.1:1", ADMINISTRATOR, OUTPUTS, file):
+        assert announcement(file) == announcing("http://127.0.0.1:1", os.getpid())
+        assert [stat.S_IMODE(held.stat().st_mode) for held in (file.parent, file)] == [0o700, 0o600]
     assert announcement(file) is None
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    file.write_text(json.dumps({"endpoint": "http://127.0.0.1:1", "outputs": OUTPUTS, "pid": int(ended.stdout)}))
+    file.write_text(json.dumps(announcing("http://127.0.0.1:1", int(ended.stdout))))
     assert announcement(file) is None
+
+
+def test_the_stack_of_another_user_is_not_announced(
+    local_stacks: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> NoReturn:
+        raise PermissionError
+
+    file = local_stacks["make up"]
+    with announced("http://127.0.0.1:1", ADMINISTRATOR, OUTPUTS, file), monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", forbidden)
+        assert announcement(file) is None
 
 
 def test_the_end_of_one_stack_leaves_the_announcement_of_its_successor(local_stacks: dict[str, Path]) -> None:
     file = local_stacks["make demo"]
-    with announced("http://127.0.0.1:1", OUTPUTS, file):
-        file.write_text(json.dumps({"endpoint": "http://127.0.0.1:2", "outputs": OUTPUTS, "pid": os.getpid()}))
+    with announced("http://127.0.0.1:1", ADMINISTRATOR, OUTPUTS, file):
+        file.write_text(json.dumps(announcing("http://127.0.0.1:2", os.getpid())))
     assert announcement(file) is not None
 
 
@@ -296,12 +316,14 @@ def test_local_acts_on_what_make_up_runs_and_says_that_a_demo_runs_beside_it(
     local_stacks: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (
-        announced("http://127.0.0.1:1", OUTPUTS, local_stacks["make demo"]),
-        announced("http://127.0.0.1:2", OUTPUTS, local_stacks["make up"]),
+        announced("http://127.0.0.1:1", ADMINISTRATOR, OUTPUTS, local_stacks["make demo"]),
+        announced("http://127.0.0.1:2", ADMINISTRATOR, OUTPUTS, local_stacks["make up"]),
     ):
         outputs, make_client = desk._local_stack()
         assert outputs == OUTPUTS
-        assert make_client("sqs").meta.endpoint_url == "http://127.0.0.1:2"
+        client = make_client("sqs")
+        assert client.meta.endpoint_url == "http://127.0.0.1:2"
+        assert client._get_credentials().secret_key == ADMINISTRATOR.secret
     assert capsys.readouterr().err == "belay: acting on the stack of `make up`; that of `make demo` runs beside it\n"
 
 

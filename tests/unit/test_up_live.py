@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -12,7 +11,7 @@ from belay.cli.local import keys as api_keys
 from belay.cli.local import up
 from belay.cli.local.account import first_document, require_same_market, source
 from belay.cli.local.daemon import Given
-from belay.cli.local.keys import erase, forget, read_keys, store, variable, without_keys
+from belay.cli.local.keys import read_keys, store, variable, without_keys
 from belay.cli.local.place import Begun, Place
 from belay.cli.local.stack import StackError
 from belay.cli.local.variables import Variables
@@ -211,32 +210,19 @@ class Parameters:
         assert Overwrite
         self.held[Name] = Type
 
-    def delete_parameter(self, Name: str) -> None:  # noqa: N803
-        del self.held[Name]
-
-    def get_paginator(self, operation: str) -> "Parameters":
-        assert operation == "get_parameters_by_path"
-        return self
-
-    def paginate(self, **options: Any) -> list[dict[str, Any]]:
-        self._answer()
-        assert options == {"Path": "/belay/", "Recursive": True, "WithDecryption": False}
-        return [{"Parameters": [{"Name": name, "Type": kind}]} for name, kind in self.held.items()]
-
     def _answer(self) -> None:
         if not self.answers:
             raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
 
 
-def test_the_keys_are_stored_as_secure_strings_and_forgotten_without_the_switch() -> None:
+def test_the_keys_are_stored_as_secure_strings_beside_the_switch() -> None:
     ssm = Parameters(**{"/belay/dev/kill-switch": "String"})
     store(ssm, read_keys(KEYS, LIVE, same_key=False))
-    assert [name for name, kind in ssm.held.items() if kind == "SecureString"] == [
-        "/belay/dev/executor/live",
-        "/belay/dev/reconciler/live",
-    ]
-    forget(ssm)
-    assert ssm.held == {"/belay/dev/kill-switch": "String"}
+    assert ssm.held == {
+        "/belay/dev/kill-switch": "String",
+        "/belay/dev/executor/live": "SecureString",
+        "/belay/dev/reconciler/live": "SecureString",
+    }
 
 
 def test_an_emulator_that_does_not_answer_fails_the_start_and_nothing_else() -> None:
@@ -245,29 +231,6 @@ def test_an_emulator_that_does_not_answer_fails_the_start_and_nothing_else() -> 
     with pytest.raises(StackError, match="could not be stored") as failed:
         store(ssm, read_keys(KEYS, LIVE, same_key=False))
     assert "planted" not in str(failed.value)
-    forget(ssm)
-
-
-def stored(*names: str) -> dict[str, Any]:
-    """A file of the emulator's, with these keys and a switch."""
-    kept = {
-        "switch": {"Type": "String"},
-        **{name: {"Type": "SecureString", "OriginalValue": "planted"} for name in names},
-    }
-    history = {name: [entry] for name, entry in kept.items()}
-    payload = {"parameters": {"data": kept}, "parameter_history": {"data": history}}
-    return {"__ministack_format__": 2, "payload": payload}
-
-
-def test_what_an_emulator_stored_of_the_keys_is_erased_and_the_rest_is_kept(tmp_path: Path) -> None:
-    erase(tmp_path)  # nothing was ever stored
-    (tmp_path / "state").mkdir()
-    file = tmp_path / "state" / "ssm.json"
-    file.write_text(json.dumps(stored("executor", "reconciler")))
-    file.with_name("ssm.json.tmp").write_text("planted")  # it was killed while it wrote
-    erase(tmp_path)
-    assert json.loads(file.read_text()) == stored()
-    assert [kept.name for kept in (tmp_path / "state").iterdir()] == ["ssm.json"]
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -290,6 +253,11 @@ def test_up_without_keys_starts_nothing(place: Place, capsys: pytest.CaptureFixt
     assert up.main([*asked, "--folder", str(place.folder)]) == 2
     assert capsys.readouterr().err.startswith("up: BELAY_EXECUTOR_KEY: is not set.")
     assert not place.folder.exists()
+
+
+def test_prices_of_an_exchange_that_does_not_exist_are_refused_by_the_variable() -> None:
+    with pytest.raises(InvalidInput, match=r"^VENUE: ccxt has no exchange 'nosuch'"):
+        Variables(venue="nosuch").document("dev")
 
 
 @pytest.mark.usefixtures("no_keys")

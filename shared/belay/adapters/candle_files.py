@@ -1,7 +1,10 @@
 """Candles from files, and a generated market for where there is no file. Stores nothing."""
 
 import csv
+import io
+import os
 import random
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -16,6 +19,8 @@ from belay.domain.slots import EPOCH, TIMEFRAMES
 COLUMNS = ["timestamp", "open", "high", "low", "close", "volume"]
 TICK = Decimal("0.01")
 VOLUME_STEP = Decimal("0.0001")
+# Two years of one-minute candles have some 60 MB. All of them are held in memory, where they take twenty times as much.
+MOST_BYTES = 64 * 2**20
 
 
 def read_candles(path: Path, timeframe: str) -> tuple[Candle, ...]:
@@ -23,8 +28,8 @@ def read_candles(path: Path, timeframe: str) -> tuple[Candle, ...]:
     header.
 
     Raises:
-        InvalidInput: unreadable, empty, malformed, unsorted, doubled or gapped; names the file, line and
-            column.
+        InvalidInput: no regular file, larger than MOST_BYTES, unreadable, empty, malformed, unsorted, doubled or
+            gapped; names the file, line and column.
     """
     if timeframe not in TIMEFRAMES:
         raise InvalidInput("timeframe", f"{timeframe} is not known", f"Use one of {', '.join(TIMEFRAMES)}.")
@@ -44,18 +49,33 @@ def read_candles(path: Path, timeframe: str) -> tuple[Candle, ...]:
 def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Each line that is not blank, with its place; checks the header."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            header = [column.strip() for column in next(lines, [])]
-            if header != COLUMNS:
-                raise InvalidInput(f"{path}, line 1", "is not the header", f"Begin the file with: {','.join(COLUMNS)}")
-            for row in lines:
-                if row:
-                    yield f"{path}, line {lines.line_num}", row
+        lines = csv.reader(io.StringIO(_content(path).decode("utf-8-sig"), newline=""), strict=True)
+        header = [column.strip() for column in next(lines, [])]
+        if header != COLUMNS:
+            raise InvalidInput(f"{path}, line 1", "is not the header", f"Begin the file with: {','.join(COLUMNS)}")
+        for row in lines:
+            if row:
+                yield f"{path}, line {lines.line_num}", row
     except OSError as error:
         raise InvalidInput(str(path), f"cannot be read: {error.strerror}", "Give the path of a CSV file.") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(str(path), f"is not a CSV file: {error}", "Give a CSV file in UTF-8.") from None
+
+
+def _content(path: Path) -> bytes:
+    """What was opened is what is judged, whatever the path names by then; opening waits for nobody."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise InvalidInput(str(path), "is not a regular file", "Give the path of a CSV file.")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(MOST_BYTES + 1)  # a file may grow, and some of the system's own tell no size
+    finally:
+        os.close(descriptor)
+    if len(content) > MOST_BYTES:
+        remedy = "Give fewer candles, or candles of a longer timeframe."
+        raise InvalidInput(str(path), f"is larger than {MOST_BYTES // 2**20} MiB", remedy)
+    return content
 
 
 def _candle(where: str, row: list[str]) -> Candle:

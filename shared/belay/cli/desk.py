@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,8 @@ from belay.adapters.paper_store import DynamoPaperStore
 from belay.adapters.replay import ReplayClock
 from belay.adapters.sqs import SqsQueue
 from belay.adapters.ssm import SsmKillSwitch, SwitchValue
-from belay.cli.local.stack import ADMIN, REGION, ROOT
+from belay.cli.local.private import private_folder, write_private
+from belay.cli.local.stack import ROOT, Administrator
 from belay.domain.account import AccountDocument, Configuration, StopLevel
 from belay.domain.checkup import Subscription, Surroundings, SwitchView
 from belay.domain.errors import BelayError, InvalidInput
@@ -202,41 +203,41 @@ def _local_stack() -> tuple[dict[str, str], MakeClient]:
     (name, found), *others = running.items()
     for other, _ in others:
         print(f"belay: acting on the stack of `{name}`; that of `{other}` runs beside it", file=sys.stderr)
-    return found["outputs"], local_clients(found["endpoint"])
+    return found["outputs"], local_clients(found)
 
 
-def local_clients(endpoint: str) -> MakeClient:
-    """Makes clients of the local stack at an endpoint, with its administrator's credentials."""
-    session: Any = boto3.session.Session(
-        aws_access_key_id=ADMIN["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=ADMIN["AWS_SECRET_ACCESS_KEY"],
-        region_name=REGION,
-    )
+def local_clients(found: Mapping[str, Any]) -> MakeClient:
+    """Makes clients of an announced local stack, as its administrator."""
+    session = Administrator(**found["administrator"]).session()
 
     def make_client(service: str) -> Any:
-        return session.client(service, endpoint_url=endpoint, config=_patience(service))
+        return session.client(service, endpoint_url=found["endpoint"], config=_patience(service))
 
     return make_client
 
 
 def announcement(file: Path) -> dict[str, Any] | None:
-    """What the owner of a local stack wrote (`endpoint`, `outputs`, its process `pid`); None where it does not run."""
+    """What the owner of a local stack wrote (`endpoint`, `administrator`, `outputs`, its process `pid`).
+
+    None where it does not run, or runs for another user.
+    """
     try:
         found: dict[str, Any] = json.loads(file.read_text())
         os.kill(found["pid"], 0)
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
         return None
     return found
 
 
 @contextmanager
-def announced(endpoint: str, outputs: Mapping[str, str], file: Path = DEMO_STACK) -> Iterator[None]:
-    """Let `belay --local` find a local stack of this process, until it ends."""
-    file.parent.mkdir(exist_ok=True)
-    text = json.dumps({"endpoint": endpoint, "outputs": dict(outputs), "pid": os.getpid()})
-    written = file.with_suffix(".new")
-    written.write_text(text)
-    written.replace(file)  # whoever reads it never finds half of it
+def announced(
+    endpoint: str, administrator: Administrator, outputs: Mapping[str, str], file: Path = DEMO_STACK
+) -> Iterator[None]:
+    """Let the `belay --local` of this user find a local stack of this process, until it ends."""
+    private_folder(file.parent)
+    found = {"endpoint": endpoint, "administrator": asdict(administrator), "outputs": dict(outputs), "pid": os.getpid()}
+    text = json.dumps(found)
+    write_private(file, text)
     try:
         yield
     finally:

@@ -27,18 +27,21 @@ from belay.cli.demo.report import write_report
 from belay.cli.demo.summary import summarise
 from belay.cli.desk import Desk, announced, desk_over, tables_of
 from belay.cli.explain import explain
+from belay.cli.local.private import keep_private, private_folder
 from belay.cli.local.schedules import read_schedules
 from belay.cli.local.stack import ROOT, Stack, StackError
 from belay.cli.main import example_document, terminal_console
+from belay.cli.make_variables import switch, whole
 from belay.cli.replay.command import shown
 from belay.domain.account import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput
 
 FOLDER = Path("build/demo")
 STAGE = "dev"
+# What a demo leaves there.
+LEFT, ROWS = {"aws", "report.html", "rows", "summary.json"}, {"evaluations.jsonl", "ledger.jsonl", "paper.jsonl"}
 DEFAULT_HOURS = 240
 CRASHES = 3  # each holds its message for the visibility timeout
-CHAOS = {"1": True, "0": False}
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 HEALTHY: dict[str, object] = {"duplicate_venue_orders": 0, "unknown_open": 0, "balances_match": True}
@@ -60,7 +63,7 @@ def run(market: Market, seed: int, chaos: bool, folder: Path, out: Console, prog
     with Stack(folder / "aws", say) as stack:
         outputs = stack.deploy({"FollowUpSeconds": "0"})
         desk = desk_over(STAGE, outputs, stack.client)
-        with announced(stack.endpoint, outputs):
+        with announced(stack.endpoint, stack.administrator, outputs):
             replay = Replay(stack, desk, document, ticks, say)
             replay.prepare(market)
             with (rows / "evaluations.jsonl").open("w") as evaluations:
@@ -143,22 +146,17 @@ def _demo(arguments: Sequence[str] | None, progress: Console) -> int:
     parser.add_argument("--hours", default=os.environ.get("HOURS") or str(DEFAULT_HOURS), help="slots to replay")
     parser.add_argument("--seed", default=os.environ.get("SEED") or None, help="which faults; generates a market")
     parser.add_argument("--chaos", default=os.environ.get("CHAOS") or "1", help="1 injects faults, 0 does not")
-    parser.add_argument("--output", default=str(FOLDER), help="folder for summary and rows, made anew")
+    parser.add_argument("--output", default=os.environ.get("OUTPUT") or str(FOLDER), help="folder, made anew")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON and nothing else")
     options = parser.parse_args(arguments)
-    hours = _whole("HOURS", options.hours, 1)
-    seed = None if options.seed is None else _whole("SEED", options.seed, 0)
-    if options.chaos not in CHAOS:
-        raise InvalidInput(
-            "CHAOS", f"{options.chaos!r} is neither 1 nor 0", "Write CHAOS=1 for faults, CHAOS=0 for none."
-        )
-
+    hours = whole("HOURS", options.hours, 1)
+    seed = None if options.seed is None else whole("SEED", options.seed, 0)
+    chaos = switch("CHAOS", options.chaos)
+    folder = own_folder(options.output)
     market = find_market(options.candles, hours, seed, lambda line: progress.print(line, highlight=False))
-    folder = _own_folder(options.output)
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "rows").mkdir(parents=True)
+    make_anew(folder)
     terminal = terminal_console(quiet=options.json)
-    summary = run(market, GENERATED_SEED if seed is None else seed, CHAOS[options.chaos], folder, terminal, progress)
+    summary = run(market, GENERATED_SEED if seed is None else seed, chaos, folder, terminal, progress)
     checks = examine(folder)
     if options.json:
         print(json.dumps(summary, indent=2))
@@ -170,18 +168,34 @@ def _demo(arguments: Sequence[str] | None, progress: Console) -> int:
     return 0 if is_healthy(summary) and not any(check.findings for check in checks) else 1
 
 
-def _own_folder(name: str) -> Path:
-    """The folder to make anew; one that holds anything but an earlier demo is left alone."""
+def own_folder(name: str) -> Path:
+    """A folder that may be deleted: it is empty or missing, or holds nothing but what an earlier demo left.
+
+    Raises:
+        InvalidInput: it holds anything else, or is no folder.
+    """
     folder = Path(name)
-    if folder.exists() and any(folder.iterdir()) and not (folder / "rows").is_dir():
-        raise InvalidInput("--output", f"{folder} holds something else", "Name a new folder.")
+    try:
+        held = {path.name for path in folder.iterdir()}
+        rows = {path.name for path in (folder / "rows").iterdir()} if "rows" in held else set()
+    except FileNotFoundError:
+        return folder
+    except OSError as error:
+        raise InvalidInput("OUTPUT", f"{folder} cannot be used: {error.strerror}", "Name a new folder.") from None
+    if held and not ("rows" in held and held <= LEFT and rows <= ROWS):
+        raise InvalidInput("OUTPUT", f"{folder} holds something else than a demo", "Name a new folder.")
     return folder
 
 
-def _whole(name: str, text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise InvalidInput(name, f"{text!r} is not a whole number from {least} up", f"Write it like {name}=240.")
-    return int(text)
+def make_anew(folder: Path) -> None:
+    """Leave nothing in the folder but an empty one for rows, open to nobody else. Raises InvalidInput."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        private_folder(private_folder(folder) / "rows")
+    except OSError as error:
+        problem = f"{folder} cannot be made: {error.strerror or error}"
+        raise InvalidInput("OUTPUT", problem, "Name a new folder.") from None
 
 
 def is_healthy(summary: dict[str, Any]) -> bool:
@@ -230,4 +244,5 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    keep_private()
     sys.exit(main())

@@ -38,7 +38,7 @@ def find_market(file: str | None, hours: int, seed: int | None, say: Callable[[s
     """
     wanted = WARM_UP + hours
     if file is not None:
-        return Market(Path(file).name, _last(read_candles(Path(file), TIMEFRAME), wanted, file))
+        return Market(Path(file).name, _last(_read(file), wanted, file))
     if seed is None:
         say(f"No CANDLES given: asking {LIVE_EXCHANGE} for its public {SYMBOL} candles")
         if live := _within(LIVE_SECONDS, lambda: _live_candles(wanted)):
@@ -48,13 +48,20 @@ def find_market(file: str | None, hours: int, seed: int | None, say: Callable[[s
     return Market(f"generated, seed {seed}", generated_candles(seed, wanted, TIMEFRAME, GENERATED_FROM))
 
 
+def _read(file: str) -> tuple[Candle, ...]:
+    try:
+        return read_candles(Path(file), TIMEFRAME)
+    except InvalidInput as error:
+        raise InvalidInput("CANDLES", f"{error.field}: {error.problem}", error.remedy) from None
+
+
 def _last(candles: tuple[Candle, ...], wanted: int, file: str) -> tuple[Candle, ...]:
     if len(candles) >= wanted:
         return candles[-wanted:]
-    problem = f"{len(candles)} candles; {wanted - WARM_UP} hours need {wanted}, {WARM_UP} of them to warm up"
+    problem = f"{file}: {len(candles)} candles; {wanted - WARM_UP} hours need {wanted}, {WARM_UP} of them to warm up"
     possible = len(candles) - WARM_UP
     remedy = f"Use HOURS={possible} or less." if possible > 0 else f"Give at least {WARM_UP + 1} candles."
-    raise InvalidInput(file, problem, remedy)
+    raise InvalidInput("CANDLES", problem, remedy)
 
 
 def _live_candles(wanted: int) -> tuple[Candle, ...] | None:

@@ -26,7 +26,7 @@ from belay.cli.local import keys as api_keys
 from belay.cli.local.account import exchange_answers, first_document, require_same_market
 from belay.cli.local.generated_market import GeneratedMarket
 from belay.cli.local.place import Begun, Place
-from belay.cli.local.stack import STACK_NAME, Stack, StackError, end_leftovers, leftovers
+from belay.cli.local.stack import STACK_NAME, Stack, StackError, end_leftovers
 from belay.cli.local.ticker import Deliver, Say, Schedule, Ticker, read_schedules, tick_of
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
@@ -123,7 +123,7 @@ def keep_running(place: Place, given: Given, say: Voice) -> None:
     place.announcement.unlink(missing_ok=True)  # of a daemon that was killed
     if (kept := place.begun()) and given.document:
         require_same_market(kept.document, given.document)
-    if end_orphan(place):
+    if end_leftovers(place.state):
         say("Ended an emulator whose daemon was killed")
     unstored = place.unstored.exists()
     place.unstored.touch()
@@ -145,26 +145,12 @@ def keep_running(place: Place, given: Given, say: Voice) -> None:
             market.move(datetime.now(UTC))
         say(f"Reconciling account {begun.document.account}: {reconciled(stack, begun.document.account)}")
         ticker = Ticker(schedules, datetime.now(UTC), deliver_with(stack.client("lambda")), say)
-        with drained(stack), announced(stack.endpoint, outputs, place.announcement):
+        with drained(stack), announced(stack.endpoint, stack.administrator, outputs, place.announcement):
             say.leave()
             follow(stack, market, ticker, say)
     finally:
-        if given.keys and stack.running:
-            api_keys.forget(stack.client("ssm"))
-        stored = stack.stop()
-        api_keys.erase(place.state)
-        if stored and not unstored:
+        if stack.stop() and not unstored:
             place.unstored.unlink()
-
-
-def end_orphan(place: Place) -> bool:
-    """End an emulator whose daemon was killed, without the keys that it may hold. Returns whether there was one."""
-    found = bool(leftovers(place.state))
-    if found:
-        api_keys.forget(Stack(place.state).client("ssm"))
-        end_leftovers(place.state)
-    api_keys.erase(place.state)
-    return found
 
 
 def hold_live(stack: Stack, say: Say) -> None:

@@ -1,13 +1,10 @@
-"""The API keys of a local live account: from the environment into the emulator's secret store, and out of it again.
+"""The API keys of a local live account: from the environment into the emulator's secret store, which is in memory.
 
-The emulator writes down in its folder, unencrypted, what it holds when it is stopped. So the keys are deleted from it
-before that, and each `make up` asks the environment for them again. Writes no key to a file, a log or an argument list.
+Writes no key to a file, a log or an argument list, so each `make up` asks the environment for them again.
 """
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,7 +26,6 @@ SUFFIXES = {
     "privateKey": "PRIVATE_KEY",
 }
 NAMED_BY = ("apiKey", "privateKey")  # what tells one key from another
-FOLDER = "/belay/"
 
 # Keys by the names of their secrets.
 type Keys = Mapping[str, Credentials]
@@ -97,29 +93,3 @@ def store(ssm: Any, keys: Keys) -> None:
             failure = f"{name} could not be stored ({type(error).__name__})"
     if failure:
         raise StackError(failure)
-
-
-def forget(ssm: Any) -> None:
-    """Delete every key; an emulator that no longer answers is left to `erase`."""
-    with suppress(BotoCoreError, ClientError):
-        pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=FOLDER, Recursive=True, WithDecryption=False)
-        held = [parameter for page in pages for parameter in page["Parameters"]]
-        for parameter in held:
-            if parameter["Type"] == "SecureString":
-                ssm.delete_parameter(Name=parameter["Name"])
-
-
-def erase(state: Path) -> None:
-    """Take the keys out of what an emulator has stored: one that was stopped by others, with all that it held."""
-    file = state / "state" / "ssm.json"
-    file.with_name("ssm.json.tmp").unlink(missing_ok=True)
-    if not file.exists() or "SecureString" not in (text := file.read_text()):
-        return
-    stored = json.loads(text)
-    for part in ("parameters", "parameter_history"):
-        data = stored["payload"][part]["data"]
-        for name in [name for name, held in data.items() if "SecureString" in json.dumps(held)]:
-            del data[name]
-    written = file.with_name("ssm.json.new")
-    written.write_text(json.dumps(stored))
-    written.replace(file)

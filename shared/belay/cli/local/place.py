@@ -1,7 +1,9 @@
 """The folder of a local stack that is kept running: who owns it, and what it was begun with. Starts nothing.
 
+No other user may enter it.
+
 .local/up/  lock        held by the daemon while it lives; names its process
-            stack.json  where the stack answers, while it can be used; `belay --local` reads it
+            stack.json  where the stack answers, and to which keys, while it can be used; `belay --local` reads it
             begun.json  the account's document, and the seed and start of a generated market
             unstored    there from each start until the clean stop that follows
             up.log      what the daemon says
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from belay.cli.local.private import private_folder, write_private
 from belay.cli.local.stack import StackError
 from belay.domain.account import AccountDocument
 from belay.domain.errors import InvalidInput
@@ -62,7 +65,7 @@ class Place:
         Raises:
             StackError: another process owns it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         with self.lock.open("a") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,6 +91,4 @@ class Place:
             raise InvalidInput(str(self._begun), problem, "Begin anew: `make down CLEAN=1`, then `make up`.") from None
 
     def keep(self, begun: Begun) -> None:
-        written = self._begun.with_suffix(".new")
-        written.write_text(begun.model_dump_json(indent=2))
-        written.replace(self._begun)
+        write_private(self._begun, begun.model_dump_json(indent=2))

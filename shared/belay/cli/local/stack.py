@@ -1,5 +1,7 @@
 """Builds template.yaml, deploys it to an embedded AWS emulator and talks to it; never reaches a real account.
 
+Only who holds the keys of a run is answered, and the emulator ends with the process that started it (`emulator`).
+
 For example:
 
     with Stack(Path("build/demo/aws")) as stack:
@@ -9,18 +11,23 @@ For example:
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,14 +35,16 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
+from belay.cli.local.private import private_folder
+
 ROOT = Path(__file__).resolve().parents[4]
 SAM = ROOT / ".tools/sam/bin/sam"
-MINISTACK = ROOT / ".tools/ministack/bin/ministack"
+MINISTACK = ROOT / ".tools/ministack/bin/python"
+EMULATOR = Path(__file__).with_name("emulator.py")
 BUILDS = ROOT / ".aws-sam"
 
 STACK_NAME = "belay-local"
 REGION = "us-east-1"
-ADMIN = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 START_SECONDS = 60
 STOP_SECONDS = 30
 CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=32)
@@ -50,6 +59,28 @@ KEPT_PREFIXES_FOR_BUILDING = ("PIP_", "PYENV_", "HTTP_PROXY", "HTTPS_PROXY", "ht
 
 class StackError(Exception):
     """A step of building, starting or deploying failed; the message ends with the tail of its log."""
+
+
+@dataclass(frozen=True)
+class Administrator:
+    """Who may do everything in one emulator, for as long as that runs."""
+
+    access_key: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def random(cls) -> Self:
+        return cls(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(32))
+
+    def environment(self) -> dict[str, str]:
+        """For a child process: other users see the arguments of a process, not its environment."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret}
+
+    def session(self) -> Any:
+        """Makes clients of the emulator, where they are given its endpoint."""
+        return boto3.session.Session(
+            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret, region_name=REGION
+        )
 
 
 def machine_architecture() -> str:
@@ -84,12 +115,14 @@ class Stack:
     """One emulator process, its state folder and the stack deployed to it.
 
     `state` keeps the emulator's state, its port, its log and its workers' files; a second start on it finds what
-    the first left. `say` receives progress lines (default: standard error).
+    the first left. `say` receives progress lines (default: standard error). `administrator` is another one for each
+    object, and nobody to the emulator of any other.
     """
 
     def __init__(self, state: Path, say: Callable[[str], None] | None = None) -> None:
         self.state = state.resolve()
         self.log = self.state / "ministack.log"
+        self.administrator = Administrator.random()
         self.outputs: dict[str, str] = {}
         self._say = say or _say
         self._port = _kept_port(self.state)
@@ -107,14 +140,9 @@ class Stack:
 
     def start(self) -> None:
         """Start the emulator and wait until it answers. Raises StackError."""
-        workers = self.state / "workers"
-        workers.mkdir(parents=True, exist_ok=True)
-        if not _is_free(self._port):
-            raise StackError(f"port {self._port}, which this stack was deployed with, is in use; try again later")
-        _port_file(self.state).write_text(str(self._port))
-        environment = _environment(building=False) | ADMIN | {
+        workers = private_folder(private_folder(self.state) / "workers")
+        environment = _environment(building=False) | {
             "AUTH": "true",
-            "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self._port),
             "HOME": str(workers),
             "IOT_MTLS_ENABLED": "0",
@@ -126,25 +154,35 @@ class Stack:
             "STATE_DIR": str(self.state / "state"),
             "TMPDIR": str(workers),
         }  # fmt: skip
-        with self.log.open("ab") as log:
+        with _listening(self._port) as door, self.log.open("ab") as log:
+            _port_file(self.state).write_text(str(self._port))
             self._process = subprocess.Popen(
-                [_tool(MINISTACK)],
+                [_tool(MINISTACK), "-I", EMULATOR, str(door.fileno())],
+                pass_fds=(door.fileno(),),
                 cwd=workers,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                umask=0o077,
+                stdin=subprocess.PIPE,  # stays open: its end is the emulator's
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         try:
+            self._hand_over(self._process)
             self._wait_until_ready(self._process)
         except BaseException:
             self.stop()
             raise
 
+    def _hand_over(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, which is told where it is waited for
+            process.stdin.write(json.dumps(self.administrator.environment()).encode() + b"\n")
+            process.stdin.flush()
+
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"{self.endpoint}/_ministack/ready"):
+        while not _refuses_strangers(self.endpoint):
             if process.poll() is not None:
                 raise StackError(f"the AWS emulator ended with code {process.returncode}\n{_tail(self.log)}")
             if time.monotonic() > deadline:
@@ -168,6 +206,7 @@ class Stack:
         finally:
             _kill_group(process.pid)
             process.wait()
+            _close(process)
             shutil.rmtree(self.state / "workers", ignore_errors=True)
         return process.returncode == 0 and not ended_before
 
@@ -198,7 +237,7 @@ class Stack:
             "--no-confirm-changeset", "--no-fail-on-empty-changeset",
             "--parameter-overrides", *(f"{name}={value}" for name, value in chosen.items()),
         ]  # fmt: skip
-        _run(command, self.state / "deploy.log", environment=ADMIN | {"AWS_ENDPOINT_URL": self.endpoint})
+        _run(command, self.state / "deploy.log", environment=self._own_environment())
         self.outputs = self.read_outputs()
         return self.outputs
 
@@ -209,13 +248,10 @@ class Stack:
 
     def client(self, service: str) -> Any:
         """A boto3 client of the emulator, with administrator credentials."""
-        session = boto3.session.Session(
-            aws_access_key_id=ADMIN["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=ADMIN["AWS_SECRET_ACCESS_KEY"],
-            region_name=REGION,
-        )
-        create: Any = session.client
-        return create(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
+        return self.administrator.session().client(service, endpoint_url=self.endpoint, config=CLIENT_CONFIG)
+
+    def _own_environment(self) -> dict[str, str]:
+        return {**self.administrator.environment(), "AWS_ENDPOINT_URL": self.endpoint}
 
     def queues_empty(self) -> bool:
         """Whether nothing waits, is delayed or is being worked on in the intents and follow-ups queues."""
@@ -364,14 +400,19 @@ def _kept_port(state: Path) -> int:
     return int(file.read_text()) if file.exists() else free_port()
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the emulator does, right after a stop
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    """The port, taken before the emulator starts: no other program can answer in its place. Raises StackError."""
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also right after a stop
+        door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            door.bind(("127.0.0.1", port))
+            door.listen()
         except OSError:
-            return False
-        return True
+            problem = f"port {port}, which this stack was deployed with, is in use; try again later"
+            raise StackError(problem) from None
+        yield door
 
 
 def free_port() -> int:
@@ -381,13 +422,23 @@ def free_port() -> int:
         return port
 
 
-def _answers(url: str) -> bool:
+def _refuses_strangers(url: str) -> bool:
+    """Whether the emulator answers yet. Raises StackError where it answers who has no key."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2) as answer:
-            return bool(answer.status == 200)
+        with opener.open(url, timeout=2):
+            raise StackError("the AWS emulator answers without a key; it is not used")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code == HTTPStatus.FORBIDDEN
     except OSError:
         return False
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.close()
 
 
 def _kill_group(leader: int) -> None:

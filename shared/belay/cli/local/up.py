@@ -16,27 +16,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from belay.adapters.ccxt_profiles import profile_of
 from belay.cli import views
 from belay.cli.desk import UP_STACK, MakeClient, announcement, desk_over, local_clients
 from belay.cli.local.account import paper_settings, require_same_market, source
-from belay.cli.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, end_orphan, run
+from belay.cli.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, run
 from belay.cli.local.keys import read_keys, without_keys
 from belay.cli.local.place import BEGIN_ANEW, Place
-from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError
+from belay.cli.local.private import keep_private, private_folder
+from belay.cli.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError, end_leftovers
 from belay.cli.local.ticker import Firing, Schedule, read_schedules, tick_of
 from belay.cli.local.variables import Variables
+from belay.cli.make_variables import switch
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
 
 FOLDER = UP_STACK.parent
+SWITCH: dict[str, Any] = {"nargs": "?", "const": "1", "default": ""}  # with or without a value
 LONGEST_INTERVAL = timedelta(days=366)
 
 
 def start(place: Place, variables: Variables, *, same_key: bool) -> int:
     """Start the daemon, relay what it says until the stack is ready, and tell what runs."""
+    variables.document(STAGE)  # what is wrong with one is told, whether it is used or not
     if place.owner() is not None:
         if announcement(place.announcement) is None:
             raise StackError("it is being started or stopped just now; try again in a moment")
@@ -71,7 +75,7 @@ def prepared(place: Place, variables: Variables, *, same_key: bool) -> Given:
 
 def launch(place: Place, given: Given) -> int:
     """Returns 0 once the stack can be used, else the exit code of the daemon that failed."""
-    place.folder.mkdir(parents=True, exist_ok=True)
+    private_folder(place.folder)
     with place.log.open("ab") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "belay.cli.local.up", "run", "--folder", str(place.folder)],
@@ -102,7 +106,7 @@ def describe(place: Place) -> None:
     found, begun = announcement(place.announcement), place.begun()
     if found is None or begun is None:
         raise StackError(f"it has ended by itself (log: {place.log})")
-    clients = local_clients(found["endpoint"])
+    clients = local_clients(found)
     desk = desk_over(STAGE, found["outputs"], clients)
     document = begun.document
     gate = views.gate(desk, desk.ledger.configuration(document.account))
@@ -152,7 +156,8 @@ def live_rows(document: AccountDocument, schedules: Sequence[Schedule]) -> list[
         ("market", f"{source(document)}: ORDERS ARE REAL"),
         ("account", f"{document.account}: {', '.join(document.symbols)}"),
         ("limits", f"{limits.max_order_notional} per order, {limits.max_aggregate_exposure} in all, {document.quote}"),
-        ("keys", "in the emulator's memory; `make down` deletes them, the next `make up` asks for them again"),
+        ("keys", "in memory only: gone with `make down` or a crash, and the next `make up` asks for them again"),
+        ("keys", "no other user of this machine and no web page can read them; every program that you run can"),
         *(("unverified", f"{name}, taken conservatively") for name in unverified),
         *(("strategy", line) for line in strategies(own, document)),
         *(() if own else [("strategy", "none ticks this account: it takes orders by hand")]),
@@ -204,7 +209,7 @@ def stop(place: Place, clean: bool) -> int:
             time.sleep(POLL_SECONDS)
         lost = place.unstored.exists()
         print(f"Not all of its state could be stored (log: {place.log})" if lost else "Stopped; all is kept.")
-    elif end_orphan(place):
+    elif end_leftovers(place.state):
         print("Its daemon was killed; the emulator that was left is ended, too.")
     else:
         print("Nothing runs here.")
@@ -225,7 +230,7 @@ def tick(place: Place, name: str | None, at: datetime | None) -> int:
     found = announcement(place.announcement)
     if found is None:
         raise StackError("nothing runs here; start it with `make up`")
-    clients = local_clients(found["endpoint"])
+    clients = local_clients(found)
     schedules = deployed_schedules(clients)
     chosen = [schedule for schedule in schedules if name in (None, schedule.name)]
     if not chosen:
@@ -261,8 +266,8 @@ def parser() -> Parser:
     starting.add_argument("--venue-options", help="JSON: options of ccxt's constructor, such as hosts of your own")
     starting.add_argument("--symbols", help="what a live account trades, such as BTC/USDT,ETH/USDT")
     starting.add_argument("--sandbox", help="live: true for the venue's test host, false for real money")
-    starting.add_argument("--same-key", action="store_true", help="live, for a test: one key may serve both functions")
-    stopping.add_argument("--clean", action="store_true", help="and delete everything it kept")
+    starting.add_argument("--same-key", **SWITCH, help="live, for a test: one key may serve both functions")
+    stopping.add_argument("--clean", **SWITCH, help="and delete everything it kept")
     ticking.add_argument("schedule", nargs="?", help="only this schedule, by its deployed name")
     ticking.add_argument("--at", type=moment, help="for its last time until then, such as 2026-01-31T10:00:00Z")
     return made
@@ -292,11 +297,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = Place(options.folder)
         match options.command:
             case "start":
-                return start(place, variables_of(options), same_key=options.same_key)
+                return start(place, variables_of(options), same_key=switch("SAME_KEY", options.same_key))
             case "run":
                 return run(place, Given.from_json(sys.stdin.read()))
             case "stop":
-                return stop(place, options.clean)
+                return stop(place, switch("CLEAN", options.clean))
             case _:
                 return tick(place, options.schedule, options.at)
     except InvalidInput as error:
@@ -315,4 +320,5 @@ def problem(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    keep_private()
     sys.exit(main())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from belay.adapters.ccxt_market import exchange_class
 from belay.adapters.ccxt_profiles import profile_of
 from belay.cli.local.keys import FUNCTIONS
 from belay.cli.main import example_document
@@ -110,6 +111,7 @@ class Variables:
                 raise InvalidInput(name, "is for MODE=live only", remedy)
         account = {**begin}
         if self.venue:
+            _require_exchange(self.venue)
             settings = {name: value for name, value in (begin.get("paper") or {}).items() if name != "replay"}
             account["paper"] = {**settings, "exchange": self.venue}
         if options := self._options():
@@ -158,13 +160,22 @@ class Variables:
 _OPTIONS_REMEDY = """Write it like VENUE_OPTIONS='{"timeout": 5000}'."""
 
 
+def _require_exchange(name: str) -> None:
+    try:
+        exchange_class(name)
+    except InvalidInput as error:
+        raise InvalidInput("VENUE", error.problem, error.remedy) from None
+
+
 def _read(file: str) -> dict[str, Any]:
     """A document as it is written, which what is added to it has yet to complete."""
     try:
         document = json.loads(Path(file).read_text())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InvalidInput(file, f"cannot be read: {reason}", "Give the path of an account document.") from None
+        raise InvalidInput(
+            "ACCOUNT", f"{file} cannot be read: {reason}", "Give the path of an account document."
+        ) from None
     except ValueError as error:
         raise InvalidInput("account", f"Invalid JSON: {error}", "Correct the account document.") from None
     if not isinstance(document, dict):
