@@ -173,7 +173,7 @@ class Practice:
 
     def services(self, function: str) -> Services:
         if function not in self.functions:
-            accounts = LiveAccounts(self.keys, f"{function}_secret", self.cache, self.machine)
+            accounts = LiveAccounts("dev", self.keys, f"{function}_secret", self.cache, self.machine)
             self.functions[function] = FunctionVenues(accounts, self.machine)
         return Services(
             stage="dev",

@@ -1,5 +1,6 @@
 """The live venue through the real ccxt classes, against the venue server: every read, every fault, on the wire."""
 
+import io
 import json
 import logging
 import traceback
@@ -16,6 +17,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from urllib3 import HTTPResponse
 
 from belay.adapters.ccxt_accounts import LiveAccount, LiveAccounts
 from belay.adapters.ccxt_live_market import InMemoryMarketCache, LiveMarketData
@@ -28,7 +30,7 @@ from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import AccountRefused, InvalidInput, VenueUnavailable
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueStatus, VenueTrade
-from tests.builders import make_document
+from tests.builders import make_document, make_limits
 from tests.venue_server import Key as VenueKey
 from tests.venue_server import ManualTime, VenueServer
 
@@ -92,11 +94,15 @@ class Trading:
             "symbols": (self.symbol,),
             "options": {**self.server.client_options(self.venue), "timeout": PATIENCE_MS},
             "executor_secret": "/belay/dev/executor/main",
+            "reconciler_secret": "/belay/dev/reconciler/main",
+            "sandbox": False,
         }
-        return make_document(**{**document, **changes})
+        document |= changes
+        limits = make_limits(max_position_notional=dict.fromkeys(document["symbols"], "5000"))
+        return make_document(**{"limits": limits, **document})
 
     def open(self, **changes: Any) -> LiveAccount:
-        accounts = LiveAccounts(self.keys, "executor_secret", self.cache, self.clock)
+        accounts = LiveAccounts("dev", self.keys, "executor_secret", self.cache, self.clock)
         return accounts.open(self.document(**changes))
 
     @cached_property
@@ -625,7 +631,8 @@ def bodies(venue: str) -> st.SearchStrategy[str]:
 def answering(status: int, body: str) -> Callable[..., requests.Response]:
     def answer(*_arguments: Any, **_options: Any) -> requests.Response:
         response = requests.Response()
-        response.status_code, response._content = status, body.encode()
+        response.status_code = status
+        response.raw = HTTPResponse(io.BytesIO(body.encode()), preload_content=False)
         return response
 
     return answer
@@ -860,7 +867,7 @@ def test_the_key_is_read_again_once_the_venue_has_refused_an_order_because_of_it
 
 @BOTH
 def test_a_function_without_a_key_reads_public_data_and_sends_nothing(trading: Trading) -> None:
-    account = LiveAccounts(trading.keys, None, trading.cache, trading.clock).open(trading.document())
+    account = LiveAccounts("dev", trading.keys, None, trading.cache, trading.clock).open(trading.document())
     assert account.market_data.price(trading.symbol).value > 0
     with pytest.raises(AccountRefused, match="holds no key"):
         account.venue.balances()
@@ -914,7 +921,7 @@ def test_no_part_of_a_key_is_ever_shown(trading: Trading, broken: str, caplog: p
 def test_a_venue_that_repeats_the_key_does_not_get_it_into_the_ledger(binance: Trading) -> None:
     account = binance.open()
     account.venue.balances()
-    shown = account.venue._key.redact(f"Invalid API-key {binance.keys.values['apiKey']} given")
+    shown = account.venue._key.redaction.told(f"Invalid API-key {binance.keys.values['apiKey']} given")
     assert shown == "Invalid API-key [redacted] given"
 
 
@@ -954,7 +961,7 @@ def test_public_and_private_requests_share_one_budget(binance: Trading) -> None:
 
 
 def test_a_later_version_of_a_document_goes_on_with_what_is_left(binance: Trading) -> None:
-    accounts = LiveAccounts(binance.keys, "executor_secret", binance.cache, binance.clock)
+    accounts = LiveAccounts("dev", binance.keys, "executor_secret", binance.cache, binance.clock)
     first = accounts.open(binance.document())
     second = accounts.open(binance.document(balance_tolerance={"USDT": "1"}))
     assert first.venue._budget is second.venue._budget
