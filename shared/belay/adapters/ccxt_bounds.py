@@ -35,9 +35,9 @@ ENCODINGS = {"": None, "identity": None, "gzip": 47, "x-gzip": 47, "deflate": 47
 TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 # Where there may be a number out of bounds: only then all of them are looked at. Escapes may hide one.
-SUSPECT = re.compile(r"\d[eE][+-]?[\d_]{3}|[\d._]{65}|\\u")
+SUSPECT = re.compile(r"[\d.]\s*[eE]\s*[+-]?[\d_]{3}|[\d._]{65}|\\u")
 # Whatever ccxt would take for a number.
-NUMBER = re.compile(r"\s*[+-]?[\d_]*\.?[\d_]*(?:[eE]\s*[+-]?(?P<exponent>[\d_]*))?\s*")
+NUMBER = re.compile(r"\s*+[+-]?[\d_]*+(?:\.[\d_]*+)?\s*+(?:[eE]\s*+[+-]?(?P<exponent>[\d_]*+))?\s*+")
 HEX_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -70,8 +70,8 @@ def inflated(chunks: Iterable[bytes], encoding: str, most: int) -> bytes:
             raise OutOfBounds("not to be decompressed") from None
         if max(len(body), came) > most:
             raise OutOfBounds(f"longer than {most} bytes")
-    if inflater and came and not inflater.eof:
-        raise OutOfBounds("a compressed body that breaks off")
+    if inflater and came and (not inflater.eof or inflater.unused_data):
+        raise OutOfBounds("not one whole compressed body")
     return bytes(body)
 
 

@@ -183,7 +183,7 @@ def _plain(text: str, path: str) -> str:
 
 def _id(row: dict[str, Any], path: str) -> str:
     text = _text(row, path)
-    if not ID.fullmatch(text):
+    if not ID.fullmatch(text) or isinstance(dig(row, path), bool):
         raise Unbelievable(path)
     return text
 
