@@ -115,10 +115,12 @@ class LiveVenues(KeptVenues):
 
     Args:
         secret: the document's field that names it; None holds no key and reads public data only.
+        stage: in whose folders the key is.
     """
 
-    def __init__(self, dynamodb: "DynamoDBClient", table_name: str, secret: str | None) -> None:
+    def __init__(self, dynamodb: "DynamoDBClient", table_name: str, secret: str | None, stage: str) -> None:
         super().__init__()
+        self._stage = stage
         self._dynamodb = dynamodb
         self._table_name = table_name
         self._secret = secret
@@ -134,7 +136,7 @@ class LiveVenues(KeptVenues):
 
         cache = DynamoMarketCache(self._dynamodb, self._table_name)
         secrets = SsmSecrets(_client("ssm")) if self._secret else None
-        return LiveAccounts(secrets, self._secret, cache, SystemClock())
+        return LiveAccounts(self._stage, secrets, self._secret, cache, SystemClock())
 
 
 class AccountVenues:
@@ -182,11 +184,12 @@ def _services(
     environment: Environment, switch: KillSwitch, queue: Queue, alerts: Alerts, secret: str | None
 ) -> Services:
     dynamodb, paper_table = _client("dynamodb"), _required(environment, "PAPER_TABLE_NAME")
+    stage = _required(environment, "STAGE")
     return Services(
-        stage=_required(environment, "STAGE"),
+        stage=stage,
         layer_version=_required(environment, "LAYER_VERSION"),
         ledger=DynamoLedger(dynamodb, _tables(environment), written=_log_head),
-        venues=AccountVenues(PaperVenues(dynamodb, paper_table), LiveVenues(dynamodb, paper_table, secret)),
+        venues=AccountVenues(PaperVenues(dynamodb, paper_table), LiveVenues(dynamodb, paper_table, secret, stage)),
         kill_switch=switch,
         queue=queue,
         alerts=alerts,

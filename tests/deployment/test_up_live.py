@@ -168,8 +168,11 @@ def story(live: Live) -> Story:
 
 
 def test_up_says_that_orders_are_real_where_they_go_and_that_it_waits_to_be_released(live: Live, story: Story) -> None:
-    host = live.server.url.removeprefix("http://")
-    for said in (f"binance, live at {host}: ORDERS ARE REAL", "none ticks this account", "gate         open"):
+    for said in (
+        f"binance, live at {live.server.url}: ORDERS ARE REAL",
+        "none ticks this account",
+        "gate         open",
+    ):
         assert said in story.up.stdout
     assert story.at_first is StopLevel.HALTED
 

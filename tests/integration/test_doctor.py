@@ -50,6 +50,8 @@ ON_CALL = Subscription(protocol="email", endpoint="ann@desk.example", confirmed=
 RUNNING = SwitchView(level=StopLevel.RUNNING, reason="first start")
 SURROUNDINGS = Surroundings(subscriptions=(ON_CALL,), switch=RUNNING)
 LAYER = "layer:1"
+# What fails where no function opens the account.
+UNOPENED = {"executor", "reconciler", "keys differ"}
 # What a new key at a known venue is told all the same.
 EXPECTED = {"executor key, addresses", "reconciler key, addresses", "unverified"}
 
@@ -173,7 +175,7 @@ class Practice:
 
     def services(self, function: str) -> Services:
         if function not in self.functions:
-            accounts = LiveAccounts(self.keys, f"{function}_secret", self.cache, self.machine)
+            accounts = LiveAccounts("dev", self.keys, f"{function}_secret", self.cache, self.machine)
             self.functions[function] = FunctionVenues(accounts, self.machine)
         return Services(
             stage="dev",
@@ -305,6 +307,7 @@ def test_a_healthy_account_passes_every_check(practice: Practice) -> None:
         "kill switch",
         "document",
         "limits",
+        "hosts",
         "reconciler key",
         "reconciler key, withdrawal",
         "executor key",
@@ -324,6 +327,7 @@ def test_a_healthy_account_passes_every_check(practice: Practice) -> None:
     }
     assert checks["executor key"]["found"] == "is accepted and may read and trade"
     assert checks["reconciler key"]["found"] == "is accepted and may read and cancel"
+    assert checks["hosts"]["found"] == practice.server.url
 
 
 @BOTH
@@ -622,18 +626,37 @@ def test_a_fee_currency_that_the_account_holds_and_does_not_list_is_warned_of(bi
 @BOTH
 def test_every_missing_limit_is_named(practice: Practice) -> None:
     practice.store(limits=make_limits(max_position_notional={}, max_order_notional=None, clock_offset_seconds=None))
-    assert practice.failures() == {"document", "limits"}
+    assert practice.failures() == {"document", "limits", *UNOPENED}
     missing = f"missing: max_order_notional, clock_offset_seconds, max_position_notional.{practice.symbol}"
     assert practice.check("limits")[1] == missing
-    assert practice.check("clock")[0] == "warn"
 
 
 @BOTH
 def test_a_secret_that_is_not_named_fails(practice: Practice) -> None:
     practice.store(executor_secret=None)
-    assert practice.failures() == {"document", "executor key", "keys differ"}
-    assert practice.check("document")[1] == "account.executor_secret: is missing"
-    assert practice.check("executor key")[1] == "no_key"
+    assert practice.failures() == {"document", *UNOPENED}
+    for check in ("document", "executor", "reconciler"):
+        assert practice.check(check)[1] == "account.executor_secret: is missing"
+
+
+@BOTH
+def test_a_document_that_was_rewritten_in_the_ledger_is_named_and_nothing_is_asked(practice: Practice) -> None:
+    """No function opens the account, so that no key is read, let alone sent."""
+    practice.keys.keys.clear()
+    place = "account.options.urls.api.private"
+    for evil in ("http://evil.example", "https://x@evil.example"):
+        urls = practice.document().options["urls"]["api"] | {"private": evil}
+        practice.store(options={"urls": {"api": urls}})
+        assert practice.failures() == {"document", *UNOPENED}
+        assert practice.check("reconciler")[1] == f"{place}: is no address that a key may be sent to"
+    assert practice.server.audit.requests() == []
+
+
+@BOTH
+def test_every_host_that_a_key_may_be_sent_to_is_told_whole(practice: Practice) -> None:
+    urls = practice.document().options["urls"]["api"] | {"private": "https://api.evil.example:8443/api/v3"}
+    practice.store(options={"urls": {"api": urls}, "timeout": 100})
+    assert practice.check("hosts") == ("ok", f"{practice.server.url}, https://api.evil.example:8443", "")
 
 
 def test_a_venue_without_a_profile_fails_before_anything_is_asked_of_it(binance: Practice) -> None:

@@ -19,6 +19,7 @@ from belay.ports import CancelRequest
 from belay.workflows.execute import execute
 from belay.workflows.reconcile import Reconciled, reconcile
 from belay.workflows.session import open_session
+from belay.workflows.views import MOST_PAGES
 from tests.builders import (
     ACCOUNT,
     NOW,
@@ -935,3 +936,19 @@ def test_a_stop_is_in_place_even_when_the_process_dies_before_the_incident_is_st
     world.minutes(1)
     assert world.kinds() == [K.BALANCE_MISMATCH]
     assert len(world.alerts.incidents) == 1
+
+
+def test_a_history_without_an_end_is_a_gap_and_ends_the_reading_of_it() -> None:
+    world = World()
+    world.reconcile()
+    pages = []
+
+    def another(_call: str, _perform: Any) -> TradePage:
+        pages.append(TradePage(trades=(), next_page=f"page {len(pages)}"))
+        return pages[-1]
+
+    world.steps.always("venue.trades", another)
+    reconciled = world.reconcile()
+    assert not reconciled.clean
+    assert len(pages) == MOST_PAGES
+    assert f"more than {MOST_PAGES} pages" in repr(reconciled)

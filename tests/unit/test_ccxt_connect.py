@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.ccxt_connect import RisingNonce, connect, open_wire
+from belay.adapters.ccxt_connect import RisingNonce, connect, open_wire, origins_of
 from belay.adapters.ccxt_fence import pin
 from belay.adapters.ccxt_profiles import load_profile
-from belay.adapters.ccxt_wire import Budget
+from belay.adapters.ccxt_wire import Budget, ForeignHost
 from belay.adapters.secrets import Credentials
 from tests.builders import NOW, make_document, make_order, make_request, seconds
 
@@ -44,6 +44,44 @@ def test_a_key_is_given_to_the_instance_and_to_nothing_else() -> None:
 def test_the_test_host_is_used_where_it_is_asked_for() -> None:
     assert "testnet" in instance("binance", sandbox=True).urls["api"]["private"]
     assert "testnet" not in instance("binance", sandbox=False).urls["api"]["private"]
+
+
+ORIGINS = {
+    "binance": ("https://api.binance.com:443",),
+    "kraken": ("https://api.kraken.com:443",),
+    "bybit": ("https://api.bybit.com:443",),
+    "okx": ("https://www.okx.com:443",),
+    "htx": ("https://api.hbdm.vn:443", "https://api.huobi.pro:443"),
+}
+
+
+@pytest.mark.parametrize("venue", ORIGINS)
+def test_an_instance_may_ask_its_own_hosts_only(venue: str) -> None:
+    document = make_document(venue=venue, mode="live", paper=None)
+    assert origins_of(document) == ORIGINS[venue]
+    assert instance(venue).session.origins == set(ORIGINS[venue])
+
+
+def test_the_hosts_of_a_document_are_told_and_asked_instead() -> None:
+    own = {"public": "http://127.0.0.1:8080/api/v3", "private": "https://broker.example:8443/api/v3"}
+    document = make_document(venue="binance", mode="live", paper=None, options={"urls": {"api": own}})
+    expected = ("http://127.0.0.1:8080", "https://api.binance.com:443", "https://broker.example:8443")
+    assert origins_of(document) == expected
+    tested = make_document(venue="binance", mode="live", paper=None, sandbox=True)
+    assert origins_of(tested) == ("https://testnet.binance.vision:443",)
+    named = make_document(venue="bybit", mode="live", paper=None, options={"hostname": "bybit.eu"})
+    assert origins_of(named) == ("https://api.bybit.eu:443",)
+
+
+def test_what_is_no_origin_is_never_asked() -> None:
+    """The second lock, should the first one fail."""
+    evil = {"public": "http://evil.example", "private": "https://x@evil.example", "sapi": "https://10.0.0.1"}
+    exchange = instance("binance", options={"urls": {"api": evil}})
+    assert exchange.session.origins == frozenset()
+    for method in ("fetch_time", "fetch_balance"):
+        with pytest.raises(ForeignHost):
+            getattr(exchange, method)()
+    assert list(exchange.session.calls) == []
 
 
 def test_hyperliquid_neither_approves_a_fee_nor_sets_a_referrer() -> None:

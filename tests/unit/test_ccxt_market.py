@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from belay.adapters.ccxt_market import CcxtMarketData, exchange_class
+from belay.adapters.ccxt_wire import ForeignHost
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.market import Price
 
@@ -253,6 +255,26 @@ def test_an_exchange_that_does_not_answer_in_time_is_no_evidence(exchange: Excha
     with pytest.raises(VenueUnavailable, match="kraken fetch_time failed: RequestTimeout"):
         exchange.market_data(timeout=50).time()
     stuck.set()
+
+
+def test_what_an_exchange_answers_is_bounded_on_paper_too(exchange: Exchange) -> None:
+    exchange.answers["Time"] = '{"error": [], "result": {"unixtime": "1e999999999"}}'
+    with pytest.raises(VenueUnavailable, match="a number of more than 64 digits"):
+        exchange.market_data().time()
+
+
+def test_nobody_is_asked_in_the_clear_but_this_machine_whatever_the_options_say() -> None:
+    data = CcxtMarketData("kraken", {"urls": {"api": {"public": "http://169.254.169.254/latest"}}})
+    with pytest.raises(ForeignHost):
+        data.time()
+
+
+def test_an_error_of_ccxt_which_holds_the_whole_answer_is_not_chained_to_ours(exchange: Exchange) -> None:
+    exchange.answers["Time"] = '{"error": ["EService:Unavailable planted"]}'
+    with pytest.raises(VenueUnavailable) as refused:
+        exchange.market_data().time()
+    assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+    assert "planted" not in "".join(traceback.format_exception(refused.value))
 
 
 @pytest.mark.parametrize("unknown", ["nowhere", "base", "Kraken", "../kraken", "os", "", "static_dependencies"])

@@ -427,6 +427,7 @@ def test_an_unknown_outcome_keeps_the_venues_own_code(body: Any, status: int, co
     assert (told.kind, told.code) == (OutcomeKind.UNKNOWN, code)
 
 
-def test_a_long_message_is_cut() -> None:
-    told = outcome(BINANCE, answered({"code": -1000, "msg": "x" * 5000}, 500))
-    assert len(told.detail) == 200
+def test_an_answer_out_of_bounds_is_unknown_and_says_which_bound() -> None:
+    broken = Call("POST", "/order", Phase.OUT_OF_BOUNDS, problem="longer than 5 bytes")
+    told = outcome(BINANCE, Sent(orders=[broken], returned=None, at=NOW))
+    assert (told.kind, told.code, told.detail) == (OutcomeKind.UNKNOWN, "unbelievable_answer", "longer than 5 bytes")

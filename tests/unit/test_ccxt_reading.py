@@ -153,6 +153,45 @@ def test_money_that_went_through_a_float_is_not_believed() -> None:
             number(value)
 
 
+WRONG_IDS = ["", "x" * 65, "with space", "a|b", "a\nb", "\x1b[31m", "[redacted]", "é", True, {}, 1.5]
+WRONG_WORDS = ["x" * 65, "a\nb", "\x1b[31m", "it was [redacted]", "\u202e"]
+
+
+@pytest.mark.parametrize("wrong", WRONG_IDS)
+def test_an_id_has_the_shape_of_one_since_it_becomes_a_part_of_keys(wrong: object) -> None:
+    for row in ({**BINANCE_TRADE, "id": wrong}, {**BINANCE_TRADE, "orderId": wrong}):
+        with pytest.raises(Unbelievable):
+            read_trade(BINANCE, row, MARKETS.get, str)
+    with pytest.raises(Unbelievable):
+        read_order(BINANCE, {**BINANCE_ORDER, "orderId": wrong}, MARKETS.get)
+
+
+@pytest.mark.parametrize("wrong", WRONG_WORDS)
+def test_names_are_short_printable_and_nothing_was_taken_out_of_them(wrong: str) -> None:
+    with pytest.raises(Unbelievable):
+        read_order(BINANCE, {**BINANCE_ORDER, "clientOrderId": wrong}, MARKETS.get)
+    with pytest.raises(Unbelievable):
+        read_trade(BINANCE, {**BINANCE_TRADE, "commissionAsset": wrong}, MARKETS.get, str)
+    assert BINANCE.reading is not None
+    with pytest.raises(Unbelievable):
+        read_balances(BINANCE.reading.balances, [{"asset": wrong, "free": "1", "locked": "0"}], str)
+    with pytest.raises(Unbelievable):
+        unified_balances({"total": {wrong: "1"}})
+
+
+def test_an_order_that_somebody_named_in_words_is_read() -> None:
+    seen = read_order(BINANCE, {**BINANCE_ORDER, "clientOrderId": "cron 17/é"}, MARKETS.get)
+    assert seen.client_order_id == "cron 17/é"
+
+
+@pytest.mark.parametrize("value", ["1e100", "-1e100", "1e-100", "9" * 65, 10**65, "NaN", "1_000_x", float("inf")])
+def test_a_number_out_of_bounds_is_not_believed(value: object) -> None:
+    with pytest.raises(Unbelievable):
+        number(value)
+    for money in ("9" * 64, "1e30", "0E-18", -5):
+        assert number(money) == Decimal(money)
+
+
 def test_what_ccxt_makes_of_an_answer_is_read_where_answers_are_not_described() -> None:
     row = {
         "id": "17",

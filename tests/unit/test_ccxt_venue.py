@@ -1,5 +1,7 @@
 """The live venue through the real ccxt classes, against the venue server: every read, every fault, on the wire."""
 
+import base64
+import io
 import json
 import logging
 import traceback
@@ -11,14 +13,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, getcontext
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from urllib3 import HTTPResponse
 
 from belay.adapters.ccxt_accounts import LiveAccount, LiveAccounts
 from belay.adapters.ccxt_live_market import InMemoryMarketCache, LiveMarketData
+from belay.adapters.ccxt_market import exchange_class
 from belay.adapters.ccxt_profiles import CcxtProfile, load_profile, profile_of
 from belay.adapters.ccxt_venue import CcxtVenue, Key
 from belay.adapters.ccxt_wire import Budget
@@ -28,9 +33,11 @@ from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import AccountRefused, InvalidInput, VenueUnavailable
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueStatus, VenueTrade
-from tests.builders import make_document
+from tests.builders import make_document, make_limits
 from tests.venue_server import Key as VenueKey
 from tests.venue_server import ManualTime, VenueServer
+from tests.venue_server.faults import HOSTILE
+from tests.venue_server.server import bomb
 
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 BOTH = pytest.mark.parametrize("venue", ["binance", "kraken"])
@@ -92,11 +99,15 @@ class Trading:
             "symbols": (self.symbol,),
             "options": {**self.server.client_options(self.venue), "timeout": PATIENCE_MS},
             "executor_secret": "/belay/dev/executor/main",
+            "reconciler_secret": "/belay/dev/reconciler/main",
+            "sandbox": False,
         }
-        return make_document(**{**document, **changes})
+        document |= changes
+        limits = make_limits(max_position_notional=dict.fromkeys(document["symbols"], "5000"))
+        return make_document(**{"limits": limits, **document})
 
     def open(self, **changes: Any) -> LiveAccount:
-        accounts = LiveAccounts(self.keys, "executor_secret", self.cache, self.clock)
+        accounts = LiveAccounts("dev", self.keys, "executor_secret", self.cache, self.clock)
         return accounts.open(self.document(**changes))
 
     @cached_property
@@ -483,7 +494,9 @@ def test_a_submission_never_uses_a_connection_that_was_kept(trading: Trading) ->
 def test_ccxt_may_not_repeat_an_order_even_if_the_document_asks_for_it(trading: Trading) -> None:
     retries = {"maxRetriesOnFailure": 3, "order": {"maxRetriesOnFailure": 3}, "AddOrder": {"maxRetriesOnFailure": 3}}
     options = {**trading.document().options, "options": retries}
-    account = trading.open(options=options)
+    with pytest.raises(InvalidInput, match="may not be set for a live account"):
+        trading.open(options=options)
+    account = trading.open_with(load_profile(trading.venue), options=options)
     request = trading.request(account)
     trading.server.add_fault("accept_close")
     assert account.venue.submit(request).kind is OutcomeKind.UNKNOWN
@@ -625,7 +638,8 @@ def bodies(venue: str) -> st.SearchStrategy[str]:
 def answering(status: int, body: str) -> Callable[..., requests.Response]:
     def answer(*_arguments: Any, **_options: Any) -> requests.Response:
         response = requests.Response()
-        response.status_code, response._content = status, body.encode()
+        response.status_code = status
+        response.raw = HTTPResponse(io.BytesIO(body.encode()), preload_content=False)
         return response
 
     return answer
@@ -860,7 +874,7 @@ def test_the_key_is_read_again_once_the_venue_has_refused_an_order_because_of_it
 
 @BOTH
 def test_a_function_without_a_key_reads_public_data_and_sends_nothing(trading: Trading) -> None:
-    account = LiveAccounts(trading.keys, None, trading.cache, trading.clock).open(trading.document())
+    account = LiveAccounts("dev", trading.keys, None, trading.cache, trading.clock).open(trading.document())
     assert account.market_data.price(trading.symbol).value > 0
     with pytest.raises(AccountRefused, match="holds no key"):
         account.venue.balances()
@@ -911,11 +925,234 @@ def test_no_part_of_a_key_is_ever_shown(trading: Trading, broken: str, caplog: p
         assert not any(value in text for text in shown)
 
 
-def test_a_venue_that_repeats_the_key_does_not_get_it_into_the_ledger(binance: Trading) -> None:
-    account = binance.open()
-    account.venue.balances()
-    shown = account.venue._key.redact(f"Invalid API-key {binance.keys.values['apiKey']} given")
-    assert shown == "Invalid API-key [redacted] given"
+ECHOES: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "upper case": str.upper,
+    "of an address": lambda text: quote(text, safe=""),
+    "JSON of escapes only": lambda text: "".join(f"\\u{ord(character):04x}" for character in text),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "a part of it": lambda text: text[5:15],
+    "across the cut of a code": lambda text: "x" * 70 + text,
+    "across the cut of a text": lambda text: "x" * 270 + text,
+    "behind a name": lambda text: f"X-MBX-APIKEY: {text} API-Sign={text}&signature={text}",
+}
+# What is answered to whatever is asked, with the key in the place of KEY: the status and the body.
+REPEATED: dict[str, dict[str, tuple[int, str]]] = {
+    "binance": {
+        "rejected": (400, '{"code": -1013, "msg": "KEY"}'),
+        "not sent": (400, '{"code": -1021, "msg": "KEY"}'),
+        "unknown": (500, '{"code": -1007, "msg": "KEY"}'),
+        "configuration": (401, '{"code": -2015, "msg": "Invalid KEY"}'),
+        "a code of it": (400, '{"code": "KEY", "msg": ""}'),
+        "an order of it": (200, '{"orderId": "KEY", "clientOrderId": "KEY", "symbol": "KEY", "status": "KEY"}'),
+        "orders of it": (
+            200,
+            (
+                '[{"orderId": "KEY", "clientOrderId": "KEY", "symbol": "BTCUSDT", "status": "NEW", "side": "BUY",'
+                ' "type": "LIMIT", "origQty": "1", "price": "1", "executedQty": "0", "updateTime": 1}]'
+            ),
+        ),
+        "trades of it": (
+            200,
+            (
+                '[{"id": "KEY", "orderId": "KEY", "symbol": "BTCUSDT", "isBuyer": true, "qty": "1", "price": "1",'
+                ' "commission": "1", "commissionAsset": "KEY", "time": 1709294400000}]'
+            ),
+        ),
+        "an asset of it": (200, '{"balances": [{"asset": "KEY", "free": "1", "locked": "0"}]}'),
+        "a right of it": (200, '{"KEY": true, "enableReading": true}'),
+        "a time of it": (200, '{"serverTime": "KEY"}'),
+        "a market of it": (200, '{"symbols": [{"symbol": "KEY", "status": "KEY", "baseAsset": "KEY"}]}'),
+        "a page of it": (403, "<html>KEY</html>"),
+    },
+    "kraken": {
+        "rejected": (200, '{"error": ["EOrder:Insufficient funds"], "beside": "KEY"}'),
+        "not sent": (200, '{"error": ["EAPI:Rate limit exceeded"], "beside": "KEY"}'),
+        "unknown": (200, '{"error": ["EService:Timeout KEY"]}'),
+        "configuration": (200, '{"error": ["EAPI:Invalid key"], "beside": "KEY"}'),
+        "a code of it": (200, '{"error": ["KEY"]}'),
+        "an order of it": (200, '{"error": [], "result": {"txid": ["KEY"], "descr": {"order": "KEY"}}}'),
+        "orders of it": (
+            200,
+            (
+                '{"error": [], "result": {"open": {"KEY": {"cl_ord_id": "KEY", "status": "open", "vol": "1", "opentm":'
+                ' 1, "vol_exec": "0",'
+                ' "descr": {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "1"}}}}}'
+            ),
+        ),
+        "trades of it": (
+            200,
+            (
+                '{"error": [], "result": {"count": 1, "trades": {"KEY": {"ordertxid": "KEY", "pair": "XBTUSD",'
+                ' "fee": "1", "type": "buy", "vol": "1", "price": "1", "time": 1709294400}}}}'
+            ),
+        ),
+        "an asset of it": (200, '{"error": [], "result": {"KEY": {"balance": "1"}}}'),
+        "a right of it": (200, '{"error": [], "result": {"permissions": ["KEY"], "apiKey": "KEY"}}'),
+        "a time of it": (200, '{"error": [], "result": {"unixtime": "KEY"}}'),
+        "a market of it": (200, '{"error": [], "result": {"KEY": {"altname": "KEY", "base": "KEY", "quote": "KEY"}}}'),
+        "a page of it": (403, "<html>KEY</html>"),
+    },
+}
+PUBLIC: dict[str, Callable[[Trading, LiveAccount], Any]] = {
+    "time": lambda trading, account: account.market_data.time(),
+    "price": lambda trading, account: account.market_data.price(trading.symbol),
+    "candles": lambda trading, account: account.market_data.candles(trading.symbol, "1m", START, 3),
+    "market": lambda trading, account: account.market_data.market(trading.symbol),
+    "another market": lambda trading, account: account.market_data.market(trading.pair("SOL")),
+    "a market's id": lambda trading, account: account.market_data.symbol_of("unheard of"),
+}
+EVERY_READ = {
+    **{name: ask for name, (_, ask) in READS.items()},
+    "access": lambda trading, account: account.venue.access(),
+    **PUBLIC,
+}
+
+
+def fragments(text: str, length: int) -> set[str]:
+    return {text[at : at + length].lower() for at in range(len(text) - length + 1)}
+
+
+def told_of(trading: Trading, account: LiveAccount) -> str:
+    """Everything that comes out of an account: an outcome, every read or what it raises."""
+    shown = [account.venue.submit(trading.request(account)).model_dump_json()]
+    for ask in EVERY_READ.values():
+        try:
+            shown.append(repr(ask(trading, account)))
+        except (VenueUnavailable, InvalidInput) as error:
+            shown += [everything_in(error), f"raised from {error.__cause__!r} during {error.__context__!r}"]
+    assert all(text.endswith("raised from None during None") for text in shown if text.startswith("raised from"))
+    return "\n".join(shown).lower()
+
+
+@pytest.mark.parametrize(("venue", "place"), [(venue, place) for venue, places in REPEATED.items() for place in places])
+def test_a_venue_that_repeats_a_key_does_not_get_it_told(
+    trading: Trading, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whatever encoding, as whatever it is answered, and to whatever is asked."""
+    caplog.set_level(logging.DEBUG)
+    account, values = trading.kept, trading.keys.values.values()
+    status, body = REPEATED[trading.venue][place]
+    parts = set().union(*(fragments(value, 8) for value in values))
+    encoded = [ECHOES[name](value) for value in values for name in ("base64", "hex", "JSON of escapes only")]
+    parts_encoded = set().union(*(fragments(text, 18) for text in encoded))
+    for name, echo in ECHOES.items():
+        for value in values:
+            caplog.clear()
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(requests.Session, "request", answering(status, body.replace("KEY", echo(value))))
+                shown = told_of(trading, account) + caplog.text.lower()
+            assert parts.isdisjoint(fragments(shown, 8)), name
+            assert parts_encoded.isdisjoint(fragments(shown, 18)), name
+
+
+@BOTH
+def test_the_request_that_was_signed_is_not_told_either(trading: Trading) -> None:
+    account = trading.kept
+    trading.server.add_fault("accept_echo", kind=None, times=None)
+    shown = told_of(trading, account)
+    assert "[redacted]" in shown
+    for sent in trading.server.audit.rows:
+        for name in ("signature", "nonce"):
+            assert (sent.get("params") or {}).get(name, "no such") not in shown
+    for value in trading.keys.values.values():
+        assert not any(part in shown for part in fragments(value, 8))
+
+
+def test_a_long_message_is_cut(binance: Trading) -> None:
+    account, message = binance.kept, json.dumps({"code": -1000, "msg": "x" * 500_000})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(requests.Session, "request", answering(500, message))
+        outcome = account.venue.submit(binance.request(account))
+    assert (outcome.code, len(outcome.detail)) == ("-1000", 300)
+
+
+@BOTH
+def test_ccxts_own_error_while_an_instance_is_made_does_not_leave_either(
+    trading: Trading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some classes ask for accounts first."""
+    profile = load_profile(trading.venue)
+    profile = profile.model_copy(update={"preflight": profile.preflight.model_copy(update={"preload": ("planted",)})})
+    account = trading.open_with(profile)
+
+    def planted(_exchange: Any) -> None:
+        raise requests.ConnectionError(f"https://host/?signature={trading.keys.values['secret']}")
+
+    monkeypatch.setattr(exchange_class(trading.venue), "planted", planted, raising=False)
+    with pytest.raises(VenueUnavailable, match="ConnectionError") as refused:
+        account.venue.balances()
+    assert trading.keys.values["secret"] not in everything_in(refused.value)
+    assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+    assert account.venue.submit(trading.request(account)).kind is OutcomeKind.NOT_SENT
+
+
+# --- hostile answers ----------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("fault", set(HOSTILE) - {"accept_echo"})
+def test_a_hostile_answer_is_no_evidence_and_leaves_an_order_unknown(trading: Trading, fault: str) -> None:
+    bomb()  # takes longer to make than a client here waits
+    account = trading.open()
+    request = trading.request(account)
+    account.market_data.market(trading.symbol)
+    trading.server.add_fault(fault)
+    outcome = account.venue.submit(request)
+    assert (outcome.kind, len(trading.sent()), trading.orders()) == (OutcomeKind.UNKNOWN, 1, 1)
+    assert outcome.code in ("unbelievable_answer", "no_answer")
+    assert outcome.detail or fault == "accept_drip"
+    if fault == "accept_long_id":
+        return  # what is read may hold no id
+    for kind in ("balances", "open_orders", "trades", "time"):
+        trading.server.add_fault(fault, kind=kind, times=None)
+    trading.base.advance(60)
+    for ask in (*(ask for name, (_, ask) in READS.items() if name != "lookup"), PUBLIC["time"]):
+        with pytest.raises(VenueUnavailable, match=r"no.believable|no_answer|RequestTimeout|unbelievable"):
+            ask(trading, account)
+
+
+HUGE = st.sampled_from(["1e999999999", "9" * 100, 10**80, 1e300, -1, "NaN", "Infinity", "-0", "\u0000", "x" * 5000])
+
+
+@BOTH
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(
+    read=st.sampled_from(sorted(EVERY_READ)),
+    later=st.sampled_from([0, 6, 3700]),
+    path=st.lists(st.integers(0, 1000), max_size=6),
+    value=VALUES | HUGE,
+    spared=st.integers(0, 2),
+)
+def test_a_good_answer_with_anything_in_it_is_evidence_or_none_and_nothing_else(
+    trading: Trading, read: str, later: int, path: list[int], value: Any, spared: int
+) -> None:
+    """A part of what the venue really answers, replaced; `spared` of the answers are left as they are."""
+    account, request, left = trading.kept, requests.Session.request, [spared]
+
+    def mutated(*arguments: Any, **options: Any) -> requests.Response:
+        response = request(*arguments, **options)
+        content = json.loads(response.raw.read())
+        left[0] -= 1
+        return answering(
+            response.status_code, json.dumps(content if left[0] >= 0 else _mutated(content, path, value))
+        )()
+
+    trading.base.advance(later)
+    with pytest.MonkeyPatch.context() as patched, suppress(VenueUnavailable, InvalidInput):
+        patched.setattr(requests.Session, "request", mutated)
+        EVERY_READ[read](trading, account)
+
+
+def _mutated(content: Any, path: list[int], value: Any) -> Any:
+    """The same with the part at a path, each step of it one of the names there, replaced by something else."""
+    names = list(content) if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else []
+    if not names or not path:
+        return value
+    name, changed = names[path[0] % len(names)], dict(content) if isinstance(content, dict) else list(content)
+    changed[name] = _mutated(content[name], path[1:], value)
+    return changed
 
 
 # --- the request budget -------------------------------------------------------------------------------
@@ -954,7 +1191,7 @@ def test_public_and_private_requests_share_one_budget(binance: Trading) -> None:
 
 
 def test_a_later_version_of_a_document_goes_on_with_what_is_left(binance: Trading) -> None:
-    accounts = LiveAccounts(binance.keys, "executor_secret", binance.cache, binance.clock)
+    accounts = LiveAccounts("dev", binance.keys, "executor_secret", binance.cache, binance.clock)
     first = accounts.open(binance.document())
     second = accounts.open(binance.document(balance_tolerance={"USDT": "1"}))
     assert first.venue._budget is second.venue._budget

@@ -1,6 +1,9 @@
 """The transport: how far each request came, what may be sent once only, and how a budget is spent."""
 
+import gzip
+import logging
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +14,9 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.ccxt_wire import Budget, Call, Phase, SecondRequest, Wire
+from belay.adapters.ccxt_bounds import Deadline, within
+from belay.adapters.ccxt_wire import Budget, Call, ForeignHost, Phase, SecondRequest, Wire
+from belay.adapters.redaction import Redaction
 from belay.domain.errors import VenueUnavailable
 
 NOWHERE = "http://127.0.0.1:9/order"
@@ -21,7 +26,9 @@ class Spoken:
     """What the server answers to every request, and the paths it was asked for."""
 
     def __init__(self) -> None:
-        self.status, self.body, self.headers = 200, "{}", {}
+        self.status = 200
+        self.body: str | bytes = "{}"
+        self.headers: dict[str, str] = {}
         self.silent = threading.Event()
         self.asked: list[str] = []
         self.url = ""
@@ -42,10 +49,11 @@ def server() -> Iterator[Spoken]:
                 self.close_connection = True
                 return
             self.send_response(spoken.status)
-            for name, value in {"Content-Length": str(len(spoken.body)), **spoken.headers}.items():
+            body = spoken.body.encode() if isinstance(spoken.body, str) else spoken.body
+            for name, value in {"Content-Length": str(len(body)), **spoken.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(spoken.body.encode())
+            self.wfile.write(body)
 
         do_POST = do_GET  # noqa: N815
 
@@ -75,8 +83,17 @@ def spoken() -> Iterator[Spoken]:
         yield speaking
 
 
+class Anywhere(frozenset[str]):
+    """Every origin there is."""
+
+    def __contains__(self, origin: object) -> bool:
+        return origin is not None
+
+
 def wire(**options: Any) -> Wire:
-    return Wire(1, 0.2, options.pop("budget", Budget(1000, 0, lambda: 0.0)), **options)
+    opened = Wire(1, 0.2, options.pop("budget", Budget(1000, 0, lambda: 0.0)), **options)
+    opened.origins = Anywhere()
+    return opened
 
 
 # --- how far a request came ---------------------------------------------------------------------------
@@ -90,7 +107,7 @@ def test_an_answered_request_tells_its_status_and_text(spoken: Spoken) -> None:
     assert str(asking.last.document()["a"]) == "0.1"
 
 
-@pytest.mark.parametrize("url", [NOWHERE, "http://name.invalid/order"])
+@pytest.mark.parametrize("url", [NOWHERE, "https://name.invalid/order"])
 def test_without_a_connection_nothing_can_have_left(url: str) -> None:
     with wire() as asking, suppress(requests.ConnectionError):
         asking.request("POST", url)
@@ -114,11 +131,149 @@ def test_an_answer_that_is_not_whole_is_none(spoken: Spoken) -> None:
     assert (asking.last.phase, asking.last.status, asking.last.body) == (Phase.NO_ANSWER, None, "")
 
 
-def test_what_cannot_even_be_asked_counts_as_if_it_might_have_arrived() -> None:
+def test_what_cannot_be_told_from_a_request_counts_as_if_it_might_have_arrived(spoken: Spoken) -> None:
     with wire() as asking, suppress(requests.RequestException):
-        asking.request("POST", "nowhere:/order")
+        asking.request("POST", f"{spoken.url}/order", headers={"X": "a\nb"})
     assert asking.last is not None
     assert asking.last.phase is Phase.NO_ANSWER
+
+
+# --- where it goes ------------------------------------------------------------------------------------
+
+
+def test_a_request_goes_only_where_the_instance_was_opened_for(spoken: Spoken) -> None:
+    with wire(order_path="/order") as asking:
+        asking.origins = frozenset({"https://api.example:443", spoken.url})
+        asking.request("POST", f"{spoken.url}/order")
+        for url in ("https://evil.example/order", "http://api.example/order", "https://api.example:444/", NOWHERE):
+            with pytest.raises(ForeignHost):
+                asking.request("GET", url)
+    assert len(asking.calls) == 1
+
+
+@pytest.mark.parametrize("url", ["http://name.invalid/order", "nowhere:/order", "http://127.0.0.1:9@name.invalid/"])
+def test_nothing_is_sent_in_the_clear_but_to_this_machine(url: str) -> None:
+    """Whatever the instance was opened with."""
+    with wire() as asking, pytest.raises(ForeignHost):
+        asking.request("POST", url)
+    assert list(asking.calls) == []
+
+
+def test_a_session_that_nobody_opened_for_anything_goes_nowhere(spoken: Spoken) -> None:
+    with wire() as asking:
+        asking.origins = frozenset()
+        with pytest.raises(ForeignHost):
+            asking.request("GET", spoken.url)
+    assert spoken.asked == []
+
+
+# --- what an answer may cost --------------------------------------------------------------------------
+
+SPACES = 17 * 1_048_576
+BROKEN: dict[str, tuple[bytes, dict[str, str], str]] = {
+    "a bomb": (gzip.compress(b" " * SPACES), {"Content-Encoding": "gzip"}, "longer than"),
+    "another encoding": (b"{}", {"Content-Encoding": "br"}, "not asked for"),
+    "a depth": (b"[" * 5000 + b"]" * 5000, {}, "deeper than"),
+    "a number": (b'{"price": "1e999999999"}', {}, "a number of more than"),
+    "many values": (b"[" + b"0," * 1_100_000 + b"0]", {}, "values"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("status", [200, 302, 503])
+def test_an_answer_out_of_bounds_is_none_and_says_which_bound(spoken: Spoken, broken: str, status: int) -> None:
+    body, headers, problem = BROKEN[broken]
+    spoken.status, spoken.body, spoken.headers = status, body, {**headers, "Location": f"{spoken.url}/elsewhere"}
+    with wire() as asking, pytest.raises(VenueUnavailable, match=problem) as refused:
+        asking.request("POST", f"{spoken.url}/order")
+    assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+    assert asking.last is not None
+    assert (asking.last.phase, asking.last.status, asking.last.body) == (Phase.OUT_OF_BOUNDS, None, "")
+    assert problem in asking.last.problem
+
+
+def test_who_signs_is_answered_shortly(spoken: Spoken) -> None:
+    spoken.body = b" " * 3_000_000
+    with wire() as asking:
+        asking.request("GET", spoken.url)
+    with wire(redact=str) as asking, pytest.raises(VenueUnavailable, match="longer than 2097152"):
+        asking.request("GET", spoken.url)
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_answer_is_read(spoken: Spoken, encoding: str, compress: Any) -> None:
+    spoken.body, spoken.headers = compress(b'{"a": 1}'), {"Content-Encoding": encoding}
+    with wire() as asking:
+        response = asking.request("GET", spoken.url)
+    assert (response.text, response.json(), asking.last and asking.last.body) == ('{"a": 1}', {"a": 1}, '{"a": 1}')
+
+
+def test_a_request_has_one_deadline_for_all_of_its_parts(spoken: Spoken) -> None:
+    """Time passes with each look at the clock: the wait for the answer has what connecting has left of it."""
+    watch = Stopwatch()
+
+    def clock() -> float:
+        watch.seconds += 0.5
+        return watch.seconds
+
+    with wire(clock=clock) as asking, suppress(requests.RequestException):
+        asking.request("POST", f"{spoken.url}/order")
+    assert asking.last is not None
+    assert asking.last.phase in (Phase.NO_ANSWER, Phase.NOT_CONNECTED)
+
+
+def test_the_parts_of_something_share_its_deadline(spoken: Spoken) -> None:
+    watch = Stopwatch()
+    with wire() as asking, within(Deadline(10, watch)):
+        asking.request("GET", spoken.url)
+        watch.seconds += 10
+        with pytest.raises(VenueUnavailable, match="no time is left"):
+            asking.request("GET", spoken.url)
+    assert len(spoken.asked) == 1
+
+
+def test_all_addresses_of_a_host_have_one_timeout_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with many dead addresses would otherwise take a timeout each."""
+    watch, tried = Stopwatch(), []
+
+    def dead(address: tuple[str, int], timeout: float, **_options: Any) -> None:
+        tried.append((address[0], timeout))
+        watch.seconds += 0.4
+        raise TimeoutError
+
+    found = [(2, 1, 6, "", (f"192.0.2.{number}", 443)) for number in range(50)]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_arguments: found)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", dead)
+    with wire(clock=watch) as asking, suppress(requests.ConnectionError):
+        asking.request("POST", "https://name.invalid/order")
+    assert asking.last is not None
+    assert asking.last.phase is Phase.NOT_CONNECTED
+    assert [address for address, _ in tried] == ["192.0.2.0", "192.0.2.1", "192.0.2.2"]
+    assert [round(timeout, 1) for _, timeout in tried] == [1.0, 0.6, 0.2]
+
+
+# --- what an answer does not show ---------------------------------------------------------------------
+
+
+def test_no_answer_shows_the_key_to_anybody(spoken: Spoken) -> None:
+    redaction = Redaction(("PlantedKey0123456789", "Planted/Secret+9876543210=="))
+    escaped = "".join(f"\\u{ord(character):04x}" for character in "PlantedKey")
+    spoken.body = (
+        f'{{"id": "PlantedKey0123456789", "a\\"b": "{escaped}0123\\n", "c": "Planted\\/Secret+98765\\u0041"}}'.encode()
+    )
+    with wire(redact=redaction.clear) as asking:
+        response = asking.request("GET", spoken.url)
+    assert response.json() == {"id": "[redacted]", 'a"b': "[redacted]\n", "c": "[redacted]A"}
+    assert asking.last is not None
+    assert asking.last.document() == response.json()
+
+
+def test_the_transports_own_log_tells_nothing(spoken: Spoken, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    spoken.headers = {"bad header": "planted"}
+    with wire() as asking:
+        asking.request("GET", f"{spoken.url}/?signature=planted")
+    assert "planted" not in caplog.text
 
 
 # --- what it never does -------------------------------------------------------------------------------
@@ -215,7 +370,15 @@ def test_a_clock_that_is_set_back_neither_refills_nor_prolongs_anything() -> Non
     assert reads(budget) == 1
 
 
-@pytest.mark.parametrize(("told", "seconds"), [("7", 7), ("Wed, 21 Oct 2026 07:28:00 GMT", 60), (None, 60)])
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("7", 7),
+        ("999999999", 259_200),
+        *((malformed, 60) for malformed in ("Wed, 21 Oct 2026 07:28:00 GMT", "-1", "1e9", "9" * 5000, "²", "7 ", "")),
+        (None, 60),
+    ],
+)
 def test_a_venue_that_asks_to_wait_is_not_read_until_then(spoken: Spoken, told: str | None, seconds: int) -> None:
     watch = Stopwatch()
     budget = Budget(1000, 0, watch)

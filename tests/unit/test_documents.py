@@ -104,11 +104,13 @@ def test_a_refused_value_is_not_repeated_since_it_may_be_a_secret() -> None:
     assert "hunter2" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["apiKey", "secret", "password", "privateKey"])
+@pytest.mark.parametrize("name", ["apiKey", "secret", "password", "privateKey", "APIKEY", "passphrase"])
 def test_a_credential_among_the_options_is_refused_and_not_repeated(name: str) -> None:
     with pytest.raises(InvalidInput, match="give the secret's name") as refused:
         parsed(options={name: "hunter2"})
     assert refused.value.field == "account.options"
+    with pytest.raises(InvalidInput, match=rf"options\.options\.deeper\.0\.{name} is a credential") as refused:
+        parsed(options={"options": {"deeper": [{name: "hunter2"}]}})
     assert "hunter2" not in str(refused.value)
 
 
@@ -129,10 +131,22 @@ BEFORE = (make_configuration(), "layer:1", "table-1")
         (make_configuration(executor_secret="key"), "layer:1", "table-1"),
         (make_configuration(reconciler_secret="key"), "layer:1", "table-1"),
         (make_configuration(), "layer:1", "table-2"),
+        (make_configuration(options={"timeout": 5000}), "layer:1", "table-1"),
+        (make_configuration(symbols=("ETH/USD",)), "layer:1", "table-1"),
+        (make_configuration(balance_tolerance={"USD": "1000000"}), "layer:1", "table-1"),
     ],
-    ids=["deployment", "configuration", "venue", "executor's key", "reconciler's key", "restored table"],
+    ids=[
+        *("deployment", "configuration", "venue", "executor's key", "reconciler's key", "restored table"),
+        *("options under the same version", "symbols", "tolerance"),
+    ],
 )
 def test_every_change_of_the_deployment_closes_the_gate(after: tuple[Configuration, str, str]) -> None:
     """Corpus 51 and 60: a deploy in the middle of an order, a table restored to an hour ago."""
     assert fingerprint(*BEFORE) == fingerprint(*BEFORE)
     assert fingerprint(*after) != fingerprint(*BEFORE)
+
+
+def test_a_document_that_was_stored_and_read_again_leaves_the_gate_open() -> None:
+    configuration, layer, table = BEFORE
+    stored = Configuration.model_validate_json(configuration.model_dump_json())
+    assert fingerprint(stored, layer, table) == fingerprint(*BEFORE)

@@ -71,6 +71,11 @@ def test_a_live_document_that_says_everything_is_stored(desk: Desk) -> None:
         ({"options": {"verbose": True}}, "account.options.verbose"),
         ({"options": {"enableRateLimit": True}}, "account.options.enableRateLimit"),
         ({"options": {"session": None}}, "account.options.session"),
+        ({"options": {"options": {"maxRetriesOnFailure": 3}}}, "account.options.options.maxRetriesOnFailure"),
+        ({"options": {"timeout": 10**9}}, "account.options.timeout"),
+        ({"options": {"hostname": "u@evil.example"}}, "account.options.hostname"),
+        ({"options": {"urls": {"api": {"private": "http://evil.example"}}}}, "account.options.urls.api.private"),
+        ({"options": {"urls": {"test": {"x": "https://u:p@evil.example"}}}}, "account.options.urls.test.x"),
         (
             {"limits": LIVE["limits"].model_copy(update={"submissions_per_minute": None})},
             "account.limits.submissions_per_minute",
@@ -133,7 +138,7 @@ class Parameters:
 def test_a_function_asks_for_its_own_key_only(secret: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters, table = Parameters(), cast("Any", object())
     monkeypatch.setattr("belay.bootstrap._client", lambda _service: parameters)
-    venues, asked = LiveVenues(table, "paper", secret), document()
+    venues, asked = LiveVenues(table, "paper", secret, "dev"), document()
     venue: Any = venues.venue(asked)
     with pytest.raises(AccountRefused):
         venue._key.get()
@@ -141,9 +146,50 @@ def test_a_function_asks_for_its_own_key_only(secret: str | None, monkeypatch: p
     assert venues.venue(asked) is venue
 
 
+REWRITTEN: list[dict[str, Any]] = [
+    {"executor_secret": "/belay/dev/reconciler/main"},
+    {"reconciler_secret": "/belay/dev/executor/main"},
+    {"executor_secret": "/belay/prod/executor/main"},
+    {"reconciler_secret": "/belay/prod/reconciler/main"},
+    {"executor_secret": None},
+    {"options": {"urls": {"api": {"private": "http://evil.example/api/v3"}}}},
+    {"options": {"urls": {"api": {"private": "https://evil.example@10.0.0.1/api/v3"}}}},
+    {"options": {"hostname": "evil.example/"}},
+    {"options": {"httpsProxy": "https://evil.example"}},
+    {"options": {"options": {"sandboxMode": True}}},
+    {"sandbox": None},
+    {"sandbox": True, "venue": "kraken"},
+    {"limits": LIVE["limits"].model_copy(update={"clock_offset_seconds": None})},
+]
+
+
+@pytest.mark.parametrize("secret", ["executor_secret", "reconciler_secret", None])
+@pytest.mark.parametrize("changes", REWRITTEN, ids=str)
+def test_a_function_opens_no_account_whose_document_was_rewritten_and_asks_for_no_key(
+    changes: dict[str, Any], secret: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it comes from the ledger, whoever put it there."""
+    parameters, table = Parameters(), cast("Any", object())
+    monkeypatch.setattr("belay.bootstrap._client", lambda _service: parameters)
+    venues, asked = LiveVenues(table, "paper", secret, "dev"), document(**changes)
+    for connect in (venues.venue, venues.market_data, venues.clock):
+        with pytest.raises(InvalidInput, match=r"^account\."):
+            connect(asked)
+    assert parameters.asked == []
+
+
+def test_a_function_of_another_stage_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    table: Any = object()
+    monkeypatch.setattr("belay.bootstrap._client", lambda _service: Parameters())
+    with pytest.raises(
+        InvalidInput, match=r"^account\.executor_secret: .* is not the name of a key under /belay/prod/"
+    ):
+        LiveVenues(table, "paper", "executor_secret", "prod").venue(document())
+
+
 def test_the_mode_decides_which_venue_an_account_has() -> None:
     client: Any = object()
-    venues = AccountVenues(PaperVenues(client, "paper"), LiveVenues(client, "paper", None))
+    venues = AccountVenues(PaperVenues(client, "paper"), LiveVenues(client, "paper", None, "dev"))
     assert type(venues.venue(make_document())).__name__ == "PaperVenue"
     assert type(venues.venue(document())).__name__ == "CcxtVenue"
     assert type(venues.market_data(document())).__name__ == "LiveMarketData"

@@ -66,9 +66,11 @@ def test_each_venue_has_a_symbol_to_begin_with() -> None:
 
 def test_hosts_of_ones_own_are_the_venue_and_no_test_host() -> None:
     assert LIVE.sandbox is False
-    assert source(LIVE) == "binance, live at 127.0.0.1:8080"
-    assert source(made(options='{"timeout": 5000}', sandbox="true")) == "binance, live, on its test host"
-    assert source(made(options="", sandbox="false")) == "binance, live"
+    assert source(LIVE) == "binance, live at http://127.0.0.1:8080, https://api.binance.com:443"
+    on_test = made(options='{"timeout": 5000}', sandbox="true")
+    assert source(on_test) == "binance, live at https://testnet.binance.vision:443"
+    assert source(made(options="", sandbox="false")) == "binance, live at https://api.binance.com:443"
+    assert source(made(venue="kraken")) == "kraken, live at http://127.0.0.1:8080"
 
 
 def test_a_file_is_completed_by_the_variables(tmp_path: Path) -> None:
@@ -102,7 +104,10 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "an unknown mode": ({"mode": "real"}, r"^MODE: 'real' is no mode"),
     "options that are no JSON": ({"options": "{urls"}, r"^VENUE_OPTIONS: is not JSON"),
     "options that are a list": ({"options": "[]"}, r"^VENUE_OPTIONS: is not a JSON object"),
-    "a key among the options": ({"options": '{"apiKey": "planted"}', "sandbox": "true"}, r"^VENUE_OPTIONS: apikey is"),
+    "a key among the options": (
+        {"options": '{"apiKey": "planted"}', "sandbox": "true"},
+        r"^VENUE_OPTIONS: options.apiKey is",
+    ),
     "an option that loosens": (
         {"options": '{"verbose": true}', "sandbox": "true"},
         r"^VENUE_OPTIONS\.verbose: may not",
@@ -289,7 +294,7 @@ def test_the_variables_of_a_stack_that_was_begun_change_nothing_but_a_file_does(
 
 def test_a_live_account_is_told_with_its_limits_what_is_unverified_and_that_nothing_ticks_it() -> None:
     told = up.live_rows(LIVE, ())
-    assert ("market", "binance, live at 127.0.0.1:8080: ORDERS ARE REAL") in told
+    assert ("market", f"{source(LIVE)}: ORDERS ARE REAL") in told
     assert ("limits", "1200 per order, 5000 in all, USDT") in told
     assert ("unverified", "history_lag_seconds, taken conservatively") in told
     assert told[-1] == ("strategy", "none ticks this account: it takes orders by hand")

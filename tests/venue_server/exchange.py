@@ -6,6 +6,7 @@
 A held request goes on when its time comes or when it is released, whether or not anybody still waits for it.
 """
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from tests.venue_server.faults import Fault, Script, held
 from tests.venue_server.keys import Key, Keys
 from tests.venue_server.market import LISTED, Prices, listed_markets
 from tests.venue_server.timing import Action, Agenda, ServerClock
-from tests.venue_server.wire import Call, Dialect, Raw, Reply, VenueError
+from tests.venue_server.wire import Call, Dialect, Raw, Reply, VenueError, json_reply
 
 Stage = Callable[[datetime], Order | None]
 QUOTES = {"binance": "USDT", "kraken": "USD"}
@@ -180,6 +181,8 @@ class Exchange:
             self._respond(dialect, call, handled, now)
         if fault.answer in SCRIPTED_ANSWERS:
             handled.finish(dialect.scripted(fault.answer, fault.error, fault.retry_after))
+        if fault.answer == "echo":
+            handled.finish(_echo(dialect, call, fault.error))
 
     def _respond(self, dialect: Dialect, call: Call, handled: Handled, now: datetime) -> None:
         """Everything but new orders; held, it is answered late."""
@@ -277,6 +280,21 @@ class Exchange:
             venue_order_id=order.venue_order_id if order else None,
             client_order_id=call.client_order_id,
         )
+
+
+def _echo(dialect: Dialect, call: Call, code: str | None) -> Reply:
+    """An error that repeats the request with its signature, and the key: in the code where that is a text, and behind
+    a header."""
+    key = f" {call.key.api_key} {call.key.secret}" if call.key else ""
+    headers = " ".join(f"{name}: {value}" for name, value in call.raw.headers.items())
+    reply = dialect.scripted("error", code, 0)
+    content = json.loads(reply.body)
+    told = f"{key} {headers} {call.raw.query} {call.raw.body}"
+    if "msg" in content:
+        content["msg"] += told
+    else:
+        content["error"] = [error + told for error in content["error"]]
+    return json_reply(content, reply.status, **{"X-Told": key.strip()})
 
 
 def _guarded[T](dialect: Dialect, act: Callable[[], T]) -> T | VenueError:

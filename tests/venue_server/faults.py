@@ -18,8 +18,13 @@ Process = Literal["now", "never", "held", "copied", "replayed"]
 Answer = Literal[
     "normal", "hang", "close", "reset", "cut", "html", "empty", "truncated", "braces", "redirect",
     "status", "error", "rate_limited", "banned", "maintenance", "restricted",
+    "drip", "bomb", "deep", "number", "long_id", "echo",
 ]  # fmt: skip
-"""`close` and `reset` end the connection without a byte, `cut` in the middle of the body; the rest are bodies."""
+"""`close` and `reset` end the connection without a byte, `cut` in the middle of the body; the rest are bodies.
+
+Those of the last line are hostile: a byte now and then and no end, 64 MiB in 64 KiB, brackets in brackets, a number of
+a billion digits, an id of thousands, and everything that the request and its key were made of.
+"""
 HoldAt = Literal["gateway", "engine", "matching"]
 """Where a held request waits: before every check; before the last check; after it, where the venue has such a place."""
 
@@ -58,6 +63,15 @@ NAMES: dict[str, dict[str, Any]] = {
     "late_fill": {"terminal_first": True, "rest_after": 5.0},
     "lagging_lookup": {"order_lag": 3.0, "trade_lag": 3.0},
     "lagging_trades": {"trade_lag": 3.0},
+}
+# What no venue does unless it is broken or somebody else's: processed, and answered with an attack on the client.
+HOSTILE: dict[str, dict[str, Any]] = {
+    "accept_drip": {"answer": "drip"},
+    "accept_bomb": {"answer": "bomb"},
+    "accept_deep": {"answer": "deep"},
+    "accept_number": {"answer": "number"},
+    "accept_long_id": {"answer": "long_id"},
+    "accept_echo": {"answer": "echo"},
 }
 
 
@@ -128,11 +142,12 @@ ORDERLY = Fault()
 
 def fault(name: str, **fields_set: Any) -> Fault:
     """A fault by name, with any field set otherwise. Unknown names and fields are errors."""
-    if name not in NAMES:
-        raise ValueError(f"fault {name!r}: one of {sorted(NAMES)}")
+    known = {**NAMES, **HOSTILE}
+    if name not in known:
+        raise ValueError(f"fault {name!r}: one of {sorted(known)}")
     if unknown := set(fields_set) - {field.name for field in fields(Fault)}:
         raise ValueError(f"fault {name}: no field {sorted(unknown)}")
-    return Fault(**{"name": name, **NAMES[name], **fields_set})
+    return Fault(**{"name": name, **known[name], **fields_set})
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 Runs as a thread of a test or as a process (see __main__). POST /_control takes the same orders from outside.
 """
 
+import gzip
 import os
+import re
 import select
 import socket
 import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -218,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.exchange.answered(handled, f"{reply.status} {handled.fault.answer}")
         if handled.fault.answer == "cut":
             self._cut(reply)
+        elif handled.fault.answer == "bomb":
+            self._send(reply, bomb() + gzip.compress(reply.body.encode()), **{"Content-Encoding": "gzip"})
         else:
             self._send(reply)
 
@@ -232,25 +237,26 @@ class _Handler(BaseHTTPRequestHandler):
                 return None
         reply = handled.reply
         assert reply is not None
-        if handled.fault.answer == "truncated":
-            return Reply(reply.status, reply.body[: len(reply.body) // 2], reply.content_type)
-        return reply
+        spoil = SPOILT.get(handled.fault.answer)
+        return Reply(reply.status, spoil(reply.body), reply.content_type, reply.headers) if spoil else reply
 
-    def _send(self, reply: Reply) -> None:
-        self._send_head(reply)
-        self.wfile.write(reply.body.encode())
+    def _send(self, reply: Reply, body: bytes | None = None, **headers: str) -> None:
+        body = reply.body.encode() if body is None else body
+        self._send_head(reply, len(body), **headers)
+        self.wfile.write(body)
 
     def _cut(self, reply: Reply) -> None:
         """The connection ends in the middle of a body whose length was announced."""
-        self._send_head(reply)
-        self.wfile.write(reply.body.encode()[: len(reply.body) // 2])
+        body = reply.body.encode()
+        self._send_head(reply, len(body))
+        self.wfile.write(body[: len(body) // 2])
         self.close_connection = True
 
-    def _send_head(self, reply: Reply) -> None:
+    def _send_head(self, reply: Reply, length: int, **headers: str) -> None:
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
-        self.send_header("Content-Length", str(len(reply.body.encode())))
-        for name, value in reply.headers.items():
+        self.send_header("Content-Length", str(length))
+        for name, value in (reply.headers | headers).items():
             self.send_header(name, value)
         self.end_headers()
 
@@ -260,6 +266,14 @@ class _Handler(BaseHTTPRequestHandler):
     def hang(self) -> None:
         """No byte until the client gives up."""
         while not (self.server.stopping.is_set() or _gone(self.connection)):
+            select.select([self.connection], [], [], LOOK_SECONDS)
+        self.close_connection = True
+
+    def drip(self) -> None:
+        """A header that goes on, byte by byte, until the client gives up."""
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Slow: ")
+        while not (self.server.stopping.is_set() or _gone(self.connection)):
+            self.wfile.write(b".")
             select.select([self.connection], [], [], LOOK_SECONDS)
         self.close_connection = True
 
@@ -274,6 +288,7 @@ ENDINGS: dict[str, Callable[[_Handler], None]] = {
     "hang": _Handler.hang,
     "close": _Handler.close_cleanly,
     "reset": _Handler.reset,
+    "drip": _Handler.drip,
 }
 HTML = "<html><body>ok</body></html>"
 BODIES: dict[str, Callable[[Handled], Reply]] = {
@@ -283,6 +298,27 @@ BODIES: dict[str, Callable[[Handled], Reply]] = {
     "redirect": lambda handled: Reply(302, "", headers={"Location": f"{FOLLOWED}{handled.number}"}),
     "status": lambda handled: Reply(handled.fault.status, HTML, "text/html"),
 }
+LEVELS, DIGITS = 100_000, 5_000
+# A good reply, spoilt: what is behind it can still be read by whoever reads without bounds.
+SPOILT: dict[str, Callable[[str], str]] = {
+    "truncated": lambda body: body[: len(body) // 2],
+    "deep": lambda body: _beside(body, "[" * LEVELS + "]" * LEVELS),
+    "number": lambda body: _beside(re.sub(r'"[0-9]+\.?[0-9]*"', '"1e999999999"', body), "1e999999999"),
+    "long_id": lambda body: re.sub(
+        r'("orderId": |"txid": \["|^\[?)(?=[0-9A-Z])', lambda found: found[0] + "9" * DIGITS, body
+    ),
+}
+
+
+def _beside(body: str, value: str) -> str:
+    """The same with another value in front."""
+    return body.replace("{", f'{{"beside": {value}, ', 1) if "{" in body else f"[{value}]"
+
+
+@cache
+def bomb() -> bytes:
+    """64 MiB of spaces in front of whatever follows, which JSON allows."""
+    return gzip.compress(b" " * 67_108_864)
 
 
 def _gone(connection: socket.socket) -> bool:

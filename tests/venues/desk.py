@@ -86,7 +86,7 @@ class FunctionVenues(KeptVenues):
     def __init__(self, desk: "Desk", secret: str | None) -> None:
         super().__init__()
         self._desk = desk
-        self._accounts = LiveAccounts(desk.keys, secret, desk.cache, desk.machine)
+        self._accounts = LiveAccounts(STAGE, desk.keys, secret, desk.cache, desk.machine)
 
     def _connect(self, document: AccountDocument) -> Connections:
         account, steps = self._accounts.open(document), self._desk.steps

@@ -16,6 +16,8 @@ from tests.venue_server import Fault, VenueServer
 from tests.venue_server.wire import Raw
 
 GIVE_UP_SECONDS = 0.05
+# How long a request may take that is answered byte by byte, so that no single wait for it is long.
+DRIPPING_SECONDS = 0.5
 LONGEST_SECONDS = 20.0
 
 
@@ -30,8 +32,10 @@ def give_up_only_on_silence(patch: pytest.MonkeyPatch, server_at: Callable[[int 
     def patient(wire: Wire, method: Any, url: Any, *arguments: Any, **options: Any) -> requests.Response:
         address = urlsplit(str(url))
         server = server_at(address.port)
-        silent = server is not None and _is_silent(server, str(method), address.path)
+        silent = server is not None and _will(server, str(method), address.path, _keeps_silent)
+        drips = server is not None and _will(server, str(method), address.path, lambda fault: fault.answer == "drip")
         wire._timeouts = (LONGEST_SECONDS, GIVE_UP_SECONDS if silent else LONGEST_SECONDS)
+        wire.seconds = DRIPPING_SECONDS if drips else 2 * LONGEST_SECONDS
         received = _received(server, address.path)
         try:
             return request(wire, method, url, *arguments, **options)
@@ -44,17 +48,18 @@ def give_up_only_on_silence(patch: pytest.MonkeyPatch, server_at: Callable[[int 
     patch.setattr(Wire, "request", patient)
 
 
-def _is_silent(server: VenueServer, method: str, path: str) -> bool:
-    """Whether the next request of its kind will get no answer before time moves on."""
+def _will(server: VenueServer, method: str, path: str, fares: Callable[[Fault], bool]) -> bool:
+    """Whether the next request of its kind will fare so."""
     dialect = server.exchange.speaks(path)
     kind = dialect.read(0, Raw(method, path, "", {}, "")).kind if dialect else None
     return any(
-        rule.fault.kind in (None, kind) and _keeps_silent(rule.fault) and _is_to_come(rule.fault, rule._met)
+        rule.fault.kind in (None, kind) and fares(rule.fault) and _is_to_come(rule.fault, rule._met)
         for rule in server.exchange.script._rules
     )
 
 
 def _keeps_silent(fault: Fault) -> bool:
+    """Before time moves on."""
     return fault.answer == "hang" or fault.process == "held"
 
 

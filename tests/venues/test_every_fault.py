@@ -3,6 +3,7 @@
 After the fault the schedules go on, five seconds and whole minutes at a time, until everything is settled.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -14,8 +15,8 @@ from belay.domain.account import StopLevel
 from belay.domain.decisions import Side
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
-from tests.venue_server.faults import NAMES
-from tests.venues.desk import LIMITS, Desk, NewDesk
+from tests.venue_server.faults import HOSTILE, NAMES
+from tests.venues.desk import ACCOUNT, LIMITS, Desk, NewDesk
 
 S, I = OrderState, IncidentKind  # noqa: E741
 VENUES, KINDS, WAYS = ("binance", "kraken"), ("market", "limit"), ("entry", "exit")
@@ -56,7 +57,7 @@ AFTER, BEFORE = {"binance": 1, "kraken": 1}, {"binance": -1, "kraken": -3}
 LATEST, SLOWEST = {"binance": 9.5, "kraken": 0}, {"binance": 5, "kraken": 14}
 
 CASES: dict[str, Case] = {
-    **{name: _named(name) for name in NAMES},
+    **{name: _named(name) for name in (*NAMES, *HOSTILE)},
     "refused": Case("drop_error", {"error": REFUSED}),
     "market closed": Case("drop_error", {"error": CLOSED}),
     "lost and lagging": Case("accept_close", {"order_lag": 3.0, "trade_lag": 3.0}),
@@ -69,7 +70,7 @@ CASES: dict[str, Case] = {
     "lost and filled after its end": Case("accept_html", {"terminal_first": True, "rest_after": 7.0}),
     "filled minutes after its end": Case("late_fill", {"rest_after": 200.0}, lasts=260),
 }
-NEVER_PLACED = {name for name, case in CASES.items() if NAMES[case.fault].get("process") == "never"} | {
+NEVER_PLACED = {name for name, case in CASES.items() if NAMES.get(case.fault, {}).get("process") == "never"} | {
     "held at the gateway past the fence",
     "held before the engine past the fence",
 }
@@ -127,5 +128,24 @@ def test_at_most_one_order_comes_of_it_and_the_ledger_comes_to_the_venues_truth(
     meet(new_desk(venue), name, kind, way)
 
 
+@pytest.mark.parametrize(("venue", "name", "way"), [*product(VENUES, HOSTILE, WAYS)])
+def test_a_hostile_answer_leaves_the_order_unknown_and_tells_nothing_of_the_key(
+    new_desk: NewDesk, venue: str, name: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the ledger nor on-call nor a log, also where everything that is read is answered so, too."""
+    caplog.set_level(logging.DEBUG)
+    desk = new_desk(venue)
+    order = submitted(desk, name, "market", way)
+    assert desk.state(order) is S.UNKNOWN
+    for kind in ("open_orders", "query_order", "closed_orders", "balances", "trades"):
+        desk.server.add_fault(name, kind=kind, times=None)
+    desk.go_on(60 if name == "accept_drip" else 12 * 60)  # a drip takes real time with each read
+    told = [*desk.alerts.incidents, *desk.ledger.incidents(ACCOUNT), desk.ledger.story(order.decision_id)]
+    shown = f"{told} {vars(desk.ledger)} {desk.reconciled} {caplog.text}".lower()
+    secrets = {value[at : at + 12] for key in desk.keys.keys.values() for value in key.values() for at in range(20)}
+    assert desk.alerts.incidents or name in ("accept_drip", "accept_long_id")
+    assert not [secret for secret in secrets if secret.lower() in shown]
+
+
 def test_every_fault_that_the_server_knows_is_met() -> None:
-    assert {case.fault for case in CASES.values()} == set(NAMES)
+    assert {case.fault for case in CASES.values()} == {*NAMES, *HOSTILE}

@@ -61,6 +61,7 @@ def follows_redirects(patch: pytest.MonkeyPatch) -> None:
         return request(session, *arguments, **{**options, "allow_redirects": True})
 
     patch.setattr(requests.Session, "request", following)
+    patch.setattr(Wire, "get_redirect_target", requests.Session.get_redirect_target)
 
 
 def fence_of_now(patch: pytest.MonkeyPatch) -> None:

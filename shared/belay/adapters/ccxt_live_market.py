@@ -164,6 +164,9 @@ class LiveMarketData(CcxtMarketData):
         return self._wanted <= markets.keys()
 
     def _fetch(self) -> None:
+        self._believed("list of markets", self._fetch_all)
+
+    def _fetch_all(self) -> None:
         listed = self._list_markets()
         trimmed = {symbol: _trimmed(listed[symbol], self._profile) for symbol in self._wanted & listed.keys()}
         self._keep(trimmed, self._local.now())

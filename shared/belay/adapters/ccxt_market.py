@@ -5,6 +5,7 @@ import importlib.util
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -12,15 +13,16 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
-from pydantic import ValidationError
-
-from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable, unchained
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
 from belay.domain.slots import EPOCH, TIMEFRAMES
 
-TIMEOUT_MILLISECONDS = 5_000
+TIMEOUT_MILLISECONDS, LONGEST_MILLISECONDS = 5_000, 60_000
 TICK_SIZE = 4  # ccxt.base.decimal_to_precision.TICK_SIZE
+UNCOUNTED = 1_000_000  # requests per minute: nobody else shares them
+# What is asked besides: most of Binance's list of markets would be permissions that nobody here reads.
+LISTING = {"binance": {"showPermissionSets": "false"}}
 
 
 def exchange_class(exchange_id: str) -> type[Any]:
@@ -51,7 +53,17 @@ def exchange_class(exchange_id: str) -> type[Any]:
 
 
 def connect_public(exchange_id: str, options: Mapping[str, Any]) -> Any:
-    return exchange_class(exchange_id)({"timeout": TIMEOUT_MILLISECONDS, "enableRateLimit": False, **options})
+    """An instance that signs nothing, over the same transport as a live one: within bounds, to its own hosts."""
+    # Only where a venue is asked: these take time to import.
+    from belay.adapters.ccxt_connect import attach
+    from belay.adapters.ccxt_wire import Budget, Wire
+
+    exchange = exchange_class(exchange_id)({**options, "enableRateLimit": False})
+    asked = options.get("timeout", TIMEOUT_MILLISECONDS)
+    milliseconds = asked if isinstance(asked, int | float) else TIMEOUT_MILLISECONDS
+    seconds = min(max(milliseconds, 1), LONGEST_MILLISECONDS) / 1000
+    attach(exchange, Wire(seconds, seconds, Budget(UNCOUNTED, 0, time.monotonic)))
+    return exchange
 
 
 class CcxtMarketData:
@@ -84,9 +96,12 @@ class CcxtMarketData:
         """The exchange's clock; the local one for an exchange that does not tell."""
         if not self._exchange.has.get("fetchTime"):
             return datetime.now(UTC)
-        return self._instant(self._ask("fetch_time"))
+        return self._believed("time", lambda: self._instant(self._ask("fetch_time")))
 
     def market(self, symbol: str) -> Market:
+        return self._believed(f"market of {symbol}", lambda: self._read_market(symbol))
+
+    def _read_market(self, symbol: str) -> Market:
         market = self._market(symbol)
         if self._exchange.precisionMode != TICK_SIZE:
             raise InvalidInput(
@@ -95,32 +110,32 @@ class CcxtMarketData:
                 "Use another exchange.",
             )
         minimum = {of: (market["limits"].get(of) or {}).get("min") for of in ("amount", "cost")}
-        try:
-            return Market(
-                symbol=symbol,
-                quantity_step=_decimal(market["precision"]["amount"]),
-                price_tick=_decimal(market["precision"]["price"]),
-                min_quantity=_decimal(minimum["amount"] or ZERO),
-                min_notional=_decimal(minimum["cost"] or ZERO),
-                taker_fee=_decimal(market["taker"]),
-                maker_fee=_decimal(market["maker"]),
-            )
-        except (KeyError, TypeError, ValidationError) as error:
-            raise self._unbelievable(f"market of {symbol}") from error
+        return Market(
+            symbol=symbol,
+            quantity_step=_decimal(market["precision"]["amount"]),
+            price_tick=_decimal(market["precision"]["price"]),
+            min_quantity=_decimal(minimum["amount"] or ZERO),
+            min_notional=_decimal(minimum["cost"] or ZERO),
+            taker_fee=_decimal(market["taker"]),
+            maker_fee=_decimal(market["maker"]),
+        )
 
     def price(self, symbol: str) -> Price:
         """The last traded price, as of the exchange's time of it or, where it gives none, of its receipt."""
+        return self._believed(f"price of {symbol}", lambda: self._read_price(symbol))
+
+    def _read_price(self, symbol: str) -> Price:
         self._market(symbol)
         ticker = self._ask("fetch_ticker", symbol)
-        try:
-            stamp = ticker.get("timestamp")
-            at = self._received_at() if stamp is None else self._instant(stamp)
-            return Price(value=_decimal(ticker["last"]), at=at)
-        except (AttributeError, KeyError, TypeError, ValidationError) as error:
-            raise self._unbelievable(f"price of {symbol}") from error
+        stamp = ticker.get("timestamp")
+        at = self._received_at() if stamp is None else self._instant(stamp)
+        return Price(value=_decimal(ticker["last"]), at=at)
 
     def candles(self, symbol: str, timeframe: str, until: datetime, limit: int) -> tuple[Candle, ...]:
         """Closed candles only, whatever `until` says: exchanges also show the one that is still forming."""
+        return self._believed(f"candles of {symbol}", lambda: self._read_candles(symbol, timeframe, until, limit))
+
+    def _read_candles(self, symbol: str, timeframe: str, until: datetime, limit: int) -> tuple[Candle, ...]:
         self._market(symbol)
         if timeframe not in TIMEFRAMES or timeframe not in (self._exchange.timeframes or {}):
             raise InvalidInput("timeframe", f"{self._exchange.id} has no {timeframe} candles", "Use another timeframe.")
@@ -128,14 +143,10 @@ class CcxtMarketData:
         closed_at = min(until, self._received_at())
         since = (closed_at - length * (limit + 1) - EPOCH) // timedelta(milliseconds=1)
         rows = self._ask("fetch_ohlcv", symbol, timeframe, since, limit + 2)
-        if not rows:  # which is also what ccxt makes of an answer it does not understand
+        candles = [self._candle(row) for row in rows]
+        # No rows are also what ccxt makes of an answer that it does not understand.
+        if not rows or any(later.open_time <= earlier.open_time for earlier, later in pairwise(candles)):
             raise self._unbelievable(f"candles of {symbol}")
-        try:
-            candles = [self._candle(row) for row in rows]
-        except (TypeError, ValueError, ValidationError) as error:
-            raise self._unbelievable(f"candles of {symbol}") from error
-        if any(later.open_time <= earlier.open_time for earlier, later in pairwise(candles)):
-            raise self._unbelievable(f"order of the candles of {symbol}")
         return tuple(candle for candle in candles if candle.open_time + length <= closed_at)[-limit:]
 
     def _received_at(self) -> datetime:
@@ -174,7 +185,8 @@ class CcxtMarketData:
 
     def _list_markets(self) -> dict[str, Any]:
         """Every spot market by symbol, as ccxt describes it."""
-        listed = {market["symbol"]: market for market in self._ask("fetch_markets") if market.get("spot")}
+        asked = self._ask("fetch_markets", LISTING.get(self._exchange.id, {}))
+        listed = {market["symbol"]: market for market in asked if market.get("spot")}
         if not listed:
             raise self._unbelievable("list of markets")
         return listed
@@ -182,16 +194,24 @@ class CcxtMarketData:
     def _ask(self, method: str, *arguments: object) -> Any:
         try:
             return getattr(self._exchange, method)(*arguments)
-        except VenueUnavailable:
-            raise
+        except BelayError as error:
+            known = error
         except Exception as error:
-            raise VenueUnavailable(f"{self._exchange.id} {method} failed: {type(error).__name__}") from error
+            known = VenueUnavailable(f"{self._exchange.id} {method} failed: {type(error).__name__}")
+        raise unchained(known)
+
+    def _believed[T](self, what: str, read: Callable[[], T]) -> T:
+        """What can be made of an answer. What is wrong with one is not told on: it could repeat what was answered."""
+        try:
+            return read()
+        except BelayError as error:
+            known = error
+        except Exception:
+            known = self._unbelievable(what)
+        raise unchained(known)
 
     def _instant(self, milliseconds: Any) -> datetime:
-        try:
-            return EPOCH + timedelta(milliseconds=milliseconds)
-        except (TypeError, OverflowError) as error:
-            raise self._unbelievable("time") from error
+        return EPOCH + timedelta(milliseconds=milliseconds)
 
     def _unbelievable(self, what: str) -> VenueUnavailable:
         return VenueUnavailable(f"{self._exchange.id} gave no believable {what}")
@@ -207,5 +227,5 @@ def _decimal(value: Any) -> Decimal:
         raise TypeError("a number is missing")
     try:
         return Decimal(str(value))
-    except InvalidOperation as error:
-        raise TypeError("not a number") from error
+    except InvalidOperation:
+        raise TypeError("not a number") from None

@@ -4,7 +4,7 @@ Exception classes play no part. Rejected and not sent are allow-lists; whatever 
 
     no request for an order was made                       not sent
     there was no connection for it                         not sent
-    no complete answer came                                unknown
+    no complete answer came, or one out of bounds          unknown
     answered: codes that the profile lists for the status  rejected, not sent, configuration
               an order with a believable id, and our       accepted
               client order id where the venue repeats it
@@ -28,6 +28,7 @@ PHASES = {
     Phase.NOT_REQUESTED: OutcomeKind.NOT_SENT,
     Phase.NOT_CONNECTED: OutcomeKind.NOT_SENT,
     Phase.NO_ANSWER: OutcomeKind.UNKNOWN,
+    Phase.OUT_OF_BOUNDS: OutcomeKind.UNKNOWN,
 }
 # In this order; what an answer means for a submission.
 MEANINGS = {
@@ -36,7 +37,6 @@ MEANINGS = {
     Meaning.CONFIGURATION: OutcomeKind.CONFIGURATION,
     Meaning.DUPLICATE: OutcomeKind.UNKNOWN,
 }
-DETAIL_LENGTH = 200
 
 
 class VenueError(NamedTuple):
@@ -64,19 +64,21 @@ class Sent:
 
 
 def classify(profile: CcxtProfile, request: OrderRequest, sent: Sent, symbol_of: SymbolOf) -> Outcome:
-    """The outcome of one submission.
+    """The outcome of one submission. Code and detail are the venue's own words: whoever tells them on redacts and cuts
+    them first.
 
     Args:
         symbol_of: the symbol of a venue's market id.
     """
     if sent.phase is not Phase.ANSWERED:
-        return Outcome(kind=PHASES[sent.phase], code=sent.phase, exchange_time=sent.at)
+        problem = next((call.problem for call in sent.orders if call.phase is Phase.OUT_OF_BOUNDS), "")
+        return Outcome(kind=PHASES[sent.phase], code=sent.phase, detail=problem, exchange_time=sent.at)
     call = sent.orders[-1]
     errors = errors_in(profile, call)
     meaning = meaning_of(profile, call, errors, MEANINGS)
     if meaning is not None and not (errors and _names_an_order(profile, call)):
         code, message = errors[0] if errors else (f"http_{call.status}", "")
-        return Outcome(kind=MEANINGS[meaning], code=code, detail=message[:DETAIL_LENGTH], exchange_time=sent.at)
+        return Outcome(kind=MEANINGS[meaning], code=code, detail=message, exchange_time=sent.at)
     if errors or call.status != OK:
         code, message = errors[0] if errors else (f"http_{call.status}", "")
         return _unknown(code, sent.at, message)
@@ -178,4 +180,4 @@ def _as_requested(request: OrderRequest, venue_order_id: str, at: datetime) -> V
 
 
 def _unknown(code: str, at: datetime, detail: str) -> Outcome:
-    return Outcome(kind=OutcomeKind.UNKNOWN, code=code, detail=detail[:DETAIL_LENGTH], exchange_time=at)
+    return Outcome(kind=OutcomeKind.UNKNOWN, code=code, detail=detail, exchange_time=at)

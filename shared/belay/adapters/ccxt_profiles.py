@@ -269,7 +269,8 @@ class CcxtProfile(Record):
 
     `order_path`: how the path of the order's request ends, empty where that is not known. `order_id`: what a
     believable venue order id looks like. `market_buys`: whether a market buy takes a base quantity. `rising_nonce`:
-    the nonces of a key must rise.
+    the nonces of a key must rise. `sections`: the names of the class's hosts that are used; empty where that is not
+    known, so that all of them may be.
     """
 
     name: str
@@ -295,6 +296,7 @@ class CcxtProfile(Record):
     market: MarketDetails = MarketDetails()
     budget: BudgetProfile
     credentials: tuple[str, ...] = ("apiKey", "secret")
+    sections: tuple[str, ...] = ()
     sandbox: bool = False
     fee_quirks: str = ""
     notes: tuple[str, ...] = ()
@@ -388,6 +390,9 @@ def profile_of(document: AccountDocument) -> CcxtProfile:
     profile = _read(GENERIC).model_copy(update={"name": document.venue}) if generic else load_profile(document.venue)
     if profile.unsupported is not None:
         raise InvalidInput("account.venue", f"{profile.name}: {profile.unsupported}", "Use another venue.")
+    if document.sandbox and not profile.sandbox:
+        problem = f"{profile.name} has no test host"
+        raise InvalidInput("account.sandbox", problem, "Say false, and start with small limits.")
     return profile
 
 

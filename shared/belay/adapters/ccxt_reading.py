@@ -3,6 +3,7 @@
 Raises `Unbelievable` for whatever lacks a part, has a wrong one, or holds money as a float. Asks nobody.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -10,13 +11,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from belay.adapters.ccxt_bounds import DIGITS, EXPONENT_DIGITS
 from belay.adapters.ccxt_profiles import KEY, BalanceFields, CcxtProfile, OrderFields, TradeFields, dig
+from belay.adapters.redaction import REDACTED
 from belay.domain.decisions import Side
 from belay.domain.record import ZERO
 from belay.domain.slots import EPOCH
 from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
 
 SymbolOf = Callable[[str], str | None]
+# What a venue's names and ids look like. Ids become parts of keys; a client order id may be anybody's.
+LONGEST, ID = 64, re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 UNITS = {"s": Decimal(1_000_000), "ms": Decimal(1_000)}
 
 # ccxt's own structures, for venues whose raw answers are not described. Its numbers are kept as texts.
@@ -74,11 +79,10 @@ def read_order(profile: CcxtProfile, row: dict[str, Any], symbol_of: SymbolOf) -
     if status is None:
         raise Unbelievable("order's status")
     limited = _text(row, fields.type) in fields.limit_types
-    client_id = dig(row, fields.client_id) if fields.client_id else None
     try:
         return VenueOrder(
-            venue_order_id=_text(row, fields.id),
-            client_order_id=profile.ours(None if client_id is None else str(client_id)),
+            venue_order_id=_id(row, fields.id),
+            client_order_id=profile.ours(_client_id(row, fields.client_id)),
             symbol=_symbol(row, fields.market, symbol_of),
             side=Side(_text(row, fields.side).lower()),
             quantity=_number(row, fields.quantity),
@@ -99,15 +103,14 @@ def read_trade(profile: CcxtProfile, row: dict[str, Any], symbol_of: SymbolOf, a
     if symbol is None:
         return None
     side = fields.sides.get(_text(row, fields.side).lower())
-    client_id = dig(row, fields.client_id) if fields.client_id else None
     try:
         return VenueTrade(
             venue=profile.name,
             symbol=symbol,
-            venue_order_id=_text(row, fields.order_id),
-            client_order_id=profile.ours(None if client_id is None else str(client_id)),
+            venue_order_id=_id(row, fields.order_id),
+            client_order_id=profile.ours(_client_id(row, fields.client_id)),
             side=Side(side or ""),
-            trade_id=_text(row, fields.id),
+            trade_id=_id(row, fields.id),
             quantity=_number(row, fields.quantity),
             price=_number(row, fields.price),
             fees=_fees(row, fields, symbol, asset_of),
@@ -123,7 +126,7 @@ def _fees(row: dict[str, Any], fields: TradeFields, symbol: str, asset_of: Symbo
     asset = symbol.split("/")[1] if fields.fee_asset is None else asset_of(_text(row, fields.fee_asset))
     if asset is None:
         raise Unbelievable("trade's fee asset")
-    return {asset: fee} if fee else {}
+    return {_plain(asset, "fee asset"): fee} if fee else {}
 
 
 def read_balances(fields: BalanceFields, rows: Iterable[dict[str, Any]], asset_of: SymbolOf) -> dict[str, Decimal]:
@@ -133,6 +136,7 @@ def read_balances(fields: BalanceFields, rows: Iterable[dict[str, Any]], asset_o
         asset = asset_of(_text(row, fields.asset))
         if asset is None:
             raise Unbelievable("balance's asset")
+        asset = _plain(asset, "asset")
         total[asset] = total.get(asset, ZERO) + sum((_number(row, part) for part in fields.total), ZERO)
     return {asset: amount for asset, amount in total.items() if amount}
 
@@ -141,18 +145,18 @@ def unified_balances(balances: dict[str, Any]) -> dict[str, Decimal]:
     totals = balances.get("total")
     if not isinstance(totals, dict):
         raise Unbelievable("balances")
-    found = {str(asset): number(amount) for asset, amount in totals.items()}
+    found = {_plain(str(asset), "asset"): number(amount) for asset, amount in totals.items()}
     return {asset: amount for asset, amount in found.items() if amount}
 
 
 def number(value: Any) -> Decimal:
-    """An exact decimal: a text, an integer or a decimal, never a float."""
+    """An exact decimal: a text, an integer or a decimal, never a float, and none that is out of bounds."""
     if isinstance(value, Decimal | str | int) and not isinstance(value, bool):
         try:
             exact = Decimal(value)
-        except InvalidOperation:
+        except (InvalidOperation, ValueError):
             raise Unbelievable("number") from None
-        if exact.is_finite():
+        if exact.is_finite() and len(exact.as_tuple().digits) <= DIGITS and abs(exact.adjusted()) < 10**EXPONENT_DIGITS:
             return exact
     raise Unbelievable("number")
 
@@ -167,7 +171,26 @@ def _text(row: dict[str, Any], path: str) -> str:
         return str(value).lower()
     if value is None or value == "" or not isinstance(value, str | int):
         raise Unbelievable(path)
-    return str(value)
+    return _plain(str(value), path)
+
+
+def _plain(text: str, path: str) -> str:
+    """A text of a line that holds nothing which was taken out of it."""
+    if len(text) > LONGEST or not text.isprintable() or REDACTED in text:
+        raise Unbelievable(path)
+    return text
+
+
+def _id(row: dict[str, Any], path: str) -> str:
+    text = _text(row, path)
+    if not ID.fullmatch(text) or isinstance(dig(row, path), bool):
+        raise Unbelievable(path)
+    return text
+
+
+def _client_id(row: dict[str, Any], path: str | None) -> str | None:
+    value = dig(row, path) if path else None
+    return None if value is None else _plain(str(value), path or "")
 
 
 def _symbol(row: dict[str, Any], path: str, symbol_of: SymbolOf) -> str:

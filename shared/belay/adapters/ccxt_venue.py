@@ -1,22 +1,25 @@
 """One live account at a venue, through ccxt's synchronous class. Sends an order once and repeats nothing of it.
 
 What an answer means is decided from the raw answer, by the venue's profile; ccxt builds and signs the requests. A read
-gives evidence or raises `VenueUnavailable`. No key, and nothing that could hold one, leaves this module: exceptions are
-never chained to the transport's.
+gives evidence or raises `VenueUnavailable`. No key, and nothing that could hold one, leaves this module: the transport
+takes it out of every answer, every text is redacted before it is cut, and exceptions are never chained to ccxt's.
 """
 
 import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
-from typing import Any, NamedTuple
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple
 
-from belay.adapters.ccxt_connect import RisingNonce, connect, open_wire
+from belay.adapters.ccxt_bounds import Deadline, within
+from belay.adapters.ccxt_connect import RisingNonce, connect, open_wire, timeouts
 from belay.adapters.ccxt_fence import milliseconds, pin
 from belay.adapters.ccxt_history import Found, Query, Window, read_page
 from belay.adapters.ccxt_live_market import LiveMarketData
@@ -24,11 +27,12 @@ from belay.adapters.ccxt_outcomes import OK, Sent, classify, errors_in, meaning_
 from belay.adapters.ccxt_profiles import CcxtProfile, Lookup, Meaning, Rows, dig, rows_of
 from belay.adapters.ccxt_reading import Unbelievable, read_balances, read_order, read_trade, unified_balances
 from belay.adapters.ccxt_wire import Budget, Call, Phase, Wire
+from belay.adapters.redaction import CODE_LENGTH, Redaction
 from belay.adapters.secrets import Credentials, Secrets
 from belay.domain.account import AccountDocument
 from belay.domain.checkup import RESTRICTED, Access
 from belay.domain.decisions import Side
-from belay.domain.errors import AccountRefused, BelayError, InvalidInput, VenueUnavailable
+from belay.domain.errors import AccountRefused, BelayError, VenueUnavailable
 from belay.domain.market import Market
 from belay.domain.record import LARGEST
 from belay.domain.venues import Balances, OrderRequest, Outcome, OutcomeKind, TradePage, VenueOrder, VenueStatus
@@ -46,6 +50,7 @@ class Key:
         self._name = name
         self._needed = needed
         self._credentials: Credentials | None = None
+        self.redaction = Redaction()
 
     def get(self) -> Credentials:
         """Raises AccountRefused where there is no usable key."""
@@ -55,6 +60,7 @@ class Key:
             credentials = self._secrets.read(self._name)
             if not credentials.has(self._needed):
                 raise AccountRefused("key_incomplete", f"{self._name} must hold {', '.join(self._needed)}")
+            self.redaction.learn(credentials.options().values())
             self._credentials = credentials
         return self._credentials
 
@@ -65,10 +71,8 @@ class Key:
         return hashlib.sha256(f"belay key {named}".encode()).hexdigest()[:16]
 
     def forget(self) -> None:
+        """Read it anew before it is used again. What it was is never told all the same."""
         self._credentials = None
-
-    def redact(self, text: str) -> str:
-        return self._credentials.redact(text) if self._credentials else text
 
 
 class Rights(NamedTuple):
@@ -145,6 +149,25 @@ class Answer:
     missing: bool = False
 
 
+def _evidence[**P, T](read: Callable[Concatenate["CcxtVenue", P], T]) -> Callable[Concatenate["CcxtVenue", P], T]:
+    """A read gives evidence, or says in words that may be told that it has none; nothing is chained to those."""
+
+    @wraps(read)
+    def asked(venue: "CcxtVenue", /, *arguments: P.args, **options: P.kwargs) -> T:
+        told = venue._key.redaction.told
+        try:
+            return read(venue, *arguments, **options)
+        except AccountRefused as error:
+            left: VenueUnavailable = AccountRefused(told(error.code, CODE_LENGTH), told(error.remedy))
+        except BelayError as error:
+            left = VenueUnavailable(told(error))
+        except Exception as error:
+            left = venue._unavailable(f"{read.__name__} failed: {type(error).__name__}")
+        raise left
+
+    return asked
+
+
 class CcxtVenue:
     """Implements `ports.Venue` for one live account.
 
@@ -171,6 +194,7 @@ class CcxtVenue:
 
     # --- reads ---
 
+    @_evidence
     def balances(self) -> Balances:
         answer = self._ask("fetch_balance")
         total = self._believe("balances", lambda: self._totals(answer))
@@ -183,10 +207,12 @@ class CcxtVenue:
         rows = _rows(answer, reading.balance_rows)
         return read_balances(reading.balances, rows, self._asset_of)
 
+    @_evidence
     def open_orders(self) -> tuple[VenueOrder, ...]:
         reading = self._venue.reading
         return self._orders(self._ask("fetch_open_orders"), reading.open_rows if reading else None)
 
+    @_evidence
     def lookup(self, symbol: str, client_order_id: str) -> VenueOrder | None:
         """By each of the profile's look-ups in its order; the open order, else the latest closed one."""
         for lookup in self._venue.lookups:
@@ -225,6 +251,7 @@ class CcxtVenue:
             lambda: tuple(read_order(self._venue, row, self._symbol_of) for row in _rows(answer, rows)),
         )
 
+    @_evidence
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
         """Where the venue shows the whole account's trades, one answer serves every symbol of the same window."""
         return self._believe(
@@ -253,21 +280,28 @@ class CcxtVenue:
 
     def submit(self, request: OrderRequest) -> Outcome:
         """Send once, over a connection of its own, signed with the claim's time where the venue judges it."""
-        refusal = self._refused_here(request)
-        if refusal is not None:
-            return refusal
-        wire = open_wire(self._document, self._venue, self._budget, self._venue.order_path)
+        whole = Deadline(sum(timeouts(self._document, self._venue)), time.monotonic)
+        try:
+            with within(whole):  # whatever has to be asked before it
+                outcome = self._refused_here(request) or self._submitted(request)
+        except Exception as error:
+            outcome = Outcome(kind=OutcomeKind.UNKNOWN, code="adapter_error", detail=type(error).__name__)
+        if outcome.kind is OutcomeKind.CONFIGURATION:
+            self._key.forget()
+        told = self._key.redaction.told
+        return outcome.model_copy(update={"code": told(outcome.code, CODE_LENGTH), "detail": told(outcome.detail)})
+
+    def _submitted(self, request: OrderRequest) -> Outcome:
+        redact = self._key.redaction.clear
+        wire = open_wire(self._document, self._venue, self._budget, self._venue.order_path, redact)
         returned, failure = self._create(wire, request)
         orders = wire.orders()
         sent = Sent(orders=orders, returned=returned, at=self._market_data.clock.estimate())
         try:
             outcome = classify(self._venue, request, sent, self._market_data.known_symbol)
         except Exception as error:
-            outcome = Outcome(kind=OutcomeKind.UNKNOWN, code="unbelievable_answer", detail=type(error).__name__)
-        if outcome.kind is OutcomeKind.CONFIGURATION:
-            self._key.forget()
-        detail = outcome.detail or (failure if not orders else "")
-        return outcome.model_copy(update={"code": self._key.redact(outcome.code), "detail": self._key.redact(detail)})
+            return Outcome(kind=OutcomeKind.UNKNOWN, code="unbelievable_answer", detail=type(error).__name__)
+        return outcome if outcome.detail or orders else outcome.model_copy(update={"detail": failure})
 
     def _create(self, wire: Wire, request: OrderRequest) -> tuple[Any, str]:
         """What ccxt returned, or the name of what it raised: an exception holds the signed request."""
@@ -297,13 +331,15 @@ class CcxtVenue:
         at = self._market_data.clock.estimate()
         try:
             market, entry = self._market_data.market(request.symbol), self._entry(request.symbol)
-        except (InvalidInput, VenueUnavailable) as error:
-            return Outcome(kind=OutcomeKind.NOT_SENT, code="market_unknown", detail=str(error), exchange_time=at)
-        refused = broken_rule(request, market, entry.get("limits") or {}, market_buys=self._venue.market_buys)
+            refused = broken_rule(request, market, entry.get("limits") or {}, market_buys=self._venue.market_buys)
+        except Exception as error:
+            detail = str(error) if isinstance(error, BelayError) else type(error).__name__
+            return Outcome(kind=OutcomeKind.NOT_SENT, code="market_unknown", detail=detail, exchange_time=at)
         if refused is None:
             return None
         return Outcome(kind=OutcomeKind.REJECTED, code=f"local_{refused}", exchange_time=at)
 
+    @_evidence
     def cancel(self, symbol: str, client_order_id: str) -> None:
         """By client order id, or by the venue's own where it takes no other."""
         client_id = self._venue.client_id
@@ -317,6 +353,7 @@ class CcxtVenue:
 
     # --- what the key may do ---
 
+    @_evidence
     def access(self) -> Access:
         """A public request comes first: a region that is refused must not be taken for a key that is."""
         self._reach()
@@ -328,7 +365,7 @@ class CcxtVenue:
             document = self._ask(rights.method).document
             told = self._believe("rights of the key", lambda: read_rights(rights, document))
         closed = (symbol for symbol in self._document.symbols if self._entry(symbol).get("active") is False)
-        more = tuple(self._key.redact(right) for right in told.more)
+        more = tuple(self._key.redaction.told(right) for right in told.more)
         return told.model_copy(update={"more": more, "key": self._key.digest(), "closed": tuple(closed)})
 
     def _reach(self) -> None:
@@ -373,7 +410,9 @@ class CcxtVenue:
             with localcontext():
                 return_value = getattr(exchange, method)(*arguments)
         except BelayError:
-            raise
+            if wire.last is None or not wire.last.problem:
+                raise
+            return wire.last, None, ""
         except Exception as error:
             return wire.last, None, type(error).__name__
         return wire.last, return_value, ""
@@ -384,19 +423,18 @@ class CcxtVenue:
             return None, failure or "asked nothing", False
         if call.phase is not Phase.ANSWERED:
             # A connection that was kept while the process was frozen breaks at once; a silent venue is not waited for.
-            return None, call.phase, failure == "NetworkError"
+            return None, f"{call.phase}: {call.problem}".rstrip(": "), failure == "NetworkError"
         errors = errors_in(self._venue, call)
         meaning = meaning_of(self._venue, call, errors, READ_MEANINGS)
         code = errors[0].code if errors else f"http_{call.status}"
         if meaning is Meaning.MISSING or self._missing(call, failure):
             return Answer(document=None, returned=None, missing=True), "", False
         if meaning is Meaning.CONFIGURATION:
-            code = self._key.redact(code)
             self._forget()
             raise AccountRefused(code, f"{self._venue.name} refuses this account: {REMEDY}")
         document = call.document()
         if errors or failure or call.status != OK or not isinstance(document, dict | list):
-            return None, self._key.redact(f"{code} {failure}".strip()), meaning is Meaning.TRY_AGAIN
+            return None, f"{code} {failure}".strip(), meaning is Meaning.TRY_AGAIN
         return Answer(document=document, returned=returned), "", False
 
     def _missing(self, call: Call, failure: str) -> bool:
@@ -408,7 +446,8 @@ class CcxtVenue:
     def _private(self, market: str | None) -> Any:
         """The instance that reads; made anew once the key was refused."""
         if self._reader is None:
-            self._reader = self._connect(open_wire(self._document, self._venue, self._budget), market)
+            wire = open_wire(self._document, self._venue, self._budget, redact=self._key.redaction.clear)
+            self._reader = self._connect(wire, market)
         elif market is not None and market not in self._reader.markets:
             self._load_markets(self._reader, market)
         return self._reader
@@ -458,9 +497,11 @@ class CcxtVenue:
     def _believe[T](self, what: str, read: Callable[[], T]) -> T:
         try:
             return read()
-        except Unbelievable as doubt:
-            problem = f"gave no believable {what}: {doubt}"
-        raise self._unavailable(problem)
+        except BelayError:
+            raise
+        except Exception as error:
+            problem = f": {error}" if isinstance(error, Unbelievable) else ""
+        raise self._unavailable(f"gave no believable {what}{problem}")
 
     def _unavailable(self, problem: str) -> VenueUnavailable:
         return VenueUnavailable(f"{self._venue.name} {problem}")

@@ -34,12 +34,6 @@ class Credentials:
         """As constructor options. Whoever holds these holds the key."""
         return dict(self._values)
 
-    def redact(self, text: str) -> str:
-        """The text without any part of the key."""
-        for value in self._values.values():
-            text = text.replace(value, "[redacted]")
-        return text
-
 
 class Secrets(Protocol):
     def read(self, name: str) -> Credentials:

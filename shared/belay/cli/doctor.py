@@ -20,6 +20,7 @@ from belay.domain.checkup import (
     SwitchView,
     fail,
     judge_gate,
+    judge_hosts,
     judge_keys,
     judge_limits,
     judge_on_call,
@@ -66,7 +67,8 @@ def _examine_account(desk: Desk, name: str) -> tuple[Document, SwitchView | None
     executor = _ask(desk.ask_executor, name, "executor", findings)
     if document.mode == "live":
         keys = [examined.key if examined else None for examined in (reconciler, executor)]
-        findings += [judge_keys(*keys), *_examine_profile(document, reconciler.held if reconciler else ())]
+        findings += [judge_keys(*keys), *_examine_hosts(document)]
+        findings += _examine_profile(document, reconciler.held if reconciler else ())
     gate = views.gate(desk, configuration)
     findings.append(judge_gate(gate["reason"], gate["age_seconds"]))
     told = {"account": name, "venue": document.venue, "mode": document.mode, "checks": _dumped(findings)}
@@ -111,6 +113,17 @@ def _ask(
     examined = Examined.model_validate(answer)
     findings += (finding for finding in examined.findings if finding not in findings)  # both see the same region
     return examined
+
+
+def _examine_hosts(document: AccountDocument) -> tuple[Finding, ...]:
+    """Nothing where there is no such venue: then the document has been found wanting."""
+    # Only where there is a live account: its transport takes time to import.
+    from belay.adapters.ccxt_connect import origins_of
+
+    try:
+        return (judge_hosts(origins_of(document)),)
+    except InvalidInput:
+        return ()
 
 
 def _examine_profile(document: AccountDocument, held: tuple[str, ...]) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
+from belay.domain.live_options import credential_in, require_live_options
 from belay.domain.record import (
     ZERO,
     Fraction,
@@ -299,15 +300,6 @@ class PaperSettings(Record):
 
 
 MAX_DOCUMENT_BYTES = 16_384
-# What ccxt's constructors take as credentials, in lower case.
-CREDENTIALS = frozenset(
-    {"apikey", "secret", "password", "uid", "login", "token", "privatekey", "walletaddress", "twofa", "accountid"}
-)
-
-
-# The constructor options that a live account may set: where the venue is, and what its class is told. Others could
-# switch off what keeps an order from being sent twice, or print what is signed.
-LIVE_OPTIONS = frozenset({"hostname", "options", "timeout", "urls"})
 
 
 class AccountDocument(Record):
@@ -346,15 +338,17 @@ class AccountDocument(Record):
     @field_validator("options")
     @classmethod
     def _names_secrets_only(cls, options: dict[str, Any]) -> dict[str, Any]:
-        if inline := sorted(CREDENTIALS & {name.lower() for name in options}):
-            raise ValueError(f"{inline[0]} is a credential; store it as a secret and give the secret's name")
+        if place := credential_in(options):
+            raise ValueError(f"{place} is a credential; store it as a secret and give the secret's name")
         return options
 
     def require_live(self, stage: str) -> None:
-        """Refuse a live account that leaves out something that must be said.
+        """Refuse a live account that leaves out something that must be said, or says what it may not.
+
+        Whoever opens a live account asks for this, however its document came into the ledger.
 
         Raises:
-            InvalidInput: names the first thing that is missing.
+            InvalidInput: names the first thing that is missing or refused.
         """
         for function in ("executor", "reconciler"):
             field, folder = f"{function}_secret", f"/belay/{stage}/{function}/"
@@ -365,9 +359,7 @@ class AccountDocument(Record):
                 raise InvalidInput(f"account.{field}", problem, remedy)
         if self.sandbox is None:
             raise InvalidInput("account.sandbox", "is missing", "Say true for the venue's test host, else false.")
-        if unknown := sorted(self.options.keys() - LIVE_OPTIONS):
-            remedy = f"A live account may set {', '.join(sorted(LIVE_OPTIONS))}."
-            raise InvalidInput(f"account.options.{unknown[0]}", "may not be set for a live account", remedy)
+        require_live_options(self.options)
         if self.sandbox and self.options.keys() & {"hostname", "urls"}:
             remedy = "Give either sandbox true or hosts of your own."
             raise InvalidInput("account.options", "hosts are given and the venue's test host is asked for", remedy)

@@ -154,6 +154,14 @@ def judge_limits(missing: Iterable[str]) -> Finding:
     return ok("limits", "all are stated")
 
 
+def judge_hosts(origins: Collection[str]) -> Finding:
+    """Where a live account's requests go, and with them its keys: everything that may be asked, whole."""
+    if not origins:
+        remedy = "Correct the account document's options: each host is https, or http on this machine."
+        return fail("hosts", "none that may be asked", remedy)
+    return ok("hosts", ", ".join(origins))
+
+
 def judge_profile(profile: ProfileFacts, listed: Collection[str], held: Iterable[str]) -> tuple[Finding, ...]:
     """What the venue's profile promises, leaves open and does not know.
 

@@ -51,3 +51,9 @@ class AccountRefused(VenueUnavailable):
         super().__init__(f"{code}: {remedy}")
         self.code = code
         self.remedy = remedy
+
+
+def unchained[E: BelayError](error: E) -> E:
+    """The same without what it was raised from or during, which could hold what must not be shown."""
+    error.__cause__ = error.__context__ = None
+    return error

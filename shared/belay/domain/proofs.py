@@ -11,7 +11,7 @@ from belay.domain.record import Record, Utc
 class Proof(Record):
     """What one clean run compared. Times are venue time; `residuals` is venue minus expected, by asset.
 
-    `fingerprint` names the deployment, configuration, venue account, keys and table it holds for.
+    `fingerprint` names the deployment, configuration and table it holds for.
     """
 
     account: str
@@ -26,8 +26,11 @@ class Proof(Record):
 
 
 def fingerprint(configuration: Configuration, layer_version: str, table_id: str) -> str:
-    """One name for everything whose change must close the gate: deployment, configuration, venue, keys and table."""
-    document = configuration.document
-    keys = [document.executor_secret, document.reconciler_secret]
-    parts = [layer_version, configuration.version, document.venue, keys, table_id]
+    """One name for everything whose change must close the gate: deployment, configuration and table.
+
+    The document counts by its content: one that was rewritten under its version is another one, too.
+    """
+    content = json.dumps(configuration.document.model_dump(mode="json"), sort_keys=True)
+    document = hashlib.sha256(content.encode()).hexdigest()
+    parts = [layer_version, configuration.version, document, table_id]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

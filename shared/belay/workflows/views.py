@@ -13,6 +13,7 @@ from belay.ports import Cursor
 from belay.workflows.session import Session
 
 OVERLAP = timedelta(seconds=60)
+MOST_PAGES = 1000  # of a symbol's trades in one run; more than a run has time for
 
 
 class Gaps(list[str]):
@@ -142,17 +143,21 @@ def _start(
 
 
 def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps: Gaps) -> list[VenueTrade] | None:
-    """A closed window, every page of it; None when a page could not be read."""
+    """A closed window, every page of it; None when a page could not be read, or there is no end of them."""
+    found: list[VenueTrade] = []
+    following: str | None = None
     try:
-        page = session.venue.trades(symbol, start, now)
-        found = list(page.trades)
-        while page.next_page is not None:
-            page = session.venue.trades(symbol, start, now, page.next_page)
+        for _ in range(MOST_PAGES):
+            page = session.venue.trades(symbol, start, now, following)
             found.extend(page.trades)
+            following = page.next_page
+            if following is None:
+                return found
     except VenueUnavailable as error:
         gaps.note(f"trades of {symbol}", error)
-        return None
-    return found
+    else:
+        gaps.note(f"trades of {symbol}", VenueUnavailable(f"more than {MOST_PAGES} pages"))
+    return None
 
 
 def _match(

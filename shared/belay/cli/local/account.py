@@ -7,9 +7,8 @@ import queue
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import urlsplit
 
+from belay.adapters.ccxt_connect import origins_of
 from belay.adapters.ccxt_market import CcxtMarketData
 from belay.cli.local.place import BEGIN_ANEW, Begun
 from belay.cli.local.ticker import Say
@@ -30,26 +29,11 @@ def paper_settings(document: AccountDocument) -> PaperSettings:
 
 
 def source(document: AccountDocument) -> str:
-    """Where an account's prices come from, and live its orders go, in words."""
+    """Where an account's prices come from, and live its orders and its keys go, in words."""
     if document.mode == "live":
-        where = sorted(_hosts(document.options))
-        place = f" at {', '.join(where)}" if where else ", on its test host" if document.sandbox else ""
-        return f"{document.venue}, live{place}"
+        return f"{document.venue}, live at {', '.join(origins_of(document))}"
     exchange = paper_settings(document).exchange
     return f"the live public prices of {exchange}" if exchange else "a generated market"
-
-
-def _hosts(options: Any) -> set[str]:
-    """Every host that a venue's constructor options name."""
-    found: set[str] = {str(options["hostname"])} if options.get("hostname") else set()
-    waiting = [options.get("urls")]
-    while waiting:
-        match waiting.pop():
-            case dict() as addresses:
-                waiting.extend(addresses.values())
-            case str() as address:
-                found.add(urlsplit(address).netloc or address)
-    return found
 
 
 def first_document(given: AccountDocument | None, answers: Callable[[AccountDocument], bool], say: Say) -> Begun:

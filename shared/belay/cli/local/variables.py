@@ -138,12 +138,9 @@ class Variables:
     def _require_live(self, document: AccountDocument, stage: str) -> None:
         try:
             document.require_live(stage)
-            profile = profile_of(document)
+            profile_of(document)
         except InvalidInput as error:
             raise self._named(error) from None
-        if document.sandbox and not profile.sandbox:
-            remedy = "Say SANDBOX=false, and start with small limits."
-            raise InvalidInput("SANDBOX", f"{profile.name} has no test host", remedy)
 
     def _named(self, error: InvalidInput) -> InvalidInput:
         """The same, with the variable in the place of the field that it decides."""
