@@ -15,7 +15,7 @@ from belay.workflows.execute import execute
 from belay.workflows.updates import refuse_event
 
 SERVICES = executor_services(os.environ)
-ORDER_ID = re.compile(r"^[0-9a-f]{32}$")
+ORDER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -50,6 +50,6 @@ def _order_id(record: dict[str, Any]) -> str:
         order_id = json.loads(record.get("body", ""))["order_id"]
     except (ValueError, TypeError, KeyError):
         order_id = None
-    if not isinstance(order_id, str) or not ORDER_ID.match(order_id):
+    if not isinstance(order_id, str) or not ORDER_ID.fullmatch(order_id):
         raise InvalidInput("message.order_id", "is not 32 hex characters", "Send only what Belay published.")
     return order_id

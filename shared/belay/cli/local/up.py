@@ -30,6 +30,7 @@ from belay.cli.local.ticker import Firing, Schedule, read_schedules, tick_of
 from belay.cli.local.variables import Variables
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.texts import paragraph, shown
 
 FOLDER = UP_STACK.parent
 LONGEST_INTERVAL = timedelta(days=366)
@@ -88,7 +89,7 @@ def launch(place: Place, given: Given) -> int:
         with daemon.stdin as handing:
             handing.write(given.to_json())
         for line in daemon.stdout:
-            print(line, end="", file=sys.stderr, flush=True)
+            print(paragraph(line), end="", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         daemon.terminate()
         daemon.wait()
@@ -126,7 +127,7 @@ def describe(place: Place) -> None:
         ("make down", "stop it; the next `make up` goes on from there"),
         ("make down CLEAN=1", "and delete it all, to begin anew"),
     ]
-    print(f"Belay runs on this machine, on an AWS emulator at {found['endpoint']}\n")
+    print(f"Belay runs on this machine, on an AWS emulator at {shown(found['endpoint'])}\n")
     show(rows)
     waits = "It decides, but sends no order before it is released."
     print(f"\n{('It trades, except what is stopped.' if stops else 'It trades.') if trades else waits}\n")
@@ -171,7 +172,7 @@ def live_commands(document: AccountDocument) -> list[tuple[str, str]]:
 def show(rows: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        print(f"  {name:<{width}}   {text}")
+        print(f"  {name:<{width}}   {shown(text)}")
 
 
 def strategies(schedules: Sequence[Schedule], document: AccountDocument) -> Iterator[str]:
@@ -235,7 +236,7 @@ def tick(place: Place, name: str | None, at: datetime | None) -> int:
     for schedule in chosen:
         if last := schedule.expression.last(until - LONGEST_INTERVAL, until):
             deliver(schedule.function, Firing(schedule, last).event(f"by-hand-{os.getpid()}"))
-            print(f"{schedule.name} fired for {last:%Y-%m-%dT%H:%M:%SZ}")
+            print(f"{shown(schedule.name)} fired for {last:%Y-%m-%dT%H:%M:%SZ}")
     return 0
 
 
@@ -310,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def problem(message: str, code: int) -> int:
-    print(f"up: {message}", file=sys.stderr)
+    print(f"up: {paragraph(message)}", file=sys.stderr)
     return code
 
 
