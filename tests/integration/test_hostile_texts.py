@@ -22,6 +22,10 @@ from belay.adapters.memory import InMemoryLedger
 from belay.adapters.sns import SnsAlerts
 from belay.cli.charts import page as pages
 from belay.cli.demo import report
+from belay.cli.demo.__main__ import show_summary
+from belay.cli.demo.check import Finding as BrokenRow
+from belay.cli.demo.check import Result as Checked
+from belay.cli.demo.check import lines
 from belay.cli.demo.exported import Exported, read_exported
 from belay.cli.desk import Desk
 from belay.cli.local import up
@@ -274,6 +278,19 @@ def test_what_make_up_tells_is_one_line_for_each_fact(name: str, capsys: pytest.
     assert acting(told.err) == set()
 
 
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_the_demo_tells_of_its_rows_is_text(name: str, demo: Path) -> None:
+    summary = json.loads((demo / "summary.json").read_text())
+    stream = io.StringIO()
+    hostile = {"market": HOSTILE[name], "holds_by_reason": {HOSTILE[name]: 1}}
+    show_summary(Terminal(file=stream, force_terminal=True, color_system="standard"), summary | hostile)
+    require_plain(stream.getvalue())
+    broken = BrokenRow(HOSTILE[name], HOSTILE[name], HOSTILE[name], HOSTILE[name])
+    told = list(lines([Checked("x", HOSTILE[name], (broken,))]))
+    assert len(told) == 3
+    assert acting("".join(told)) <= IGNORED
+
+
 # --- pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -427,6 +444,8 @@ def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+# Letters and marks that are drawn as nothing, of which the independent checker knows no list.
+IGNORED = {"\u034f", "\u3164", "\ufe0f"}
 MARKET = Demo(HOURS, 7).candles
 
 
