@@ -152,7 +152,7 @@ def executor_services(environment: Environment) -> Services:
     """The only function that submits, and the only one that reads the switch."""
     switch = SsmKillSwitch(_client("ssm"), _required(environment, "KILL_SWITCH_PARAMETER"))
     queue = SqsQueue(_client("sqs"), follow_ups_url=_required(environment, "FOLLOW_UPS_QUEUE_URL"))
-    services = _services(environment, switch, queue, secret="executor_secret")
+    services = _services(environment, switch, queue, secret="executor_secret")  # noqa: S106 a field's name
     return replace(services, follow_up_seconds=_seconds(environment, "FOLLOW_UP_SECONDS"))
 
 
@@ -164,7 +164,7 @@ def reconciler_services(environment: Environment) -> Services:
         intents_url=_required(environment, "INTENTS_QUEUE_URL"),
         evaluator=_required(environment, "EVALUATOR_FUNCTION_NAME"),
     )
-    return _services(environment, NoSwitch(), queue, secret="reconciler_secret")
+    return _services(environment, NoSwitch(), queue, secret="reconciler_secret")  # noqa: S106 a field's name
 
 
 def _services(environment: Environment, switch: KillSwitch, queue: Queue, secret: str | None) -> Services:

@@ -36,7 +36,8 @@ _Loader.add_multi_constructor("!", _short_form)
 
 @cache
 def _ledger_table() -> dict[str, Any]:
-    template = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 a SafeLoader with more tags
+    text = TEMPLATE.read_text()
+    template = yaml.load(text, _Loader)  # nosec B506 # noqa: S506 a SafeLoader with more tags
     table = template["Resources"]["LedgerTable"]["Properties"]
     copied = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
     return {key: table[key] for key in copied}

@@ -127,7 +127,7 @@ class Stack:
             "TMPDIR": str(workers),
         }  # fmt: skip
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 a program of ours
                 [_tool(MINISTACK)],
                 cwd=workers,
                 env=environment,
@@ -276,7 +276,7 @@ def _environment(*, building: bool) -> dict[str, str]:
 def _run(command: list[str | Path], log: Path, environment: Mapping[str, str]) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 a program of ours
             command,
             cwd=ROOT,
             env=_environment(building=True) | dict(environment),

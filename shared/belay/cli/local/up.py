@@ -74,7 +74,7 @@ def launch(place: Place, given: Given) -> int:
     """Returns 0 once the stack can be used, else the exit code of the daemon that failed."""
     place.folder.mkdir(parents=True, exist_ok=True)
     with place.log.open("ab") as log:
-        daemon = subprocess.Popen(
+        daemon = subprocess.Popen(  # noqa: S603 this program
             [sys.executable, "-m", "belay.cli.local.up", "run", "--folder", str(place.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -83,8 +83,8 @@ def launch(place: Place, given: Given) -> int:
             start_new_session=True,
             text=True,
         )
-    assert daemon.stdin is not None
-    assert daemon.stdout is not None
+    assert daemon.stdin is not None  # noqa: S101 it is a pipe
+    assert daemon.stdout is not None  # noqa: S101 it is a pipe
     try:
         with daemon.stdin as handing:
             handing.write(given.to_json())
