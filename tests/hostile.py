@@ -21,6 +21,8 @@ from belay.domain.record import Record
 from belay.domain.texts import shown
 
 HOSTILE = {
+    "HTML": "<evil-element evil-attribute=1>' evil-quote=1 \" evil-quotes=1><!--<script>evil()</script></script>",
+    "plotly": "<b>bold</b> <a href=\"javascript:evil()\">link</a> %{evil} &lt;evil-entity&gt;",
     "ANSI colour": "\x1b[31mred\x1b[0m",
     "C1 colour": "\x9b31mred",
     "OSC 8 link": "\x1b]8;;https://evil.example\x1b\\click\x1b]8;;\x1b\\",
@@ -32,10 +34,9 @@ HOSTILE = {
     "zero width": "ad\u200bmin\u200d\u2060\ufeff\u00ad\ufe0f\u034f\u3164\U000e0041",
     "lone surrogate": "\udfff\ud800",
     "private and unassigned": "\ue000\ue001\U0010fffd\u0378",
-    "rich markup": "] [magenta on yellow]loud[/] [/] [link=https://evil.example]click[/link] :skull: \\",
+    "closing tag": "loud[/] [/magenta]",
+    "rich markup": "] [magenta on yellow]loud[/] [link=https://evil.example]click[/link] :skull: \\",
     "half a tag": "x] [link=https://evil.example/",
-    "HTML": "<evil-element evil-attribute=1>' evil-quote=1 \" evil-quotes=1><!--<script>evil()</script></script>",
-    "plotly": "<b>bold</b> <a href=\"javascript:evil()\">link</a> %{evil} &lt;evil-entity&gt;",
     "template": "{{7*7}} {% evil %} ${7*7} %(evil)s {evil}",
     "CSV formula": "=cmd|' /C calc'!A0",
     "very long": "long " * 2_000,
@@ -152,7 +153,7 @@ class Poison:
         if kind is Any:
             return self._free(value)
         if origin is tuple:
-            return tuple(self._put(parts[0], part) for part in value or ("",))
+            return tuple(self._put(parts[0], part) for part in value)
         if origin is dict and parts[1] is Any:
             return {**self._free(value), self._text(): self.text}
         if origin is dict and parts[0] is str:

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
@@ -176,9 +176,10 @@ ADOPTABLE = Adoptable(
 EXAMINED = Examined(
     account=ACCOUNT,
     findings=(
-        Finding(check="x", level=Level.OK, found="x"),
+        Finding(check="x", level=Level.WARN, found="x", remedy="x"),
         Finding(check="y", level=Level.FAIL, found="x", remedy="x"),
     ),
+    held=("USD",),
     switch=SwitchView(level=StopLevel.RUNNING, reason="x"),
 )
 SURROUNDINGS = Surroundings(
@@ -223,13 +224,13 @@ def require_plain(told: str) -> None:
     assert not [line for line in plain.splitlines() if line.strip().startswith("FORGED")]
 
 
-def walk_terminal(ledger: InMemoryLedger, poison: Callable[[Any], Any]) -> None:
+def walk_terminal(ledger: InMemoryLedger, poison: Callable[[Any], Any], *, complete: bool) -> None:
     office = Office(ledger, poison)
     for command in commands(ledger):
         result = office.run(*command)
         require_plain(result.stdout)
         require_plain(result.stderr)
-        assert result.stderr.count("\n") <= 1
+        assert not result.stderr or (result.stderr.startswith("belay: id: the ledger has no") and not complete), command
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -257,16 +258,19 @@ def test_an_argument_that_is_no_utf_8_is_refused_before_anything_is_done(ledger:
     assert result.stderr.startswith("belay: caf\\udce9: is not written in UTF-8.")
 
 
-def test_a_tag_cannot_be_made_of_two_texts_nor_one_of_ours_be_escaped() -> None:
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("[magenta", "on yellow]"), ("[link=https://evil.example", "]"), ("\\", "\\\\\\"), ("[/]", "[bold]")],
+)
+def test_a_tag_cannot_be_made_of_two_texts_nor_can_one_of_ours_be_escaped(first: str, second: str) -> None:
     @shows
-    def show(out: Terminal, document: dict[str, str]) -> None:
-        out.print(f"[bold]{document['first']}[/], {document['second']} end")
+    def show(out: Terminal, document: list[str]) -> None:
+        out.print(f"{document[0]} {document[1]}[bold]x[/] [bold]{document[0]}[/] [bold]{document[1]}[/]")
 
     stream = io.StringIO()
-    out = Terminal(file=stream, force_terminal=True, color_system="standard", width=200)
-    show(out, {"first": "[magenta \\", "second": "x]"})
-    assert COLOURS.sub("", stream.getvalue()) == "[magenta \\, x] end\n"
-    assert "35" not in stream.getvalue()
+    show(Terminal(file=stream, force_terminal=True, color_system="standard", width=200), [first, second])
+    bold = [f"\x1b[1m{text}\x1b[0m" for text in ("x", first, second)]
+    assert stream.getvalue() == f"{first} {second}{' '.join(bold)}\n"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -406,8 +410,13 @@ def poisoned_run(run: Exported, poison: Callable[[Any], Any]) -> Exported:
     )
 
 
-# A fault of an order that the run does not have: no page is written of such a run.
-BROKEN_RUNS = {("InjectedFault", "client_order_id")}
+# Links between records that lead nowhere with another text in them, and what cannot be told in full then.
+BROKEN = {
+    ("InjectedFault", "client_order_id"): {"report"},
+    ("Order", "decision_id"): {"terminal", "replay"},
+    ("Order", "order_id"): {"replay"},
+    ("OrderEvent", "order_id"): {"replay"},
+}
 
 
 def walk_report(run: Exported, demo: Path, poison: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,15 +478,13 @@ def replayed(candles: Path) -> Replayed:
     return lived[0]
 
 
-def walk_replay(
-    replayed: Replayed, candles: Path, poison: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, page: Path
-) -> None:
-    again = Replayed(Poisoned(replayed.ledger, poison), replayed.decisions, poison)
-    monkeypatch.setattr(replaying, "ReplayEngine", lambda *_: again)
+def walk_replay(told: Replayed, candles: Path, monkeypatch: pytest.MonkeyPatch, page: Path, *, complete: bool) -> None:
+    monkeypatch.setattr(replaying, "ReplayEngine", lambda *_: told)
     environment = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
     result = CliRunner().invoke(app, ["replay", "--candles", str(candles), "--plot", str(page)], env=environment)
     require_plain(result.stdout)
-    if result.exit_code == 0:
+    assert (result.exit_code == 0) == complete, result.stderr
+    if complete:
         require_own_page(page.read_text())
 
 
@@ -561,12 +568,13 @@ def walk(
     """Through everything that a person or a line reads."""
     caplog.set_level(logging.ERROR)
 
-    def through(poison: Callable[[Any], Any], *, whole: bool = True) -> None:
-        walk_terminal(ledger, poison)
-        walk_replay(replayed, candles, poison, monkeypatch, tmp_path / "replay.html")
+    def through(poison: Callable[[Any], Any], broken: Collection[str] = ()) -> None:
+        walk_terminal(ledger, poison, complete="terminal" not in broken)
+        again = Replayed(Poisoned(replayed.ledger, poison), replayed.decisions, poison)
+        walk_replay(again, candles, monkeypatch, tmp_path / "replay.html", complete="replay" not in broken)
         walk_alerts(poison, caplog)
         walk_log(poison, log)
-        with nullcontext() if whole else pytest.raises(KeyError):
+        with pytest.raises(KeyError) if "report" in broken else nullcontext():
             walk_report(exported, demo, poison, monkeypatch)
 
     return through
@@ -578,7 +586,7 @@ SEEN = [field for field in text_fields() if field[0].__name__ not in UNSEEN]
 @pytest.mark.parametrize("field", SEEN, ids=lambda field: f"{field[0].__name__}.{field[1]}")
 def test_a_hostile_text_in_any_field_is_a_text_wherever_it_is_shown(field: Field, walk: Callable[..., None]) -> None:
     poison = Poison(field, EVERYTHING)
-    walk(poison, whole=(field[0].__name__, field[1]) not in BROKEN_RUNS)
+    walk(poison, BROKEN.get((field[0].__name__, field[1]), ()))
     assert poison.met > 0
 
 

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from belay.domain.errors import FIELD, InvalidInput
+from belay.domain.slots import Tick
 from belay.domain.texts import bounded, paragraph, shown
+from tests.builders import make_tick
 from tests.hostile import HOSTILE, SAFE
 
 TEXTS = st.text(st.characters())
@@ -62,3 +65,11 @@ def test_a_bounded_text_is_never_longer_and_says_when_something_is_missing(text:
 
 def test_a_paragraph_keeps_its_own_line_breaks_and_no_other() -> None:
     assert paragraph("one\ntwo\rthree\u2028\x1b") == "one\ntwo\\rthree\\u2028\\x1b"
+
+
+def test_a_made_up_field_is_named_on_one_line_and_not_at_any_length() -> None:
+    """It becomes a part of an incident's key, of which a table bounds the length."""
+    with pytest.raises(InvalidInput) as refused:
+        Tick.parse({**make_tick().model_dump(mode="json"), "x\u202e\n" + "y" * 5_000: 1})
+    assert refused.value.field.startswith("tick.x\\u202e\\nyyy")
+    assert len(refused.value.field) == FIELD

@@ -57,4 +57,4 @@ def shows[D](show: Callable[[Terminal, D], None]) -> Callable[[Terminal, D], Non
 
 def as_json(document: Any) -> str:
     """Exact data in ASCII without a control character but line breaks, which no terminal takes for more than text."""
-    return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
+    return json.dumps(document, indent=2, ensure_ascii=True)
