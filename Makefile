@@ -40,7 +40,7 @@ help:
 	@echo "make soak       the long runs: the demo for many SEEDS, INTENTS orders at venue servers with every fault"
 	@echo "make simulate   failures at every effect of the pipeline (SECONDS); SEED=n tells one history again"
 	@echo "make test       every test                   make test-fast  the ones that run in seconds"
-	@echo "make lint       style, types, import rules   make validate   the template"
+	@echo "make lint       style, security, types       make validate   the template"
 	@echo "make build      the template for AWS (ARCHITECTURE=arm64 or x86_64)"
 	@echo "make lock       pin the dependencies again   make clean      remove everything that was made"
 
@@ -77,6 +77,7 @@ test-fast: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive shared functions tests
 	$(BIN)/mypy -p belay
 	@for function in functions/*/; do \
 		echo "mypy $$function"; MYPYPATH="$$function" $(BIN)/mypy $$(find "$$function" -name '*.py'); done

@@ -15,7 +15,7 @@ from belay.workflows.execute import execute
 from belay.workflows.updates import refuse_event
 
 SERVICES = executor_services(os.environ)
-ORDER_ID = re.compile(r"^[0-9a-f]{32}$")
+ORDER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -47,6 +47,6 @@ def _execute(record: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _order_id(record: dict[str, Any]) -> str:
     order_id = message_field(record, "order_id")
-    if not isinstance(order_id, str) or not ORDER_ID.match(order_id):
+    if not isinstance(order_id, str) or not ORDER_ID.fullmatch(order_id):
         raise InvalidInput("message.order_id", "is not 32 hex characters", "Send only what Belay published.")
     return order_id

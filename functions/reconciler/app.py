@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     failed: list[str] = []
     results = [result for account in _accounts(event) if (result := _reconcile(account, failed))]
     if failed:
-        raise RuntimeError(f"reconciliation failed for {', '.join(failed)}; each error is logged above")
+        raise RuntimeError(f"reconciliation failed for {', '.join(map(ascii, failed))}; each error is logged above")
     return {"results": results}
 
 

@@ -165,7 +165,8 @@ def executor_services(environment: Environment) -> Services:
     """The only function that submits, and the only one that reads the switch."""
     switch = SsmKillSwitch(_client("ssm"), _required(environment, "KILL_SWITCH_PARAMETER"))
     queue = SqsQueue(_client("sqs"), follow_ups_url=_required(environment, "FOLLOW_UPS_QUEUE_URL"))
-    services = _services(environment, switch, queue, _alerts(environment), secret="executor_secret")
+    alerts = _alerts(environment)
+    services = _services(environment, switch, queue, alerts, secret="executor_secret")  # noqa: S106 a field's name
     return replace(services, follow_up_seconds=_seconds(environment, "FOLLOW_UP_SECONDS"))
 
 
@@ -177,7 +178,8 @@ def reconciler_services(environment: Environment) -> Services:
         intents_url=_required(environment, "INTENTS_QUEUE_URL"),
         evaluator=_required(environment, "EVALUATOR_FUNCTION_NAME"),
     )
-    return _services(environment, NoSwitch(), queue, _alerts(environment), secret="reconciler_secret")
+    alerts = _alerts(environment)
+    return _services(environment, NoSwitch(), queue, alerts, secret="reconciler_secret")  # noqa: S106 a field's name
 
 
 def _services(

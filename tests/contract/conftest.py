@@ -40,7 +40,8 @@ COPIED = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIn
 
 @cache
 def _resources() -> dict[str, Any]:
-    template = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 a SafeLoader with more tags
+    text = TEMPLATE.read_text()
+    template = yaml.load(text, _Loader)  # nosec B506 # noqa: S506 a SafeLoader with more tags
     resources: dict[str, Any] = template["Resources"]
     return resources
 

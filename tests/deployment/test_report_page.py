@@ -11,7 +11,8 @@ from belay.cli.demo.exported import read_exported
 from belay.cli.demo.report import write_report
 from belay.cli.demo.stories import stories
 from tests.chromium import DESKTOP, PHONE, Chromium, find_chromium
-from tests.demo_rows import write_demo
+from tests.demo_rows import read_rows, write_demo, write_rows
+from tests.hostile import HOSTILE
 
 RENDERED_WITHIN_SECONDS = 2
 CHARTS = 7
@@ -202,6 +203,45 @@ def test_a_click_on_a_fill_opens_the_story_of_its_order(browser: Chromium, folde
     browser.click(place["x"], place["y"])
     assert place["link"] in {story.decision.decision_id for story in stories(read_exported(folder))}
     assert open_in_view(browser) == [place["link"]]
+
+
+# --- texts from outside ----------------------------------------------------------------------------
+
+LABELS = (
+    """[...document.querySelectorAll("[data-figure=figure-decisions] .ytick text")].map(label => label.textContent)"""
+)
+FOREIGN = (
+    """document.querySelectorAll("evil-element, [evil-attribute], svg a, [style*=bold]:not(.legendtext)").length"""
+)
+
+
+def test_a_hostile_reason_is_drawn_as_the_text_that_it_is(browser: Chromium, folder: Path, tmp_path: Path) -> None:
+    reason = HOSTILE["plotly"] + HOSTILE["HTML"] + HOSTILE["bidi"]
+    (tmp_path / "rows").mkdir()
+    for name in ("summary.json", "rows/paper.jsonl", "rows/ledger.jsonl"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    ledger = tmp_path / "rows" / "ledger.jsonl"
+    rows = read_rows(ledger)
+    for row in rows:
+        row["body"] = row["body"].replace("RSI crossed above", json.dumps(reason)[1:-1])
+    write_rows(ledger, rows)
+    report = write_report(tmp_path)
+    browser.requests.clear()
+    browser.open(report)
+    assert browser.problems == []
+    assert {address for address in browser.requests if not address.startswith(("data:", "about:"))} == {report.as_uri()}
+    assert browser.ask(FOREIGN) == 0
+    assert any(label.startswith("reduce: <b>bold</b> <a") for label in browser.ask(LABELS)), browser.ask(LABELS)
+    assert browser.ask("typeof evil") == "undefined"
+
+
+def test_a_script_that_is_not_the_pages_own_does_not_run(browser: Chromium, report: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "report.html"
+    injected = "<script>window.evil = 1</script><img src='data:,' onerror='window.evil = 2'></main>"
+    changed.write_text(report.read_text().replace("</main>", injected))
+    browser.open(changed)
+    assert browser.ask("typeof window.evil") == "undefined"
+    assert len([problem for problem in browser.problems if "Content Security Policy" in problem]) == 2
 
 
 # --- size ------------------------------------------------------------------------------------------

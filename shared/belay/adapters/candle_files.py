@@ -135,7 +135,7 @@ def generated_candles(seed: int, count: int, timeframe: str, start: datetime) ->
         raise InvalidInput("count", f"{count} candles cannot be generated", "Give one or more.")
     if timeframe not in TIMEFRAMES or (start - EPOCH) % TIMEFRAMES[timeframe]:
         raise InvalidInput("start", f"not the open time of a {timeframe} candle", "Give an aligned time in UTC.")
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311 repeatable
     price, trend = 8000.0, 0.0
     candles: list[Candle] = []
     for number in range(count):

@@ -141,7 +141,7 @@ def dealt_hand(settings: FaultSettings, number: int) -> Hand:
 
 def _dealt[T](seed: str, deck: Sequence[T], number: int) -> T:
     shuffled, place = divmod(number - 1, len(deck))
-    return random.Random(f"{seed}:{shuffled}").sample(deck, len(deck))[place]  # noqa: S311
+    return random.Random(f"{seed}:{shuffled}").sample(deck, len(deck))[place]  # noqa: S311 repeatable
 
 
 CRASH_KINDS = frozenset(card.kind for card in CRASHES)
@@ -379,7 +379,7 @@ class FaultyPaperVenue(PaperVenue):
         return timedelta(seconds=self._number(delivery, what, bounds))
 
     def _number(self, delivery: Delivery, what: str, bounds: tuple[int, int]) -> int:
-        return random.Random(f"{self._faults.seed}:{delivery.sequence}:{what}").randint(*bounds)  # noqa: S311
+        return random.Random(f"{self._faults.seed}:{delivery.sequence}:{what}").randint(*bounds)  # noqa: S311 repeatable
 
 
 WAYS: dict[Way, Callable[[FaultyPaperVenue, VenueState, Delivery, FaultKind], Step]] = {

@@ -276,7 +276,7 @@ class PaperVenue:
                 lost += 1
                 if lost == TRIES:
                     raise
-                self._pause(random.uniform(0, 0.01 * min(lost, 10)))  # noqa: S311
+                self._pause(random.uniform(0, 0.01 * min(lost, 10)))  # noqa: S311 a pause
                 continue
             if step.complete:
                 return step

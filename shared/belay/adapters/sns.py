@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 
 from belay.domain.incidents import Incident
 from belay.domain.record import iso
+from belay.domain.texts import bounded
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
 MAX_SUBJECT = 100
+# Of each text in a message: all of them together stay far below the 256 KB of SNS, and can still be read.
+MAX_TEXT = 2_000
 log = logging.getLogger(__name__)
 
 
@@ -22,8 +25,8 @@ class SnsAlerts:
         try:
             self._client.publish(TopicArn=self._topic_arn, Subject=_subject(incident), Message=_message(incident))
         except Exception as error:  # the workflow must go on: the incident is recorded as one to be told again
-            name = type(error).__name__
-            log.error("incident %s of account %s was not published: %s", incident.incident_id, incident.account, name)  # noqa: TRY400
+            told = [bounded(text, MAX_TEXT) for text in (incident.incident_id, incident.account, type(error).__name__)]
+            log.error("incident %s of account %s was not published: %s", *told)  # noqa: TRY400
             return False
         return True
 
@@ -35,15 +38,14 @@ def _subject(incident: Incident) -> str:
 
 
 def _message(incident: Incident) -> str:
-    return "\n".join(
-        [
-            f"What to do: {incident.action}",
-            "",
-            f"Account:    {incident.account}",
-            f"Incident:   {incident.incident_id}",
-            f"Symbol:     {incident.symbol or 'the whole account'}",
-            f"Expected:   {incident.expected}",
-            f"Actual:     {incident.actual}",
-            f"Opened:     {iso(incident.opened_at)}",
-        ]
-    )
+    """One line per fact: no text can begin a line of its own."""
+    facts = {
+        "Account:": incident.account,
+        "Incident:": incident.incident_id,
+        "Symbol:": incident.symbol or "the whole account",
+        "Expected:": incident.expected,
+        "Actual:": incident.actual,
+        "Opened:": iso(incident.opened_at),
+    }
+    lines = (f"{name:<12}{bounded(text, MAX_TEXT)}" for name, text in facts.items())
+    return "\n".join([f"What to do: {bounded(incident.action, MAX_TEXT)}", "", *lines])

@@ -4,7 +4,6 @@ Reads arguments, calls one operation or view, prints its document. Every failure
 2 for bad input, 1 for anything else.
 """
 
-import json
 import sys
 import time
 import uuid
@@ -25,11 +24,13 @@ from belay.cli import explain as explanation
 from belay.cli import operations, render, trading, views
 from belay.cli.desk import Desk, open_desk
 from belay.cli.local.stack import ROOT
+from belay.cli.terminal import Terminal, as_json
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.adoption import AdoptRequest
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import OrderState
+from belay.domain.texts import shown
 
 BAD_INPUT = 2
 FAILURE = 1
@@ -46,6 +47,7 @@ class Command(TyperGroup):
         given = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False  # errors come here instead of being printed in many lines
         try:
+            _require_text(given)
             code = super().main(_own_options_first(given), **extra)
         except InvalidInput as error:
             _fail(str(error), BAD_INPUT)
@@ -58,6 +60,13 @@ class Command(TyperGroup):
         except Exception as error:  # a person at a terminal gets a line, never a traceback
             _fail(str(error) or type(error).__name__, FAILURE)
         sys.exit(code or 0)
+
+
+def _require_text(args: Sequence[str]) -> None:
+    """What is no UTF-8 arrives as lone surrogates, which nothing can store."""
+    for argument in args:
+        if any("\ud800" <= sign <= "\udfff" for sign in argument):
+            raise InvalidInput(argument, "is not written in UTF-8", "Set the terminal to UTF-8, or leave accents out.")
 
 
 def _own_options_first(args: list[str]) -> list[str]:
@@ -91,14 +100,14 @@ def _usage_problem(error: typer.TyperException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"belay: {' '.join(message.split())}", file=sys.stderr)
+    print(f"belay: {shown(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(code)
 
 
-def terminal_console(*, quiet: bool = False) -> Console:
+def terminal_console(*, quiet: bool = False) -> Terminal:
     """Standard output, as wide as its terminal says; wide enough for a line of text where there is none."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Console(highlight=False, quiet=quiet, width=width)
+    return Terminal(quiet=quiet, width=width)
 
 
 @dataclass(frozen=True)
@@ -110,9 +119,9 @@ class Session:
     as_json: bool
     stage: str
 
-    def show(self, document: Any, on_terminal: Callable[[Console, Any], None]) -> None:
+    def show(self, document: Any, on_terminal: Callable[[Terminal, Any], None]) -> None:
         if self.as_json:
-            print(json.dumps(document, indent=2))
+            print(as_json(document))
             return
         on_terminal(terminal_console(), document)
 
@@ -326,7 +335,7 @@ def _follow(session: Session, desk: Desk, order_id: str, seconds: int) -> None:
     session.show(document, render.order)
     if document["state"] != OrderState.FILLED:
         if not document["settled"]:
-            print(f"belay: not settled yet; see `belay explain {order_id}`", file=sys.stderr)
+            print(f"belay: not settled yet; see `belay explain {shown(order_id)}`", file=sys.stderr)
         raise typer.Exit(FAILURE)
 
 

@@ -1,13 +1,15 @@
 """The documents of `views`, `explain` and `operations` as text for a terminal. Formats; looks nothing up."""
 
+import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.highlighter import JSONHighlighter
 from rich.padding import Padding
 from rich.table import Table
+
+from belay.cli.terminal import STAND_INS, Terminal, as_json, shows, written
 
 type Document = dict[str, Any]
 
@@ -23,7 +25,8 @@ CHECK_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 VERDICT_STYLES = {"pass": "green", "resize": "yellow", "wait": "yellow", "deny": "bold red"}
 
 
-def status(out: Console, document: Document) -> None:
+@shows
+def status(out: Terminal, document: Document) -> None:
     switch = document["switch"]
     out.print(f"Stage {document['stage']}   switch {_level(switch['level'])} {_why(switch['reason'])}")
     if not document["accounts"]:
@@ -32,7 +35,7 @@ def status(out: Console, document: Document) -> None:
         _account(out, account)
 
 
-def _account(out: Console, account: Document) -> None:
+def _account(out: Terminal, account: Document) -> None:
     version = account["configuration_version"]
     configured = f"{account['venue']}, {account['mode']}, document v{version}" if version else "no document"
     out.print(f"\n[bold]Account {account['account']}[/]   {configured}   {', '.join(account['symbols'])}")
@@ -52,19 +55,19 @@ def _gate(gate: Document) -> str:
     if gate["open"]:
         return f"[green]open[/]: reconciled {_age(gate['age_seconds'])} ago"
     age = f" ({_age(gate['age_seconds'])} ago)" if gate["age_seconds"] is not None else ""
-    return f"[yellow]closed[/]: {escape(gate['reason'])}{age}; no entries until the next clean reconciliation"
+    return f"[yellow]closed[/]: {gate['reason']}{age}; no entries until the next clean reconciliation"
 
 
 def _stop(stop: Document) -> str:
     scope = " ".join(part for part in (stop["strategy"], stop["symbol"]) if part) or "whole account"
     by = f"incident {stop['incident']}" if stop["incident"] else stop["author"]
-    return f"{_level(stop['level'])} {scope}: {escape(stop['reason'])} (by {escape(by)}, {_short(stop['at'])})"
+    return f"{_level(stop['level'])} {scope}: {stop['reason']} (by {by}, {_short(stop['at'])})"
 
 
 def _incident(incident: Document) -> str:
-    title = f"[bold red]{escape(incident['incident_id'])}[/] ({_short(incident['opened_at'])})"
-    facts = f"  expected {escape(incident['expected'])}; actual {escape(incident['actual'])}"
-    return f"{title}\n{facts}\n  {escape(incident['action'])}"
+    title = f"[bold red]{incident['incident_id']}[/] ({_short(incident['opened_at'])})"
+    facts = f"  expected {incident['expected']}; actual {incident['actual']}"
+    return f"{title}\n{facts}\n  {incident['action']}"
 
 
 def _position(position: Document) -> str:
@@ -82,14 +85,14 @@ def _latest(latest: Document) -> str:
 
 def _decided(decision: Document) -> str:
     if decision["kind"] == "hold":
-        return f"hold, {escape(decision['reason'])}"
+        return f"hold, {decision['reason']}"
     return ", ".join(_leg(leg) for leg in decision["legs"])
 
 
 def _leg(leg: Document) -> str:
     if leg["kind"] == "cancel":
-        return f"cancel {leg['order_id']}: {escape(leg['reason'])}"
-    return f"{leg['kind']} {_sized(leg)} {_priced(leg)}: {escape(leg['reason'])}"
+        return f"cancel {leg['order_id']}: {leg['reason']}"
+    return f"{leg['kind']} {_sized(leg)} {_priced(leg)}: {leg['reason']}"
 
 
 def _sized(asked: Document) -> str:
@@ -103,12 +106,13 @@ def _priced(asked: Document) -> str:
     return f"at limit {_number(asked['limit_price'])}" if asked.get("limit_price") else "at market"
 
 
-def decisions(out: Console, documents: list[Document]) -> None:
+@shows
+def decisions(out: Terminal, documents: list[Document]) -> None:
     """Two lines per decision: what and why, then the ids that `belay explain` takes."""
     for document in documents:
         out.print(f"[bold]{_short(document['candle_open'])}[/]  {document['strategy']}  {_decided(document)}")
         if document["detail"]:
-            out.print(f"    {escape(document['detail'])}")
+            out.print(f"    {document['detail']}")
         out.print(f"    [dim]{document['decision_id']}[/]")
         for leg in document["legs"]:
             out.print(f"    [dim]order {leg['order_id']}[/]")
@@ -116,29 +120,35 @@ def decisions(out: Console, documents: list[Document]) -> None:
         out.print("No decisions.")
 
 
-def orders(out: Console, documents: list[Document]) -> None:
+@shows
+def orders(out: Terminal, documents: list[Document]) -> None:
     """Two lines per order: what became of it, then its id."""
     for document in documents:
         out.print(f"[bold]{_short(document['created_at'])}[/]  {_asked(document)}  {_became(document)}")
-        out.print(f"    [dim]{document['order_id']}[/]  {document['strategy']}: {escape(document['reason'])}")
+        out.print(f"    [dim]{document['order_id']}[/]  {document['strategy']}: {document['reason']}")
     if not documents:
         out.print("No orders.")
 
 
-def order(out: Console, document: Document) -> None:
+@shows
+def order(out: Terminal, document: Document) -> None:
+    _order(out, document)
+
+
+def _order(out: Terminal, document: Document) -> None:
     out.print(f"{_asked(document)}  {_became(document)}")
-    out.print(f"[dim]{document['order_id']}[/]  {document['strategy']}: {escape(document['reason'])}")
+    out.print(f"[dim]{document['order_id']}[/]  {document['strategy']}: {document['reason']}")
 
 
-def order_event(out: Console, event: Document) -> None:
+@shows
+def order_event(out: Terminal, event: Document) -> None:
     venue = f"venue {_second(event['exchange_time'])}" if event["exchange_time"] else "the venue said nothing"
-    out.print(
-        f"{_state(event['to'])}  {escape(event['cause'])}  [dim]{venue}, recorded {_second(event['recorded_at'])}[/]"
-    )
+    out.print(f"{_state(event['to'])}  {event['cause']}  [dim]{venue}, recorded {_second(event['recorded_at'])}[/]")
 
 
-def cancelling(out: Console, document: Document) -> None:
-    order(out, document)
+@shows
+def cancelling(out: Terminal, document: Document) -> None:
+    _order(out, document)
     out.print("A cancel is requested: each reconciliation repeats it at the venue until the order is done.")
 
 
@@ -156,7 +166,8 @@ def _became(order: Document) -> str:
 # --- explain --------------------------------------------------------------------------------------
 
 
-def explain(out: Console, document: Document) -> None:
+@shows
+def explain(out: Terminal, document: Document) -> None:
     """The five questions, each with its answer."""
     out.print(f"[bold]Decision {document['decision']['decision_id']}[/]")
     _question(out, 1, "What was decided, and from which inputs?", _decided_from(document["decision"]))
@@ -173,7 +184,7 @@ def explain(out: Console, document: Document) -> None:
     )
 
 
-def _question(out: Console, number: int, question: str, answer: Iterable[Any]) -> None:
+def _question(out: Terminal, number: int, question: str, answer: Iterable[Any]) -> None:
     out.print(f"\n[bold cyan]{number}. {question}[/]")
     for part in answer:
         out.print(Padding(part, (0, 0, 0, 3), expand=False))
@@ -182,7 +193,7 @@ def _question(out: Console, number: int, question: str, answer: Iterable[Any]) -
 def _decided_from(decision: Document) -> list[Any]:
     lines: list[Any] = [_decided(decision)]
     if decision["detail"]:
-        lines.append(escape(decision["detail"]))
+        lines.append(decision["detail"])
     rows = Table.grid(padding=(0, 2))
     rows.add_row("strategy", f"{decision['strategy']} ({decision['algorithm']}: {_pairs(decision['parameters'])})")
     rows.add_row(
@@ -217,9 +228,9 @@ def _checked(order: Document) -> list[Any]:
         table.add_column(column, overflow="fold", no_wrap=column in ("limit", "verdict"))
     for line in last["limits"]:
         verdict = line["verdict"]
-        shown = f"[{VERDICT_STYLES[verdict]}]{verdict}[/]"
-        table.add_row(line["limit"], escape(_number(line["value"])), escape(_number(line["bound"])), shown)
-    led_to = f"{_state(last['led_to'])}, {escape(last['cause'])}" if last["led_to"] else escape(last["cause"])
+        style = VERDICT_STYLES.get(verdict, "none")
+        table.add_row(line["limit"], _number(line["value"]), _number(line["bound"]), f"[{style}]{verdict}[/]")
+    led_to = f"{_state(last['led_to'])}, {last['cause']}" if last["led_to"] else last["cause"]
     return [f"Checked {_second(last['at'])}{earlier}: {led_to}", table]
 
 
@@ -239,13 +250,13 @@ def _submitted(order: Document) -> list[Any]:
     rows = Table.grid(padding=(0, 2))
     rows.add_row("client order id", order["order_id"])
     if submission["venue_order_ids"]:
-        rows.add_row("venue order id", escape(", ".join(submission["venue_order_ids"])))
+        rows.add_row("venue order id", ", ".join(submission["venue_order_ids"]))
     for number, claim in enumerate(submission["claims"], start=1):
         fence = f", the venue refuses it after {_second(claim['fence_at'])}" if claim["fence_at"] else ", no fence"
         answers = ", ".join(f"{a['outcome']} ({a['code']})" for a in claim["answers"]) or "no answer stored"
         rows.add_row(
             f"claim {number}",
-            f"{_second(claim['at'])}{fence}\nattempt {claim['attempt_id']}: {escape(answers)}",
+            f"{_second(claim['at'])}{fence}\nattempt {claim['attempt_id']}: {answers}",
         )
     return [*lines, rows]
 
@@ -279,7 +290,7 @@ def _stands(order: Document) -> list[str]:
     steps = " > ".join(_steps(order["events"]))
     lines = [f"{_state(order['state'])}, {settled}{asked}", f"[dim]{steps}[/]"]
     if order["records"] != "whole":
-        lines.append(f"[bold red]Its records do not hold together[/]: {escape(order['records'])}.")
+        lines.append(f"[bold red]Its records do not hold together[/]: {order['records']}.")
     return lines
 
 
@@ -294,10 +305,10 @@ def _surroundings(account: Document) -> list[str]:
     if account["reconciled_since"]:
         reconciled = f"Reconciled since: yes, clean at {_second(gate['proof_completed_at'])} venue time."
     else:
-        reconciled = f"[yellow]Not reconciled since[/]: {escape(gate['reason'] or 'the next run is due')}."
+        reconciled = f"[yellow]Not reconciled since[/]: {gate['reason'] or 'the next run is due'}."
     stops = [_stop(stop) for stop in account["stops"]]
     if account["switch"]["level"] != "running":
-        stops.insert(0, f"switch {_level(account['switch']['level'])}: {escape(account['switch']['reason'])}")
+        stops.insert(0, f"switch {_level(account['switch']['level'])}: {account['switch']['reason']}")
     incidents = [_incident(incident) for incident in account["incidents"]]
     return [
         reconciled,
@@ -310,7 +321,8 @@ def _surroundings(account: Document) -> list[str]:
 # --- before trading -------------------------------------------------------------------------------
 
 
-def doctor(out: Console, document: Document) -> None:
+@shows
+def doctor(out: Terminal, document: Document) -> None:
     """One line per check."""
     out.print(f"[bold]Stage {document['stage']}[/]")
     _checks(out, document["checks"])
@@ -321,14 +333,15 @@ def doctor(out: Console, document: Document) -> None:
     out.print(f"{document['ok']} ok, {document['warn']} warn, {document['fail']} fail")
 
 
-def _checks(out: Console, checks: list[Document]) -> None:
+def _checks(out: Terminal, checks: list[Document]) -> None:
     for check in checks:
         level = f"[{CHECK_STYLES[check['level']]}]{check['level']:<4}[/]"
-        remedy = f"  > {escape(check['remedy'])}" if check["remedy"] else ""
-        out.print(f"  {level}  {escape(check['check'])}: {escape(check['found'])}{remedy}", soft_wrap=True)
+        remedy = f"  > {check['remedy']}" if check["remedy"] else ""
+        out.print(f"  {level}  {check['check']}: {check['found']}{remedy}", soft_wrap=True)
 
 
-def venues(out: Console, documents: list[Document]) -> None:
+@shows
+def venues(out: Terminal, documents: list[Document]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("venue", "client order id", "fence", "absence", "second attempt", "unverified"):
         table.add_column(column, overflow="fold")
@@ -347,14 +360,15 @@ def venues(out: Console, documents: list[Document]) -> None:
             "",
             "",
             "",
-            escape(document["unsupported"] or ""),
+            document["unsupported"] or "",
         )
         table.add_row(*(unsupported if document["unsupported"] else known))
     out.print(table)
     out.print('Any other venue of ccxt: "venue_profile": "generic", which assumes nothing and sends nothing twice.')
 
 
-def venue(out: Console, document: Document) -> None:
+@shows
+def venue(out: Terminal, document: Document) -> None:
     looked_up = (f"{lookup['method']} for {_age(lookup['retention_seconds'])}" for lookup in document["lookups"])
     rows = Table.grid(padding=(0, 2))
     rows.add_row("client order id", f"uniqueness {document['uniqueness']}")
@@ -362,12 +376,12 @@ def venue(out: Console, document: Document) -> None:
     rows.add_row("second attempt", document["second_attempt"])
     rows.add_row("look-ups", ", ".join(looked_up))
     rows.add_row("market buys", "of a base quantity" if document["market_buys"] else "refused: limit prices only")
-    rows.add_row("fees", escape(document["fee_quirks"]) or "nothing is known to be special")
+    rows.add_row("fees", document["fee_quirks"] or "nothing is known to be special")
     rows.add_row("test host", "yes" if document["sandbox"] else "none")
     rows.add_row("a key holds", ", ".join(document["credentials"]))
     rows.add_row("unverified", ", ".join(document["unverified"]) or "nothing")
-    rows.add_row("notes", "\n".join(escape(note) for note in document["notes"]) or "none")
-    refused = f"   [yellow]cannot be traded: {escape(document['unsupported'])}[/]" if document["unsupported"] else ""
+    rows.add_row("notes", "\n".join(document["notes"]) or "none")
+    refused = f"   [yellow]cannot be traded: {document['unsupported']}[/]" if document["unsupported"] else ""
     out.print(f"[bold]{document['venue']}[/]{refused}")
     out.print(Padding(rows, (0, 0, 0, 2), expand=False))
 
@@ -375,7 +389,8 @@ def venue(out: Console, document: Document) -> None:
 # --- operations -----------------------------------------------------------------------------------
 
 
-def halted(out: Console, document: Document) -> None:
+@shows
+def halted(out: Terminal, document: Document) -> None:
     if "switch" in document:
         out.print(f"Switch: {_level(document['switch']['level'])} {_why(document['switch']['reason'])}")
     for account in document["accounts"]:
@@ -393,7 +408,8 @@ def _fence(fence: str | None) -> str:
     return f"[yellow]A request is on its way and may still be accepted until {_second(fence)} (venue time).[/]"
 
 
-def released(out: Console, document: Document) -> None:
+@shows
+def released(out: Terminal, document: Document) -> None:
     if "switch" in document:
         out.print(f"Switch: {_level(document['switch']['level'])} {_why(document['switch']['reason'])}")
     for account in document["accounts"]:
@@ -402,7 +418,8 @@ def released(out: Console, document: Document) -> None:
             out.print(f"  still standing: {_stop(stop)}")
 
 
-def adopted(out: Console, document: Document) -> None:
+@shows
+def adopted(out: Terminal, document: Document) -> None:
     """What was adopted, what that resolved, and what is left to adopt."""
     out.print(f"[bold]Account {document['account']}[/]")
     if document["reconciled"]:
@@ -411,7 +428,7 @@ def adopted(out: Console, document: Document) -> None:
         already = " [dim](already)[/]" if done["already"] else ""
         out.print(f"  [green]adopted[/] by {done['strategy']}: {_adopted(done)}{already}")
     for incident_id in document["resolved"]:
-        out.print(f"  resolved incident {escape(incident_id)}")
+        out.print(f"  resolved incident {incident_id}")
     left = [_balance(balance) for balance in document["balances"] if Decimal(balance["left"])]
     left += [_foreign(order) for order in document["orders"]]
     out.print("  Left to adopt:" if left else "  Nothing is left to adopt.")
@@ -432,42 +449,47 @@ def _balance(balance: Document) -> str:
 def _foreign(foreign: Document) -> str:
     seen = foreign["seen"]
     name = seen["client_order_id"] or f"(venue order {seen['venue_order_id']})"
-    asked = f"order    {escape(name)}  {seen['side']} {_sized(seen)} {_priced(seen)}"
+    asked = f"order    {name}  {seen['side']} {_sized(seen)} {_priced(seen)}"
     if not foreign["problem"]:
         return asked
-    return f"{asked}\n      [yellow]cannot be adopted[/]: {escape(foreign['problem'])}. {escape(foreign['remedy'])}"
+    return f"{asked}\n      [yellow]cannot be adopted[/]: {foreign['problem']}. {foreign['remedy']}"
 
 
-def stored(out: Console, document: Document) -> None:
+@shows
+def stored(out: Terminal, document: Document) -> None:
     outcome = "stored" if document["stored"] else "unchanged"
     out.print(f"Account {document['account']}: {outcome}, version {document['version']}")
 
 
-def incidents(out: Console, documents: list[Document]) -> None:
+@shows
+def incidents(out: Terminal, documents: list[Document]) -> None:
     for document in documents:
-        done = f"  [green]resolved[/]: {escape(document['resolution'])}" if document["status"] == "resolved" else ""
+        done = f"  [green]resolved[/]: {document['resolution']}" if document["status"] == "resolved" else ""
         out.print(_incident(document) + (f"\n{done}" if done else ""))
     if not documents:
         out.print("No open incidents.")
 
 
-def resolved(out: Console, document: Document) -> None:
+@shows
+def resolved(out: Terminal, document: Document) -> None:
     lifted = len(document["released"])
     out.print(f"Account {document['account']}: {document['incident_id']} resolved, {lifted} stop(s) lifted")
     for stop in document["remaining"]:
         out.print(f"  still standing: {_stop(stop)}")
 
 
-def validated(out: Console, document: Document) -> None:
+@shows
+def validated(out: Terminal, document: Document) -> None:
     out.print(f"Account {document['account']}: the document is valid")
     for limit in document["missing_limits"]:
         out.print(f"  [yellow]missing limit[/] {limit}: entries are denied until it is given")
 
 
-def configuration(out: Console, document: Document) -> None:
-    author, at = escape(document["author"]), _second(document["stored_at"])
+def configuration(out: Terminal, document: Document) -> None:
+    """The document itself stands there exactly, as it may be stored again."""
+    author, at = written(document["author"]), _second(document["stored_at"])
     out.print(f"[bold]Account {document['document']['account']}[/]   v{document['version']}, by {author}, {at}")
-    out.print_json(data=document["document"])
+    out.print(JSONHighlighter()(as_json(document["document"])), soft_wrap=True)
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -478,7 +500,7 @@ def _level(level: str) -> str:
 
 
 def _why(reason: str) -> str:
-    return f"({escape(reason)})" if reason else ""
+    return f"({reason})" if reason else ""
 
 
 def _state(state: str) -> str:
@@ -487,7 +509,11 @@ def _state(state: str) -> str:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return escape(", ".join(f"{name} {_number(str(value))}" for name, value in values.items()))
+    return ", ".join(f"{name} {_number(_value(value))}" for name, value in values.items())
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False).translate(STAND_INS)
 
 
 def _fees(fees: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from belay.domain.decisions import Buy, DecisionRecord, Sell, Side, Trade
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Attempt, Order, OrderEvent, OrderState, created_orders, seal
-from belay.domain.record import ZERO, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset
+from belay.domain.record import ZERO, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset, parted
 from belay.domain.slots import Slot, last_closed
 from belay.domain.transitions import Stamp, reservation_of
 from belay.domain.venues import OrderRequest, VenueOrder, VenueStatus
@@ -303,5 +303,5 @@ def venue_order_of(incident: Incident) -> tuple[str, str] | None:
         case IncidentKind.UNKNOWN_VENUE_ORDER:
             return incident.symbol, incident.subject
         case IncidentKind.UNATTRIBUTED_TRADE:
-            return incident.symbol, incident.subject.split("|")[2]  # as VenueTrade.key joins it
+            return incident.symbol, parted(incident.subject)[2]  # as VenueTrade.key joins it
     return None

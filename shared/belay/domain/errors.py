@@ -2,6 +2,11 @@
 
 from pydantic import ValidationError
 
+from belay.domain.texts import bounded
+
+# The longest name of a field, which a sender of unknown fields makes up: it becomes a part of an incident's key.
+FIELD = 200
+
 
 class BelayError(Exception):
     """Base of every error raised on purpose."""
@@ -20,7 +25,7 @@ class InvalidInput(BelayError):
     def from_validation(cls, what: str, error: ValidationError, remedy: str) -> "InvalidInput":
         """Name the first offending field of a pydantic error; the offending value itself is never repeated."""
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        field = ".".join([what, *(str(part) for part in first["loc"])])
+        field = bounded(".".join([what, *(str(part) for part in first["loc"])]), FIELD)
         return cls(field, first["msg"].removeprefix("Value error, "), remedy)
 
 

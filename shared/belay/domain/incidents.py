@@ -31,7 +31,8 @@ class Incident(Record):
 
     `told` is False while the alert could not be delivered: the reconciler then tells it again.
 
-    `incident_id` is made from kind and subject, so that the same fact opens one incident, however often it is seen.
+    `incident_id` is made from kind and subject, so that the same fact opens one incident, however often it is seen. No
+    kind holds a colon: the first one ends it, whatever the subject holds.
     """
 
     account: str

@@ -48,6 +48,23 @@ def iso(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def joined(*parts: str, by: str = "|") -> str:
+    """Parts as one key from which they can be told again, whatever they hold; ordinary ones stand in it unchanged.
+
+    A separator within a part is written as a URL writes it (`%7C`), and so is `%`; `by` is one ASCII character.
+    """
+    return by.join(part.replace("%", "%25").replace(by, _escape(by)) for part in parts)
+
+
+def parted(key: str, by: str = "|") -> tuple[str, ...]:
+    """The parts that a key was `joined` of."""
+    return tuple(part.replace(_escape(by), by).replace("%25", "%") for part in key.split(by))
+
+
+def _escape(by: str) -> str:
+    return f"%{ord(by):02X}"
+
+
 def base_asset(symbol: str) -> str:
     return symbol.split("/")[0]
 

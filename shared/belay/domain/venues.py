@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from belay.domain.decisions import Side, TimeInForce
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc
+from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, joined
 
 
 class Fence(Record):
@@ -105,7 +105,7 @@ class VenueTrade(Record):
     @property
     def key(self) -> str:
         """Unique within an account: trade ids alone repeat across symbols and venues (hummingbot #3317)."""
-        return "|".join([self.venue, self.symbol, self.venue_order_id, self.side, self.trade_id])
+        return joined(self.venue, self.symbol, self.venue_order_id, self.side, self.trade_id)
 
     @property
     def notional(self) -> Decimal:

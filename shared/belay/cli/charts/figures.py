@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 from belay.domain.fills import Fill
 from belay.domain.market import Candle
 from belay.domain.record import ZERO
+from belay.domain.texts import bounded
 
 type Figure = dict[str, Any]
 
 # Candles are drawn while one can be told from the next, then the closes as a line.
 MOST_CANDLES = 1_000
-LABEL_WIDTH = 28
+LABEL_WIDTH, LABEL_LENGTH = 28, 200
 BAR_HEIGHT, LINE_HEIGHT, AXES_HEIGHT = 14, 17, 76
 PAGE, CARD, LINE = "var(--page)", "var(--card)", "var(--line)"
 INK, MUTED = "var(--ink)", "var(--muted)"
@@ -196,9 +197,11 @@ def _bars(series: Mapping[str, tuple[str, Mapping[str, int]]], totals: Counter[s
         }
         for name, (colour, counts) in series.items()
     ]
-    yaxis = _axis(categoryorder="array", categoryarray=[_label(category) for category in order], showgrid=False)
+    names = [_label(category) for category in order]
+    # Also where all of them look like numbers or dates.
+    yaxis = _axis(type="category", categoryorder="array", categoryarray=names, showgrid=False)
     xaxis = _axis(rangemode="tozero", dtick=_whole_step(max(totals.values(), default=1)))
-    lines = max((_label(category).count("<br>") + 1 for category in order), default=1)
+    lines = max((name.count("<br>") + 1 for name in names), default=1)
     height = AXES_HEIGHT + (BAR_HEIGHT + LINE_HEIGHT * lines) * max(len(order), 2)
     layout = _layout(height, xaxis=xaxis, yaxis=yaxis)
     return {"data": bars, "layout": layout | {"barmode": "stack", "bargap": 0.3, "hovermode": "closest"}}
@@ -252,9 +255,9 @@ def _instant(at: datetime) -> str:
 
 
 def _label(text: str) -> str:
-    return "<br>".join(_plain(line) for line in wrap(text, LABEL_WIDTH)) or "–"
+    return "<br>".join(_plain(line) for line in wrap(bounded(text, LABEL_LENGTH), LABEL_WIDTH)) or "–"
 
 
 def _plain(text: str) -> str:
-    """Text that plotly.js does not take for markup."""
-    return escape(text, quote=False)
+    """Text that plotly.js takes neither for markup nor for a name to put a value in place of."""
+    return escape(bounded(text, LABEL_LENGTH), quote=False).replace("%{", "%&#123;")

@@ -1,12 +1,15 @@
 """A self-contained HTML page of text and charts. Knows nothing of what it shows.
 
-Nothing in a page comes from elsewhere: it opens without a network, and forbids itself to use one.
+Nothing in a page comes from elsewhere: it opens without a network, and forbids itself to use one, or to run any script
+but its own.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -14,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from belay.cli.charts.figures import Figure
+from belay.domain.texts import shown
 
 PLOTLY = files("plotly") / "package_data" / "plotly.min.js"
 
@@ -29,13 +33,14 @@ class Section(NamedTuple):
 def page(title: str, sections: Sequence[Section], lead: Markup | str = "") -> str:
     """A whole document: a title, a lead, the sections in order, and the plotly.js that draws their charts."""
     skeleton = _templates().get_template("page.html.jinja")
+    scripts = [PLOTLY.read_text(encoding="utf-8"), _own("page.js")]
     return skeleton.render(
         title=title,
         lead=lead,
         sections=sections,
-        style=_own("page.css"),
-        script=_own("page.js"),
-        plotly=Markup(PLOTLY.read_text(encoding="utf-8")),  # noqa: S704
+        style=_trusted(_own("page.css")),
+        scripts=list(map(_trusted, scripts)),
+        allowed=" ".join(map(_source, scripts)),
     )
 
 
@@ -50,8 +55,17 @@ def part(template: str, macro: str, *arguments: Any) -> Markup:
     return made
 
 
-def _own(name: str) -> Markup:
-    return Markup((files("belay.cli") / "templates" / name).read_text(encoding="utf-8"))  # noqa: S704
+def _own(name: str) -> str:
+    return (files("belay.cli") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _trusted(text: str) -> Markup:
+    return Markup(text)  # nosec B704 # noqa: S704 only files that come with the code
+
+
+def _source(script: str) -> str:
+    """A script as a content security policy names it: no other one runs on the page, wherever it came from."""
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
 @cache
@@ -59,12 +73,18 @@ def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("belay.cli"),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= FILTERS
     return environment
+
+
+def _visible(value: Any) -> Any:
+    """What a template is about to write, before it is escaped; Markup is a template's own."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -95,6 +115,7 @@ def _amounts(amounts: Mapping[str, Decimal]) -> str:
 
 
 FILTERS: dict[str, Any] = {
+    "shown": shown,
     "decimal": decimal,
     "money": money,
     "amounts": _amounts,

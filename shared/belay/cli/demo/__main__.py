@@ -17,8 +17,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
-
 from belay.cli import render
 from belay.cli.demo.check import examine, lines
 from belay.cli.demo.market import GENERATED_SEED, TIMEFRAME, Market, find_market
@@ -33,8 +31,10 @@ from belay.cli.local.stack import ROOT, Stack, StackError
 from belay.cli.main import example_document, terminal_console
 from belay.cli.make_variables import switch, whole
 from belay.cli.replay.command import shown
+from belay.cli.terminal import Terminal, as_json, shows, written
 from belay.domain.account import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.texts import paragraph
 
 FOLDER = Path("build/demo")
 STAGE = "dev"
@@ -47,11 +47,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HEALTHY: dict[str, object] = {"duplicate_venue_orders": 0, "unknown_open": 0, "balances_match": True}
 
 
-def run(market: Market, seed: int, chaos: bool, folder: Path, out: Console, progress: Console) -> dict[str, Any]:
+def run(market: Market, seed: int, chaos: bool, folder: Path, out: Terminal, progress: Terminal) -> dict[str, Any]:
     """Deploy, replay, export to `folder`; returns the summary. `out` gets the answers, `progress` what goes on."""
 
     def say(line: str) -> None:
-        progress.print(line, highlight=False)
+        progress.print(written(line))
 
     started, rows = time.monotonic(), folder / "rows"
     document = _replay_document(seed if chaos else None)
@@ -121,7 +121,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; exit code 0 only for a run without duplicate, unknown or unexplained."""
-    progress = Console(stderr=True)
+    progress = Terminal(stderr=True)
     try:
         with _stopped_by_signals():
             return _demo(arguments, progress)
@@ -136,11 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _problem(message: str, code: int) -> int:
-    print(f"demo: {message}", file=sys.stderr)
+    print(f"demo: {paragraph(message)}", file=sys.stderr)
     return code
 
 
-def _demo(arguments: Sequence[str] | None, progress: Console) -> int:
+def _demo(arguments: Sequence[str] | None, progress: Terminal) -> int:
     parser = Parser(prog="demo", description="Replay candles through the deployed functions, locally.")
     parser.add_argument("--candles", default=os.environ.get("CANDLES") or None, help="CSV file of 1h candles")
     parser.add_argument("--hours", default=os.environ.get("HOURS") or str(DEFAULT_HOURS), help="slots to replay")
@@ -153,18 +153,18 @@ def _demo(arguments: Sequence[str] | None, progress: Console) -> int:
     seed = None if options.seed is None else whole("SEED", options.seed, 0)
     chaos = switch("CHAOS", options.chaos)
     folder = own_folder(options.output)
-    market = find_market(options.candles, hours, seed, lambda line: progress.print(line, highlight=False))
+    market = find_market(options.candles, hours, seed, lambda line: progress.print(written(line)))
     make_anew(folder)
     terminal = terminal_console(quiet=options.json)
     summary = run(market, GENERATED_SEED if seed is None else seed, chaos, folder, terminal, progress)
     checks = examine(folder)
     if options.json:
-        print(json.dumps(summary, indent=2))
+        print(as_json(summary))
     else:
-        show_summary(terminal, summary, folder)
+        show_summary(terminal, summary)
         terminal.rule("Checked again, by other code, from the exported rows")
         terminal.print("\n".join(lines(checks)), markup=False)
-        terminal.print(f"The whole story: {folder}/report.html", markup=False)
+        terminal.print(written(f"The whole story: {folder}/report.html"))
     return 0 if is_healthy(summary) and not any(check.findings for check in checks) else 1
 
 
@@ -202,7 +202,8 @@ def is_healthy(summary: dict[str, Any]) -> bool:
     return all(summary[name] == value for name, value in HEALTHY.items())
 
 
-def show_summary(out: Console, summary: dict[str, Any], folder: Path) -> None:
+@shows
+def show_summary(out: Terminal, summary: dict[str, Any]) -> None:
     """The run in a few lines."""
     pairs = {
         "market": f"{summary['market']}, {summary['candles']} candles, {summary['slots']} slots",
@@ -221,7 +222,7 @@ def show_summary(out: Console, summary: dict[str, Any], folder: Path) -> None:
     for name, value in pairs.items():
         out.print(f"{name:<10} {value}")
     verdict = "[green]Nothing doubled, nothing unknown[/]" if is_healthy(summary) else "[bold red]Not clean[/]"
-    out.print(f"{verdict}. {folder}/summary.json was computed from the rows in {folder}/rows")
+    out.print(f"{verdict}. summary.json was computed from the rows beside it")
 
 
 def _counts(tally: dict[str, int]) -> str:

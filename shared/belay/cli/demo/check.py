@@ -181,12 +181,17 @@ def _died(log: str) -> Iterator[str]:
 def lines(results: Sequence[Result]) -> Iterator[str]:
     """The checks for a person: a line each, what breaks it below, and the verdict."""
     for result in results:
-        yield f"{'RED' if result.findings else 'ok ':3}  {result.check}: {result.figures}"
-        yield from (f"       {finding}" for finding in result.findings[:SHOWN])
+        yield f"{'RED' if result.findings else 'ok ':3}  {result.check}: {_plain(result.figures)}"
+        yield from (f"       {_plain(str(finding))}" for finding in result.findings[:SHOWN])
         if len(result.findings) > SHOWN:
             yield f"       and {len(result.findings) - SHOWN} more"
     broken = sum(bool(result.findings) for result in results)
     yield f"red: {broken} of {len(results)} checks broken" if broken else f"green: all {len(results)} checks hold"
+
+
+def _plain(text: str) -> str:
+    """On one line, and nothing in it acts on a terminal: what is no letter, sign or space stands as an escape."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from belay.cli.demo.stories import KINDS, Story, most_telling, stories
 from belay.domain.market import Candle
 from belay.domain.record import ZERO, base_asset
 from belay.domain.slots import TIMEFRAMES
+from belay.domain.texts import shown
 
 __all__ = ["Section", "chart", "page", "write_report"]
 
@@ -157,7 +158,7 @@ def _faults(run: Exported) -> Markup:
 
 
 def _market(run: Exported, faulted: Sequence[Story]) -> Markup:
-    links = {told.order.order_id: story.decision.decision_id for story in faulted for told in story.orders}
+    links = {told.order.order_id: shown(story.decision.decision_id) for story in faulted for told in story.orders}
     return Markup().join(
         chart(
             f"price-{number}",

@@ -31,6 +31,7 @@ from belay.cli.local.ticker import Deliver, Say, Schedule, Ticker, read_schedule
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.slots import TIMEFRAMES
+from belay.domain.texts import paragraph
 from belay.ports import Clock
 
 STAGE, AUTHOR = "dev", "make up"
@@ -46,6 +47,7 @@ class Voice:
         self._heard = True
 
     def __call__(self, line: str) -> None:
+        line = paragraph(line)
         print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}", file=sys.stderr, flush=True)
         if not self._heard:
             return

@@ -33,7 +33,7 @@ NEEDED = {
     "services.lambda_svc": ("execution_credentials",),
     "services.ssm": ("get_state",),
 }
-SECRET_TYPE = "SecureString"
+SECRET_TYPE = "SecureString"  # noqa: S105 a kind of parameter
 STORE_SECONDS = 15  # how long an emulator whose starter is gone may take to store its state
 KEEP_ALIVE_SECONDS = 75
 OWN_NAMES = ("127.0.0.1", "localhost")

@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 def minutes(candle: Candle, seed: int) -> Iterator[Row]:
     """An hour's candle as sixty minutes that wander from its open to its close, within its high and low."""
-    rng = random.Random(f"{seed} {candle.open_time:%FT%H}")  # noqa: S311
+    rng = random.Random(f"{seed} {candle.open_time:%FT%H}")  # noqa: S311 repeatable
     steps = [0.0]
     for _ in range(MINUTES):
         steps.append(steps[-1] + rng.gauss(0, MOVE))

@@ -87,7 +87,8 @@ _Loader.add_multi_constructor("!", _untagged)
 
 def _document(template: Path) -> Any:
     try:
-        return yaml.load(template.read_text(), _Loader)  # noqa: S506 (it is a SafeLoader)
+        text = template.read_text()
+        return yaml.load(text, _Loader)  # nosec B506 # noqa: S506 a SafeLoader with more tags
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InvalidInput(str(template), f"cannot be read: {reason}", "Run this in the project's folder.") from None

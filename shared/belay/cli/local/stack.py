@@ -156,7 +156,7 @@ class Stack:
         }  # fmt: skip
         with _listening(self._port) as door, self.log.open("ab") as log:
             _port_file(self.state).write_text(str(self._port))
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 a program of ours
                 [_tool(MINISTACK), "-I", EMULATOR, str(door.fileno())],
                 pass_fds=(door.fileno(),),
                 cwd=workers,
@@ -175,7 +175,7 @@ class Stack:
             raise
 
     def _hand_over(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None
+        assert process.stdin is not None  # noqa: S101 it is started with a pipe
         with suppress(BrokenPipeError):  # it has ended, which is told where it is waited for
             process.stdin.write(json.dumps(self.administrator.environment()).encode() + b"\n")
             process.stdin.flush()
@@ -312,7 +312,7 @@ def _environment(*, building: bool) -> dict[str, str]:
 def _run(command: list[str | Path], log: Path, environment: Mapping[str, str]) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 a program of ours
             command,
             cwd=ROOT,
             env=_environment(building=True) | dict(environment),
@@ -436,7 +436,7 @@ def _refuses_strangers(url: str) -> bool:
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
+    assert process.stdin is not None  # noqa: S101 it is started with a pipe
     with suppress(BrokenPipeError):
         process.stdin.close()
 

@@ -32,6 +32,7 @@ from belay.cli.local.variables import Variables
 from belay.cli.make_variables import switch
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.texts import paragraph, shown
 
 FOLDER = UP_STACK.parent
 SWITCH: dict[str, Any] = {"nargs": "?", "const": "1", "default": ""}  # with or without a value
@@ -77,7 +78,7 @@ def launch(place: Place, given: Given) -> int:
     """Returns 0 once the stack can be used, else the exit code of the daemon that failed."""
     private_folder(place.folder)
     with place.log.open("ab") as log:
-        daemon = subprocess.Popen(
+        daemon = subprocess.Popen(  # noqa: S603 this program
             [sys.executable, "-m", "belay.cli.local.up", "run", "--folder", str(place.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -86,13 +87,13 @@ def launch(place: Place, given: Given) -> int:
             start_new_session=True,
             text=True,
         )
-    assert daemon.stdin is not None
-    assert daemon.stdout is not None
+    assert daemon.stdin is not None  # noqa: S101 it is a pipe
+    assert daemon.stdout is not None  # noqa: S101 it is a pipe
     try:
         with daemon.stdin as handing:
             handing.write(given.to_json())
         for line in daemon.stdout:
-            print(line, end="", file=sys.stderr, flush=True)
+            print(paragraph(line), end="", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         daemon.terminate()
         daemon.wait()
@@ -130,7 +131,7 @@ def describe(place: Place) -> None:
         ("make down", "stop it; the next `make up` goes on from there"),
         ("make down CLEAN=1", "and delete it all, to begin anew"),
     ]
-    print(f"Belay runs on this machine, on an AWS emulator at {found['endpoint']}\n")
+    print(f"Belay runs on this machine, on an AWS emulator at {shown(found['endpoint'])}\n")
     show(rows)
     waits = "It decides, but sends no order before it is released."
     print(f"\n{('It trades, except what is stopped.' if stops else 'It trades.') if trades else waits}\n")
@@ -176,7 +177,7 @@ def live_commands(document: AccountDocument) -> list[tuple[str, str]]:
 def show(rows: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        print(f"  {name:<{width}}   {text}")
+        print(f"  {name:<{width}}   {shown(text)}")
 
 
 def strategies(schedules: Sequence[Schedule], document: AccountDocument) -> Iterator[str]:
@@ -240,7 +241,7 @@ def tick(place: Place, name: str | None, at: datetime | None) -> int:
     for schedule in chosen:
         if last := schedule.expression.last(until - LONGEST_INTERVAL, until):
             deliver(schedule.function, Firing(schedule, last).event(f"by-hand-{os.getpid()}"))
-            print(f"{schedule.name} fired for {last:%Y-%m-%dT%H:%M:%SZ}")
+            print(f"{shown(schedule.name)} fired for {last:%Y-%m-%dT%H:%M:%SZ}")
     return 0
 
 
@@ -315,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def problem(message: str, code: int) -> int:
-    print(f"up: {message}", file=sys.stderr)
+    print(f"up: {paragraph(message)}", file=sys.stderr)
     return code
 
 

@@ -28,6 +28,8 @@ from belay.cli.demo.report import Section, chart, page
 from belay.cli.local.schedules import read_schedules
 from belay.cli.replay.engine import ReplayEngine, replay_document
 from belay.cli.replay.figures import Close, figures
+from belay.cli.terminal import Terminal, shows
+from belay.domain import texts
 from belay.domain.account import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.market import Candle
@@ -310,7 +312,8 @@ def shown[T](slots: Sequence[T], console: Console) -> Iterator[T]:
 # --- what came of it ------------------------------------------------------------------------------
 
 
-def show(out: Console, document: Document) -> None:
+@shows
+def show(out: Terminal, document: Document) -> None:
     """The replay in a few lines."""
     quote = document["quote"]
     out.print(
@@ -381,7 +384,7 @@ def _plot(file: Path, document: Document, plan: Plan, engine: ReplayEngine) -> N
 
 def _lead(document: Document) -> Markup:
     facts = [f"{name}: {fact}" for name, fact in _facts(document, document["quote"])]
-    listed = Markup("").join(Markup("<li>{}</li>").format(fact) for fact in facts)
+    listed = Markup("").join(Markup("<li>{}</li>").format(texts.shown(fact)) for fact in facts)
     return Markup("<ul>{}</ul><p>{}</p>").format(listed, MODEL)
 
 
