@@ -63,8 +63,8 @@ def test_nothing_is_nothing_however_it_is_compressed() -> None:
         (b"{}", "br", "not asked for"),
         (b"{}", "gzip, gzip", "not asked for"),
         (b"{}", "gzip", "not to be decompressed"),
-        (gzip.compress(b"{}")[:-1], "gzip", "not one whole"),
-        (gzip.compress(b"{}") + gzip.compress(b"{}"), "gzip", "not one whole"),
+        (gzip.compress(b"{}", mtime=0)[:-1], "gzip", "not one whole"),
+        (gzip.compress(b"{}", mtime=0) * 2, "gzip", "not one whole"),
     ],
 )
 def test_a_body_that_cannot_be_decompressed_whole_is_none(body: bytes, encoding: str, problem: str) -> None:
