@@ -282,7 +282,7 @@ def test_what_ccxt_was_handling_when_the_transport_refused_is_not_chained_either
 
     def again() -> None:
         try:
-            raise ValueError("https://host/?planted")
+            int("https://host/?planted")
         except ValueError:
             data._exchange.session.request("GET", "http://evil.example")
 
