@@ -23,8 +23,8 @@ from urllib3.util.connection import allowed_gai_family
 
 MIB = 1_048_576
 # Decoded. The largest honest answer is Binance's list of markets, asked for without its permission sets: a copy of some
-# years ago has 4.1 MB, about 2 KB and 100 values for each symbol, so that the 3,500 of today make some 7 MB. Kraken's is
-# a tenth of that. What an account is answered is shorter: a page of 1,000 trades has 0.3 MB.
+# years ago has 4.1 MB, about 2 KB and 100 values for each symbol, so that the 3,500 of today make some 7 MB. Kraken's
+# is a tenth of that. What an account is answered is shorter: a page of 1,000 trades has 0.3 MB.
 PUBLIC_BYTES, PRIVATE_BYTES = 16 * MIB, 2 * MIB
 VALUES = 1_000_000
 # Honest answers are six deep.
