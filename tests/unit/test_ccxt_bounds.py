@@ -171,7 +171,7 @@ def test_attacks_of_any_size_cost_little_memory() -> None:
 
 
 class Dripping(io.RawIOBase):
-    """A connected socket that gives one byte a second, for ever."""
+    """A connected socket that gives one byte a second, for hours."""
 
     def __init__(self, clock: Clock, begins: bytes) -> None:
         self._clock = clock
@@ -190,6 +190,8 @@ class Dripping(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._clock.seconds += 1
+        if self._clock.seconds > 9000:
+            return 0  # so that a test ends that fails
         buffer[0] = next(self._bytes, ord("a"))
         return 1
 

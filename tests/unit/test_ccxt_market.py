@@ -277,6 +277,21 @@ def test_an_error_of_ccxt_which_holds_the_whole_answer_is_not_chained_to_ours(ex
     assert "planted" not in "".join(traceback.format_exception(refused.value))
 
 
+def test_what_ccxt_was_handling_when_the_transport_refused_is_not_chained_either(exchange: Exchange) -> None:
+    data = exchange.market_data()
+
+    def again() -> None:
+        try:
+            int("https://host/?planted")
+        except ValueError:
+            data._exchange.session.request("GET", "http://evil.example")
+
+    data._exchange.fetch_time = again
+    with pytest.raises(ForeignHost) as refused:
+        data.time()
+    assert "planted" not in "".join(traceback.format_exception(refused.value))
+
+
 @pytest.mark.parametrize("unknown", ["nowhere", "base", "Kraken", "../kraken", "os", "", "static_dependencies"])
 def test_an_unknown_exchange_is_bad_input(unknown: str) -> None:
     with pytest.raises(InvalidInput, match="ccxt has no exchange"):

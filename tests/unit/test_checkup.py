@@ -25,6 +25,7 @@ from belay.domain.checkup import (
     judge_balances,
     judge_clock,
     judge_gate,
+    judge_hosts,
     judge_keys,
     judge_limits,
     judge_on_call,
@@ -391,3 +392,9 @@ def test_the_switch_is_judged_by_what_the_executor_reads() -> None:
 def test_a_closed_gate_is_warned_of(why_closed: str | None, age: int | None, level: Level, found: str) -> None:
     finding = judge_gate(why_closed, age)
     assert (finding.level, finding.found) == (level, found)
+
+
+def test_every_host_is_told_and_none_at_all_is_a_failure() -> None:
+    origins = ("http://127.0.0.1:8080", "https://api.example:443")
+    assert judge_hosts(origins).found == "http://127.0.0.1:8080, https://api.example:443"
+    assert judge_hosts(()).level is Level.FAIL
