@@ -159,7 +159,6 @@ REWRITTEN: list[dict[str, Any]] = [
     {"options": {"options": {"sandboxMode": True}}},
     {"sandbox": None},
     {"sandbox": True, "venue": "kraken"},
-    {"limits": LIVE["limits"].model_copy(update={"clock_offset_seconds": None})},
 ]
 
 
@@ -176,6 +175,14 @@ def test_a_function_opens_no_account_whose_document_was_rewritten_and_asks_for_n
         with pytest.raises(InvalidInput, match=r"^account\."):
             connect(asked)
     assert parameters.asked == []
+
+
+def test_a_missing_limit_denies_entries_and_keeps_no_function_from_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    table: Any = object()
+    monkeypatch.setattr("belay.bootstrap._client", lambda _service: Parameters())
+    limits = LIVE["limits"].model_copy(update={"clock_offset_seconds": None})
+    venues = LiveVenues(table, "paper", "reconciler_secret", "dev")
+    assert type(venues.venue(document(limits=limits))).__name__ == "CcxtVenue"
 
 
 def test_a_function_of_another_stage_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class LiveAccounts:
             InvalidInput: the document leaves out what must be said, or says what it may not; its venue has no profile,
                 or ccxt no such exchange.
         """
-        document.require_live(self._stage)
+        document.require_trusted(self._stage)
         profile = profile_of(document)
         logger.info("live account", account=document.account, profile=profile.name, unverified=profile.unverified)
         budget = self._budgets.setdefault(document.account, open_budget(document, profile, self._clock))

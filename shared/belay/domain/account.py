@@ -345,7 +345,20 @@ class AccountDocument(Record):
     def require_live(self, stage: str) -> None:
         """Refuse a live account that leaves out something that must be said, or says what it may not.
 
-        Whoever opens a live account asks for this, however its document came into the ledger.
+        Raises:
+            InvalidInput: names the first thing that is missing or refused.
+        """
+        self.require_trusted(stage)
+        for name in Limits.model_fields:
+            if getattr(self.limits, name) is None:
+                raise InvalidInput(f"account.limits.{name}", "is missing", "A live account states every limit.")
+        if missing := [symbol for symbol in self.symbols if symbol not in self.limits.max_position_notional]:
+            remedy = "State it for every symbol."
+            raise InvalidInput("account.limits.max_position_notional", f"{missing[0]} is missing", remedy)
+
+    def require_trusted(self, stage: str) -> None:
+        """Refuse a live account whose keys could go where they must not: what every function asks before it opens one,
+        however its document came into the ledger. A limit that is missing denies entries; it keeps nobody from looking.
 
         Raises:
             InvalidInput: names the first thing that is missing or refused.
@@ -363,12 +376,6 @@ class AccountDocument(Record):
         if self.sandbox and self.options.keys() & {"hostname", "urls"}:
             remedy = "Give either sandbox true or hosts of your own."
             raise InvalidInput("account.options", "hosts are given and the venue's test host is asked for", remedy)
-        for name in Limits.model_fields:
-            if getattr(self.limits, name) is None:
-                raise InvalidInput(f"account.limits.{name}", "is missing", "A live account states every limit.")
-        if missing := [symbol for symbol in self.symbols if symbol not in self.limits.max_position_notional]:
-            remedy = "State it for every symbol."
-            raise InvalidInput("account.limits.max_position_notional", f"{missing[0]} is missing", remedy)
 
     @property
     def quote(self) -> str:
