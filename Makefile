@@ -90,18 +90,18 @@ validate: $(READY) $(SAM_READY)
 # ---- Building and running ---------------------------------------------------------------------------------------------
 
 build: $(READY) $(SAM_READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m belay.cli.local.build --architecture="$${ARCHITECTURE-}"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m belay.local.build --architecture="$${ARCHITECTURE-}"
 
 # The demo reads CANDLES, HOURS, SEED, CHAOS and OUTPUT from the environment.
 demo: setup
-	@$(BIN)/python -m belay.cli.demo
+	@$(BIN)/python -m belay.demo
 
 up: setup
-	@$(BIN)/python -m belay.cli.local.up start --account="$${ACCOUNT-}" --venue="$${VENUE-}" --mode="$${MODE-}" \
+	@$(BIN)/python -m belay.local.up start --account="$${ACCOUNT-}" --venue="$${VENUE-}" --mode="$${MODE-}" \
 		--venue-options="$${VENUE_OPTIONS-}" --symbols="$${SYMBOLS-}" --sandbox="$${SANDBOX-}" --same-key="$${SAME_KEY-}"
 
 down: $(READY)
-	@$(BIN)/python -m belay.cli.local.up stop --clean="$${CLEAN-}"
+	@$(BIN)/python -m belay.local.up stop --clean="$${CLEAN-}"
 
 simulate: $(READY)
 	@$(BIN)/python -m tests.simulation --seconds="$${SIMULATION_SECONDS-}" --seed="$${SEED-}"

@@ -11,24 +11,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from belay.adapters import dynamodb
-from belay.adapters.candle_files import generated_candles
+from belay.adapters.aws import ledger as dynamodb
+from belay.adapters.aws.table import STANDING, Item
 from belay.adapters.memory import InMemoryLedger, ManualClock
-from belay.adapters.paper_faults import FaultyPaperVenue
-from belay.adapters.paper_store import InMemoryPaperStore
-from belay.adapters.paper_venue import PaperVenue
-from belay.adapters.replay import set_replay_clock
-from belay.adapters.table import STANDING, Item
-from belay.cli.demo.replaying import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
-from belay.cli.demo.summary import summarise
-from belay.cli.local.schedules import read_schedules
-from belay.cli.local.stack import ROOT
-from belay.cli.main import example_document
+from belay.adapters.paper.candle_files import generated_candles
+from belay.adapters.paper.clock import set_replay_clock
+from belay.adapters.paper.faults import FaultyPaperVenue
+from belay.adapters.paper.store import InMemoryPaperStore
+from belay.adapters.paper.venue import PaperVenue
+from belay.cli.documents import example_document
+from belay.demo.summary import summarise
 from belay.domain.account import AccountDocument
 from belay.domain.proofs import fingerprint
 from belay.domain.record import iso
 from belay.domain.slots import Tick
+from belay.local.schedules import read_schedules
+from belay.local.stack import ROOT
 from belay.ports import Services
+from belay.replay.pace import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
 from tests.builders import NOW
 from tests.world import Crash, World
 
@@ -85,7 +85,7 @@ class Demo(World):
         return super().services(layer_version, function)
 
     def trade(self) -> None:
-        """Live through every slot as `belay.cli.demo.replaying` does, and let everything settle."""
+        """Live through every slot as `belay.demo.replaying` does, and let everything settle."""
         self.reconcile()
         for candle in self.slots:
             closed = candle.open_time + timedelta(hours=1)

@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 
 import belay.domain
 import belay.workflows
-from belay.adapters import paper_engine, ssm
+from belay.adapters.aws import kill_switch as ssm
+from belay.adapters.paper import engine as paper_engine
 from belay.domain.record import Record
 from belay.domain.texts import shown
 

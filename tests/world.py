@@ -21,10 +21,10 @@ from belay.adapters.memory import (
     ManualClock,
     gather_in_order,
 )
-from belay.adapters.paper_engine import ACCEPTED
-from belay.adapters.paper_store import InMemoryPaperStore
-from belay.adapters.paper_venue import PAPER_PROFILE, PaperVenue
-from belay.adapters.replay import ReplayClock, ReplayFeed, ReplayMarketData, load_candles, set_replay_clock
+from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData, load_candles, set_replay_clock
+from belay.adapters.paper.engine import ACCEPTED
+from belay.adapters.paper.store import InMemoryPaperStore
+from belay.adapters.paper.venue import PAPER_PROFILE, PaperVenue
 from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
 from belay.domain.decisions import DecisionRecord, Hold, Reduce, Side, Trade
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable

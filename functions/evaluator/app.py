@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from belay.adapters.telemetry import count, logger, metrics
+from belay.adapters.aws.telemetry import count, logger, metrics
 from belay.bootstrap import evaluator_services
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import Tick

@@ -6,8 +6,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from belay.adapters.sqs import message_field
-from belay.adapters.telemetry import count, logger, metrics
+from belay.adapters.aws.queue import message_field
+from belay.adapters.aws.telemetry import count, logger, metrics
 from belay.bootstrap import executor_services
 from belay.domain.errors import InvalidInput
 from belay.workflows import doctor

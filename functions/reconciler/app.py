@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from belay.adapters.sqs import message_field
-from belay.adapters.telemetry import count, logger, metrics
+from belay.adapters.aws.queue import message_field
+from belay.adapters.aws.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
 from belay.workflows import adopt, doctor, pending, reconcile, updates

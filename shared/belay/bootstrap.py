@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from belay.adapters.aws import client_configuration
-from belay.adapters.ccxt_market import CcxtMarketData
+from belay.adapters.aws.alerts import SnsAlerts
+from belay.adapters.aws.client import client_configuration
+from belay.adapters.aws.kill_switch import SsmKillSwitch
+from belay.adapters.aws.ledger import DynamoLedger, Tables
+from belay.adapters.aws.market_cache import DynamoMarketCache
+from belay.adapters.aws.queue import SqsQueue
+from belay.adapters.aws.secrets import SsmSecrets
+from belay.adapters.aws.telemetry import logger
 from belay.adapters.clock import SystemClock
-from belay.adapters.dynamodb import DynamoLedger, Tables
 from belay.adapters.gather import gather_in_threads
-from belay.adapters.market_cache import DynamoMarketCache
-from belay.adapters.paper_faults import FaultyPaperVenue
-from belay.adapters.paper_store import DynamoPaperStore
-from belay.adapters.paper_venue import LiveFeed, PaperMarketData, PaperVenue
-from belay.adapters.replay import ReplayClock, ReplayFeed, ReplayMarketData
-from belay.adapters.secrets import SsmSecrets
-from belay.adapters.sns import SnsAlerts
-from belay.adapters.sqs import SqsQueue
-from belay.adapters.ssm import SsmKillSwitch
-from belay.adapters.telemetry import logger
+from belay.adapters.live.public_market import CcxtMarketData
+from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData
+from belay.adapters.paper.faults import FaultyPaperVenue
+from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.venue import LiveFeed, PaperMarketData, PaperVenue
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident
@@ -33,7 +33,7 @@ from belay.ports import Alerts, Clock, KillSwitch, MarketData, Queue, Services, 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from belay.adapters.ccxt_accounts import LiveAccounts
+    from belay.adapters.live.accounts import LiveAccounts
 
 Environment = Mapping[str, str]
 CONFIGURATION = client_configuration()
@@ -132,7 +132,7 @@ class LiveVenues(KeptVenues):
     @cached_property
     def _accounts(self) -> "LiveAccounts":
         # Only where there is a live account: its transport takes time to import.
-        from belay.adapters.ccxt_accounts import LiveAccounts
+        from belay.adapters.live.accounts import LiveAccounts
 
         cache = DynamoMarketCache(self._dynamodb, self._table_name)
         secrets = SsmSecrets(_client("ssm")) if self._secret else None

@@ -12,7 +12,7 @@ import yaml
 from botocore.config import Config
 from moto import mock_aws
 
-from belay.adapters.dynamodb import DynamoLedger, Tables
+from belay.adapters.aws.ledger import DynamoLedger, Tables
 from belay.adapters.memory import InMemoryLedger
 from belay.ports import Ledger
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from belay.adapters.dynamodb import DynamoLedger, Tables
-from belay.adapters.table import PAUSES
+from belay.adapters.aws.ledger import DynamoLedger, Tables
+from belay.adapters.aws.table import PAUSES
 from belay.domain.account import Configuration
 from belay.domain.errors import Conflict
 from belay.domain.orders import OrderState

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.aws import client_configuration
+from belay.adapters.aws.client import client_configuration
 from belay.adapters.gather import gather_in_threads
 from belay.adapters.memory import ManualClock, gather_in_order
 from belay.ports import Gather

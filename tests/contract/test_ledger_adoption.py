@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.aws.ledger import DynamoLedger
 from belay.domain.account import OperatorStops, StopLevel
 from belay.domain.adoption import Takeover, Terms, take_over
 from belay.domain.decisions import DecisionRecord

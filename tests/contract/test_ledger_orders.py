@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.aws.ledger import DynamoLedger
 from belay.domain.errors import Conflict
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import Record

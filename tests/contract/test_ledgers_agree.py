@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.aws.ledger import DynamoLedger
 from belay.adapters.memory import InMemoryLedger
 from belay.domain.account import Account
 from belay.domain.decisions import Cancel, DecisionRecord

@@ -5,7 +5,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from belay.adapters.market_cache import MAX_BYTES, DynamoMarketCache
+from belay.adapters.aws.market_cache import MAX_BYTES, DynamoMarketCache
 from tests.contract.conftest import aws_client
 
 TABLE = "paper"

@@ -14,11 +14,11 @@ import yaml
 from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
-from belay.adapters.paper_engine import FaultKind, InjectedFault, PaperOrder, Step, Submission, VenueState
-from belay.adapters.paper_faults import FaultyPaperVenue
-from belay.adapters.paper_store import DynamoPaperStore, InMemoryPaperStore, PaperStore
-from belay.adapters.paper_venue import PaperVenue
-from belay.adapters.replay import ReplayFeed, load_candles, set_replay_clock
+from belay.adapters.paper.clock import ReplayFeed, load_candles, set_replay_clock
+from belay.adapters.paper.engine import FaultKind, InjectedFault, PaperOrder, Step, Submission, VenueState
+from belay.adapters.paper.faults import FaultyPaperVenue
+from belay.adapters.paper.store import DynamoPaperStore, InMemoryPaperStore, PaperStore
+from belay.adapters.paper.venue import PaperVenue
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import boto3
 import pytest
 
+from belay.adapters.aws.queue import SqsQueue
 from belay.adapters.memory import InMemoryQueue
-from belay.adapters.sqs import SqsQueue
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import Tick
 from belay.ports import Queue

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.dynamodb import DynamoLedger
+from belay.adapters.aws.ledger import DynamoLedger
 from belay.domain.account import OperatorStops, StopLevel
 from belay.domain.adoption import Terms, take_over
 from belay.domain.chain import Acceptance

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from belay.adapters.secrets import SsmSecrets, parse_credentials
+from belay.adapters.aws.secrets import SsmSecrets, parse_credentials
 from belay.domain.errors import AccountRefused
 from tests.contract.conftest import aws_client
 

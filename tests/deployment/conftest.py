@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from belay.cli.local.stack import Stack
 from belay.domain.account import StopLevel
+from belay.local.stack import Stack
 from tests.deployment.desk import open_desk, set_switch
 
 

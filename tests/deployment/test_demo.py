@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.candle_files import COLUMNS, generated_candles
-from belay.cli.demo.market import GENERATED_FROM, TIMEFRAME, WARM_UP
-from belay.cli.local.schedules import read_schedules
-from belay.cli.local.stack import ROOT
+from belay.adapters.paper.candle_files import COLUMNS, generated_candles
+from belay.demo.market import GENERATED_FROM, TIMEFRAME, WARM_UP
+from belay.local.schedules import read_schedules
+from belay.local.stack import ROOT
 
 HOURS, SEED = 24, 4
 STRATEGIES = len(read_schedules(ROOT / "template.yaml"))
@@ -27,7 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     command = [
         sys.executable,
         "-m",
-        "belay.cli.demo",
+        "belay.demo",
         "--hours",
         str(HOURS),
         "--seed",
@@ -75,7 +75,7 @@ def test_the_demos_figures_are_those_of_its_raw_rows(demo: tuple[Path, dict[str,
 
 def test_the_checker_agrees_until_a_row_is_planted(demo: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = demo
-    command = [sys.executable, "-m", "belay.cli.demo.check", str(folder)]
+    command = [sys.executable, "-m", "belay.demo.check", str(folder)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     paper, told = folder / "rows/paper.jsonl", (folder / "rows/paper.jsonl").read_text()
     order = next(row for row in rows(folder, "paper.jsonl") if row["sk"].startswith("ORDER#"))

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from belay.cli.local.stack import REGION, ROOT, Stack, build, free_port, machine_architecture
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
 from belay.domain.record import iso
+from belay.local.stack import REGION, ROOT, Stack, build, free_port, machine_architecture
 from belay.workflows.updates import NO_ACCOUNT
 from tests.deployment.desk import (
     EVENTS,

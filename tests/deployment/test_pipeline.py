@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
-from belay.cli.local.stack import Stack
 from belay.domain.account import StopLevel
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import OrderState
+from belay.local.stack import Stack
 from belay.workflows.updates import NO_ACCOUNT
 from tests.builders import make_decision, make_events, make_orders, make_slot
 from tests.deployment.desk import (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from belay.cli.demo.exported import read_exported
-from belay.cli.demo.report import write_report
-from belay.cli.demo.stories import stories
+from belay.demo.exported import read_exported
+from belay.demo.report import write_report
+from belay.demo.stories import stories
 from tests.chromium import DESKTOP, PHONE, Chromium, find_chromium
 from tests.demo_rows import read_rows, write_demo, write_rows
 from tests.hostile import HOSTILE

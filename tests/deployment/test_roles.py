@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from belay.adapters.dynamodb import DynamoLedger, Tables
+from belay.adapters.aws.ledger import DynamoLedger, Tables
 from belay.cli.desk import tables_of
-from belay.cli.local.stack import ROOT, Stack
 from belay.domain.account import StopLevel, strictest
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
+from belay.local.stack import ROOT, Stack
 from belay.workflows.integrity import flaw_of
 from tests.builders import make_decision, make_events, make_orders, make_slot
 from tests.deployment.desk import (

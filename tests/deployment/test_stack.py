@@ -2,7 +2,7 @@
 
 import pytest
 
-from belay.cli.local.stack import Stack
+from belay.local.stack import Stack
 
 FUNCTIONS = ["EvaluatorFunctionName", "ExecutorFunctionName", "ReconcilerFunctionName"]
 

@@ -15,16 +15,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from belay.adapters.paper_store import DynamoPaperStore
+from belay.adapters.paper.store import DynamoPaperStore
 from belay.cli import operations
-from belay.cli.desk import Desk, announcement, desk_over, local_clients
-from belay.cli.local.place import Place
-from belay.cli.local.stack import leftovers
-from belay.cli.main import example_document
+from belay.cli.desk import Desk, desk_over
+from belay.cli.documents import example_document
 from belay.domain.account import Account, StopLevel
 from belay.domain.decisions import DecisionRecord
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import iso
+from belay.local.announcement import announcement, local_clients
+from belay.local.place import Place
+from belay.local.stack import leftovers
 from tests.deployment.desk import STAGE, until
 
 ACCOUNT, STRATEGY, SYMBOL = "kept", "half-in-btc", "BTC/USD"
@@ -73,7 +74,7 @@ class Local:
         self._document.write_text(json.dumps(example | {"account": ACCOUNT}))
 
     def command(self, *arguments: str) -> Finished:
-        command = [sys.executable, "-m", "belay.cli.local.up", *arguments, "--folder", str(self.place.folder)]
+        command = [sys.executable, "-m", "belay.local.up", *arguments, "--folder", str(self.place.folder)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def up(self) -> Finished:

@@ -22,14 +22,15 @@ import pytest
 from botocore.credentials import Credentials
 
 from belay.cli import operations, trading
-from belay.cli.desk import Desk, announcement, desk_over, local_clients
-from belay.cli.local.keys import FUNCTIONS, without_keys
-from belay.cli.local.place import Place
-from belay.cli.local.stack import leftovers
+from belay.cli.desk import Desk, desk_over
 from belay.domain.account import StopLevel
 from belay.domain.decisions import Side
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import Order, OrderState
+from belay.local.announcement import announcement, local_clients
+from belay.local.keys import FUNCTIONS, without_keys
+from belay.local.place import Place
+from belay.local.stack import leftovers
 from tests.chromium import Chromium, find_chromium
 from tests.deployment.attacks import (
     FOREIGN_HOST,
@@ -63,7 +64,7 @@ class Live:
         self.keys = {name: server.add_key("binance", name) for name in FUNCTIONS}
 
     def command(self, *arguments: str, keys: bool = True) -> Finished:
-        command = [sys.executable, "-m", "belay.cli.local.up", *arguments, "--folder", str(self.place.folder)]
+        command = [sys.executable, "-m", "belay.local.up", *arguments, "--folder", str(self.place.folder)]
         held = {
             f"BELAY_{name.upper()}_{part}": value
             for name, key in self.keys.items()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from belay.adapters.paper_venue import PaperVenue
+from belay.adapters.paper.venue import PaperVenue
 from belay.cli.desk import Desk
 from belay.cli.main import app
 from belay.domain.account import Adoption, StopLevel

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from belay.cli.local.stack import ROOT, build, machine_architecture
+from belay.local.stack import ROOT, build, machine_architecture
 
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 UNCHECKED_HASH = 0b01

@@ -15,24 +15,24 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.paper_faults import FaultyPaperVenue
-from belay.adapters.paper_venue import PaperVenue
-from belay.adapters.replay import ReplayFeed, set_replay_clock
-from belay.cli.demo.check import check, examine, lines, main
-from belay.cli.demo.check_rows import LEGAL
-from belay.cli.demo.replaying import MOST_STEPS, STEP, needs_time
-from belay.cli.demo.summary import summarise
+from belay.adapters.paper.clock import ReplayFeed, set_replay_clock
+from belay.adapters.paper.faults import FaultyPaperVenue
+from belay.adapters.paper.venue import PaperVenue
+from belay.demo.check import check, examine, lines, main
+from belay.demo.check_rows import LEGAL
+from belay.demo.summary import summarise
 from belay.domain.account import AccountDocument
 from belay.domain.decisions import DecisionRecord, Hold, Trade
 from belay.domain.orders import TRANSITIONS
 from belay.domain.record import digest, iso
+from belay.replay.pace import MOST_STEPS, STEP, needs_time
 from tests.builders import ACCOUNT, NOW, make_buy, make_candles, make_document, make_incident, make_paper_settings
 from tests.demo_rows import ledger_rows, paper_rows
 from tests.world import Crash, World, make_reduce
 
 SEED, HOURS = 4, 30
 STRATEGIES = ("ema-cross", "rsi-reversion")
-CLI = Path(__file__).parents[2] / "shared" / "belay" / "cli" / "demo"
+CLI = Path(__file__).parents[2] / "shared" / "belay" / "demo"
 
 type Row = dict[str, Any]
 
@@ -851,8 +851,8 @@ def test_a_figure_that_the_checker_does_not_know_is_red(run: Run, tmp_path: Path
 
 def test_the_checker_shares_no_code_with_what_it_checks() -> None:
     files = sorted(CLI.glob("check*.py"))
-    own = {f"belay.cli.demo.{file.stem}" for file in files}
-    assert "belay.cli.demo.check" in own
+    own = {f"belay.demo.{file.stem}" for file in files}
+    assert "belay.demo.check" in own
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.replay import load_candles
+from belay.adapters.paper.clock import load_candles
 from belay.domain.account import StopLevel, strictest
 from belay.domain.decisions import Hold, Side, TimeInForce
 from belay.domain.incidents import IncidentKind

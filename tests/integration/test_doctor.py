@@ -15,17 +15,16 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
-from belay.adapters import ccxt_venue
-from belay.adapters.ccxt_accounts import LiveAccount, LiveAccounts
-from belay.adapters.ccxt_live_market import InMemoryMarketCache
-from belay.adapters.ccxt_market import CcxtMarketData
+from belay.adapters.aws.secrets import Credentials
+from belay.adapters.live import venue as live_venue
+from belay.adapters.live.account_market import InMemoryMarketCache
+from belay.adapters.live.accounts import LiveAccount, LiveAccounts
+from belay.adapters.live.public_market import CcxtMarketData
 from belay.adapters.memory import InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger, InMemoryQueue, gather_in_order
-from belay.adapters.paper_store import InMemoryPaperStore
-from belay.adapters.paper_venue import LiveFeed, PaperMarketData, PaperVenue
-from belay.adapters.secrets import Credentials
+from belay.adapters.paper.store import InMemoryPaperStore
+from belay.adapters.paper.venue import LiveFeed, PaperMarketData, PaperVenue
 from belay.bootstrap import NoSwitch
 from belay.cli.desk import Desk, FunctionFailed, Switch, desk_over
-from belay.cli.local.stack import ROOT
 from belay.cli.main import app
 from belay.domain.account import AccountDocument, Configuration, StopLevel
 from belay.domain.checkup import Subscription, Surroundings, SwitchView
@@ -33,6 +32,7 @@ from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import AccountRefused
 from belay.domain.proofs import fingerprint
 from belay.domain.venues import OrderRequest, OutcomeKind
+from belay.local.stack import ROOT
 from belay.ports import Clock, MarketData, Services, Venue
 from belay.workflows.adopt import answer as adopt
 from belay.workflows.doctor import answer
@@ -449,7 +449,7 @@ def test_the_digest_that_tells_two_keys_apart_stays_inside(practice: Practice) -
 def test_at_a_venue_that_does_not_tell_a_keys_rights_somebody_has_to_look(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(ccxt_venue.RIGHTS, practice.venue)
+    monkeypatch.delitem(live_venue.RIGHTS, practice.venue)
     assert practice.failures() == set()
     assert practice.check("executor key, withdrawal") == (
         "warn",

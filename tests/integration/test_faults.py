@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from belay.adapters.paper_engine import FaultKind, FaultState, Step, VenueState
-from belay.adapters.paper_faults import CRASH_KINDS, FAULTY_PROFILE, FaultyPaperVenue, Hand, Way, dealt_card, dealt_hand
+from belay.adapters.paper.engine import FaultKind, FaultState, Step, VenueState
+from belay.adapters.paper.faults import CRASH_KINDS, FAULTY_PROFILE, FaultyPaperVenue, Hand, Way, dealt_card, dealt_hand
 from belay.domain.account import FaultSettings
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import UNRESOLVED, Order, OrderState

@@ -17,22 +17,18 @@ import pytest
 from typer import testing
 from typer.testing import CliRunner, Result
 
-from belay.adapters import telemetry
+from belay.adapters.aws import telemetry
+from belay.adapters.aws.alerts import SnsAlerts
 from belay.adapters.memory import InMemoryLedger
-from belay.adapters.sns import SnsAlerts
-from belay.cli.charts import page as pages
-from belay.cli.demo import report
-from belay.cli.demo.__main__ import show_summary
-from belay.cli.demo.check import Finding as BrokenRow
-from belay.cli.demo.check import Result as Checked
-from belay.cli.demo.check import lines
-from belay.cli.demo.exported import Exported, read_exported
 from belay.cli.desk import Desk
-from belay.cli.local import up
-from belay.cli.local.schedules import read_schedules
 from belay.cli.main import app
-from belay.cli.replay import command as replaying
 from belay.cli.terminal import Terminal, shows
+from belay.demo import report
+from belay.demo.__main__ import show_summary
+from belay.demo.check import Finding as BrokenRow
+from belay.demo.check import Result as Checked
+from belay.demo.check import lines
+from belay.demo.exported import Exported, read_exported
 from belay.domain.account import Adoption, StopLevel
 from belay.domain.checkup import Finding, Level, Subscription, Surroundings, SwitchView
 from belay.domain.decisions import Cancel, DecisionRecord, Side
@@ -40,7 +36,11 @@ from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import OrderState
 from belay.domain.reconciliation import Mismatch
 from belay.domain.texts import shown
+from belay.local import up
+from belay.local.schedules import read_schedules
+from belay.pages import page as pages
 from belay.ports import CancelRequest, SwitchReading
+from belay.replay import command as replaying
 from belay.workflows.adopt import Adoptable, Adopted, Balance, Foreign
 from belay.workflows.doctor import Examined
 from belay.workflows.execute import Executed
@@ -353,7 +353,7 @@ def require_own_page(html: str) -> None:
     assert not [name for name, _ in read.attributes if "evil" in name or name.startswith("on")]
     assert all(value.startswith(("#", "data:")) for name, value in read.attributes if name in ("href", "src", "action"))
     assert read.comments == []
-    assert read.scripts[None] == [PLOTLY, (pages.files("belay.cli") / "templates" / "page.js").read_text()]
+    assert read.scripts[None] == [PLOTLY, (pages.files("belay.pages") / "templates" / "page.js").read_text()]
     assert acting("".join((*read.texts, *(value for _, value in read.attributes)))) == set()
     for figure in read.scripts["application/json"]:
         assert acting("".join(texts(json.loads(figure)))) == set()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from belay.cli.local.stack import ROOT
+from belay.local.stack import ROOT
 
 # Each recipe with the variables that it reads.
 READ = {

@@ -18,15 +18,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from belay.adapters.candle_files import COLUMNS, generated_candles
-from belay.adapters.paper_faults import FaultyPaperVenue
-from belay.adapters.paper_store import PaperStore
-from belay.adapters.replay import ReplayFeed
-from belay.cli.local.schedules import read_schedules
-from belay.cli.local.stack import ROOT
-from belay.cli.main import app, example_document
-from belay.cli.replay import command as replay
-from belay.cli.replay.engine import ReplayEngine, replay_document
+from belay.adapters.paper.candle_files import COLUMNS, generated_candles
+from belay.adapters.paper.clock import ReplayFeed
+from belay.adapters.paper.faults import FaultyPaperVenue
+from belay.adapters.paper.store import PaperStore
+from belay.cli.documents import example_document
+from belay.cli.main import app
 from belay.domain.account import AccountDocument
 from belay.domain.decisions import DecisionRecord
 from belay.domain.errors import InvalidInput
@@ -34,7 +31,11 @@ from belay.domain.incidents import IncidentKind
 from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.slots import EPOCH
+from belay.local.schedules import read_schedules
+from belay.local.stack import ROOT
 from belay.ports import Venue
+from belay.replay import command as replay
+from belay.replay.engine import ReplayEngine, replay_document
 
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 from plotly.graph_objects import Figure
 
-from belay.cli.charts.figures import (
+from belay.demo.exported import Exported, read_exported
+from belay.demo.report import write_report
+from belay.demo.series import equity_points, function_seconds, market_seconds
+from belay.demo.stories import KINDS, OrderStory, most_telling, stories
+from belay.domain.errors import InvalidInput
+from belay.domain.fills import Fill
+from belay.domain.orders import TRANSITIONS
+from belay.pages.figures import (
     MOST_CANDLES,
     Point,
     decisions_figure,
@@ -25,14 +32,7 @@ from belay.cli.charts.figures import (
     latency_figure,
     price_figure,
 )
-from belay.cli.charts.page import Section, chart, decimal, page
-from belay.cli.demo.exported import Exported, read_exported
-from belay.cli.demo.report import write_report
-from belay.cli.demo.series import equity_points, function_seconds, market_seconds
-from belay.cli.demo.stories import KINDS, OrderStory, most_telling, stories
-from belay.domain.errors import InvalidInput
-from belay.domain.fills import Fill
-from belay.domain.orders import TRANSITIONS
+from belay.pages.page import Section, chart, decimal, page
 from tests.builders import NOW, SYMBOL, make_candles, make_trade
 from tests.demo_rows import read_rows, write_demo, write_rows
 
@@ -466,7 +466,7 @@ def test_a_page_of_ones_own_needs_only_titles_and_charts() -> None:
 
 # --- colours ---------------------------------------------------------------------------------------
 
-STYLE = (Path(__file__).parents[2] / "shared" / "belay" / "cli" / "templates" / "page.css").read_text()
+STYLE = (Path(__file__).parents[2] / "shared" / "belay" / "pages" / "templates" / "page.css").read_text()
 COLOURS = {name: (light, dark) for name, light, dark in re.findall(r"--([\w-]+): light-dark\((#\w+), (#\w+)\);", STYLE)}
 GROUNDS = ("page", "card", "tint")
 TEXT = ("ink", "muted", "accent", "good", "bad", "warn")

@@ -21,11 +21,11 @@ import pytest
 import requests
 from moto import mock_aws
 
-from belay.adapters.dynamodb import DynamoLedger
-from belay.adapters.paper_engine import ACCEPTED
-from belay.adapters.paper_store import DynamoPaperStore
-from belay.adapters.replay import load_candles, set_replay_clock
-from belay.adapters.ssm import SsmKillSwitch
+from belay.adapters.aws.kill_switch import SsmKillSwitch
+from belay.adapters.aws.ledger import DynamoLedger
+from belay.adapters.paper.clock import load_candles, set_replay_clock
+from belay.adapters.paper.engine import ACCEPTED
+from belay.adapters.paper.store import DynamoPaperStore
 from belay.bootstrap import evaluator_services, reconciler_services
 from belay.domain.account import StopLevel
 from belay.domain.decisions import Trade

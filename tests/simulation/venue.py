@@ -10,7 +10,7 @@ from decimal import ROUND_DOWN, Decimal
 from functools import partial
 from typing import Any
 
-from belay.adapters.ccxt_profiles import load_profile
+from belay.adapters.live.profiles import load_profile
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import VenueUnavailable
 from belay.domain.market import Candle, Market, Price

@@ -10,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from belay.cli.desk import Desk, announcement, desk_over, local_clients
-from belay.cli.local.daemon import STAGE
-from belay.cli.local.keys import without_keys
-from belay.cli.local.place import Place
-from belay.cli.local.stack import leftovers
+from belay.cli.desk import Desk, desk_over
+from belay.local.announcement import announcement, local_clients
+from belay.local.daemon import STAGE
+from belay.local.keys import without_keys
+from belay.local.place import Place
+from belay.local.stack import leftovers
 from tests.soak.server import Server
 
 ACCOUNT = "live"
@@ -77,7 +78,7 @@ class Local:
         }
 
     def _command(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "belay.cli.local.up", *arguments, "--folder", str(self.place.folder)]
+        command = [sys.executable, "-m", "belay.local.up", *arguments, "--folder", str(self.place.folder)]
         held = without_keys(os.environ) | (environment or {})
         done = subprocess.run(command, env=held, capture_output=True, text=True, check=False)
         if done.returncode:

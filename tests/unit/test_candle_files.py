@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from belay.adapters import candle_files
-from belay.adapters.candle_files import generated_candles, read_candles
+from belay.adapters.paper import candle_files
+from belay.adapters.paper.candle_files import generated_candles, read_candles
 from belay.domain.errors import InvalidInput
 from belay.domain.market import check_candles
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from belay.adapters import ccxt_bounds
-from belay.adapters.ccxt_bounds import (
+from belay.adapters.live import bounds
+from belay.adapters.live.bounds import (
     DEPTH,
     DIGITS,
     PRIVATE_BYTES,
@@ -159,7 +159,7 @@ def test_attacks_of_any_size_cost_little_memory() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(OutOfBounds):
-            inflated(pieces(bomb), "deflate", ccxt_bounds.PUBLIC_BYTES)
+            inflated(pieces(bomb), "deflate", bounds.PUBLIC_BYTES)
         believable_text(inflated([objects], "", PRIVATE_BYTES) + b'"1e99"]')
         _, most = tracemalloc.get_traced_memory()
     finally:
@@ -241,6 +241,6 @@ def test_a_part_keeps_to_the_whole_and_the_whole_goes_on_after_it() -> None:
     whole, part = Deadline(10, Clock()), Deadline(1, Clock())
     with within(whole):
         with within(part):
-            assert ccxt_bounds.current() is part
-        assert ccxt_bounds.current() is whole
-    assert ccxt_bounds.current() is None
+            assert bounds.current() is part
+        assert bounds.current() is whole
+    assert bounds.current() is None

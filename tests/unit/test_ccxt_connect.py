@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.ccxt_connect import RisingNonce, connect, open_wire, origins_of
-from belay.adapters.ccxt_fence import pin
-from belay.adapters.ccxt_profiles import load_profile
-from belay.adapters.ccxt_wire import Budget, ForeignHost
-from belay.adapters.secrets import Credentials
+from belay.adapters.aws.secrets import Credentials
+from belay.adapters.live.connect import RisingNonce, connect, open_wire, origins_of
+from belay.adapters.live.fence import pin
+from belay.adapters.live.profiles import load_profile
+from belay.adapters.live.wire import Budget, ForeignHost
 from tests.builders import NOW, make_document, make_order, make_request, seconds
 
 CLAIMED = 1709294403000

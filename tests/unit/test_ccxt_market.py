@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from belay.adapters.ccxt_market import CcxtMarketData, exchange_class
-from belay.adapters.ccxt_wire import ForeignHost
+from belay.adapters.live.public_market import CcxtMarketData, exchange_class
+from belay.adapters.live.wire import ForeignHost
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.market import Price
 
@@ -315,7 +315,7 @@ def test_an_exchange_without_fixed_steps_has_prices_but_no_market(exchange: Exch
 
 def test_one_exchange_is_loaded_without_the_others() -> None:
     program = (
-        "import sys; from belay.adapters.ccxt_market import exchange_class; exchange_class('kraken');"
+        "import sys; from belay.adapters.live.public_market import exchange_class; exchange_class('kraken');"
         "print(sorted(m for m in sys.modules if m.count('.') == 1 and m.startswith('ccxt.')))"
     )
     shown = subprocess.run(

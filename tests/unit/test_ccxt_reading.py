@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.ccxt_profiles import dig, load_profile
-from belay.adapters.ccxt_reading import (
+from belay.adapters.live.profiles import dig, load_profile
+from belay.adapters.live.reading import (
     Unbelievable,
     number,
     read_balances,

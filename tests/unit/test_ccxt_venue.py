@@ -21,14 +21,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 
-from belay.adapters.ccxt_accounts import LiveAccount, LiveAccounts
-from belay.adapters.ccxt_live_market import InMemoryMarketCache, LiveMarketData
-from belay.adapters.ccxt_market import exchange_class
-from belay.adapters.ccxt_profiles import CcxtProfile, load_profile, profile_of
-from belay.adapters.ccxt_venue import CcxtVenue, Key
-from belay.adapters.ccxt_wire import Budget
+from belay.adapters.aws.secrets import Credentials
 from belay.adapters.gather import gather_in_threads
-from belay.adapters.secrets import Credentials
+from belay.adapters.live.account_market import InMemoryMarketCache, LiveMarketData
+from belay.adapters.live.accounts import LiveAccount, LiveAccounts
+from belay.adapters.live.profiles import CcxtProfile, load_profile, profile_of
+from belay.adapters.live.public_market import exchange_class
+from belay.adapters.live.venue import CcxtVenue, Key
+from belay.adapters.live.wire import Budget
 from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import AccountRefused, InvalidInput, VenueUnavailable

@@ -14,9 +14,9 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.ccxt_bounds import Deadline, within
-from belay.adapters.ccxt_wire import Budget, Call, ForeignHost, Phase, SecondRequest, Wire
-from belay.adapters.redaction import Redaction
+from belay.adapters.live.bounds import Deadline, within
+from belay.adapters.live.redaction import Redaction
+from belay.adapters.live.wire import Budget, Call, ForeignHost, Phase, SecondRequest, Wire
 from belay.domain.errors import VenueUnavailable
 
 NOWHERE = "http://127.0.0.1:9/order"

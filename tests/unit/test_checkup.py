@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from belay.adapters.ccxt_reading import Unbelievable
-from belay.adapters.ccxt_venue import RIGHTS, read_rights
+from belay.adapters.live.reading import Unbelievable
+from belay.adapters.live.venue import RIGHTS, read_rights
 from belay.domain.account import StopLevel
 from belay.domain.checkup import (
     Access,

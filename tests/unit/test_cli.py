@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from belay.adapters.memory import InMemoryLedger
 from belay.cli.desk import Desk, FunctionFailed, desk_over
-from belay.cli.main import app, example_document
+from belay.cli.documents import example_document
+from belay.cli.main import app
 from belay.cli.operations import change_account
 from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, Position, StopLevel, strictest
 from belay.domain.errors import Conflict

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.candle_files import generated_candles
-from belay.cli.demo import __main__ as demo
-from belay.cli.demo.__main__ import is_healthy
-from belay.cli.demo.market import GENERATED_FROM, WARM_UP, find_market
-from belay.cli.demo.summary import count, summarise
+from belay.adapters.paper.candle_files import generated_candles
+from belay.demo import __main__ as demo
+from belay.demo.__main__ import is_healthy
+from belay.demo.market import GENERATED_FROM, WARM_UP, find_market
+from belay.demo.summary import count, summarise
 from belay.domain.errors import InvalidInput
 
 OPENED = ["2019-10-17T08:00:00Z", "2019-10-17T09:00:00Z"]

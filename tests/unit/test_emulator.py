@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from belay.cli.local import emulator
-from belay.cli.local.emulator import NEEDED, WRITTEN_FOR, load
-from belay.cli.local.stack import ROOT
+from belay.local import emulator
+from belay.local.emulator import NEEDED, WRITTEN_FOR, load
+from belay.local.stack import ROOT
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_an_emulator_that_checks_no_rights_is_not_started(parts: dict[str, Simpl
 
 
 def test_the_guard_needs_nothing_of_belay_since_it_runs_in_the_emulators_environment() -> None:
-    source = (ROOT / "shared/belay/cli/local/emulator.py").read_text()
-    assert emulator.__name__ == "belay.cli.local.emulator"
+    source = (ROOT / "shared/belay/local/emulator.py").read_text()
+    assert emulator.__name__ == "belay.local.emulator"
     assert "import belay" not in source
     assert "from belay" not in source

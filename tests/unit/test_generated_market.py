@@ -6,15 +6,15 @@ from itertools import pairwise
 
 import pytest
 
-from belay.adapters.candle_files import generated_candles
-from belay.adapters.paper_store import InMemoryPaperStore
-from belay.adapters.replay import ReplayClock, ReplayMarketData
-from belay.cli.local.generated_market import HISTORY, GeneratedMarket, merged, minutes
-from belay.cli.main import example_document
+from belay.adapters.paper.candle_files import generated_candles
+from belay.adapters.paper.clock import ReplayClock, ReplayMarketData
+from belay.adapters.paper.store import InMemoryPaperStore
+from belay.cli.documents import example_document
 from belay.domain.account import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.market import check_candles
 from belay.domain.slots import TIMEFRAMES
+from belay.local.generated_market import HISTORY, GeneratedMarket, merged, minutes
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)

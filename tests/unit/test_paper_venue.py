@@ -11,10 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from belay.adapters.paper_engine import MAX_OPEN_ORDERS, REFUSALS, Step, VenueState
-from belay.adapters.paper_store import InMemoryPaperStore, PaperStore
-from belay.adapters.paper_venue import OUTCOMES, LiveFeed, PaperMarketData, PaperVenue
-from belay.adapters.replay import MAX_BARS, ReplayClock, ReplayFeed, ReplayMarketData, load_candles, set_replay_clock
+from belay.adapters.paper.clock import (
+    MAX_BARS,
+    ReplayClock,
+    ReplayFeed,
+    ReplayMarketData,
+    load_candles,
+    set_replay_clock,
+)
+from belay.adapters.paper.engine import MAX_OPEN_ORDERS, REFUSALS, Step, VenueState
+from belay.adapters.paper.store import InMemoryPaperStore, PaperStore
+from belay.adapters.paper.venue import OUTCOMES, LiveFeed, PaperMarketData, PaperVenue
 from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.redaction import FRAGMENT, REDACTED, TEXT_LENGTH, Redaction
+from belay.adapters.live.redaction import FRAGMENT, REDACTED, TEXT_LENGTH, Redaction
 
 KEY = "vmPlantedKey9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh"
 SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="

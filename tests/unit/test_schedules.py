@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from belay.cli.local.schedules import read_schedules
 from belay.domain.errors import InvalidInput
+from belay.local.schedules import read_schedules
 
 PROJECT = Path(__file__).parents[2] / "template.yaml"
 TICK = {

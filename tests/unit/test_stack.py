@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from belay.cli.local import stack as harness
-from belay.cli.local.private import private_folder, write_private
-from belay.cli.local.stack import Stack, StackError
 from belay.domain.errors import InvalidInput
+from belay.local import stack as harness
+from belay.local.private import private_folder, write_private
+from belay.local.stack import Stack, StackError
 
 CALLERS_OWN = {
     "AWS_PROFILE": "production",
@@ -111,7 +111,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_what_is_kept_private_is_readable_by_nobody_else_and_leaves_no_core(tmp_path: Path) -> None:
     script = (
-        "import resource, sys; from pathlib import Path; from belay.cli.local.private import keep_private\n"
+        "import resource, sys; from pathlib import Path; from belay.local.private import keep_private\n"
         "keep_private(); Path(sys.argv[1]).touch(); print(resource.getrlimit(resource.RLIMIT_CORE))"
     )
     told = subprocess.run([sys.executable, "-c", script, tmp_path / "file"], capture_output=True, text=True, check=True)

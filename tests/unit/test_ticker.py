@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from belay.cli.local.ticker import (
+from belay.domain.errors import InvalidInput
+from belay.local.ticker import (
     Cron,
     Expression,
     Firing,
@@ -20,7 +21,6 @@ from belay.cli.local.ticker import (
     read_schedules,
     tick_of,
 )
-from belay.domain.errors import InvalidInput
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)  # a Friday
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

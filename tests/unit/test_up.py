@@ -14,10 +14,13 @@ from typing import Any, NoReturn
 
 import pytest
 
-from belay.cli import desk
-from belay.cli.desk import announced, announcement, open_desk
-from belay.cli.local import up
-from belay.cli.local.account import (
+from belay.cli import places
+from belay.cli.documents import example_document
+from belay.cli.places import open_desk
+from belay.domain.account import AccountDocument
+from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.local import up
+from belay.local.account import (
     exchange_answers,
     first_document,
     generated,
@@ -25,12 +28,10 @@ from belay.cli.local.account import (
     require_same_market,
     source,
 )
-from belay.cli.local.daemon import PERIOD_SECONDS, each_second, stopped_by_signals
-from belay.cli.local.place import Begun, Place
-from belay.cli.local.stack import Administrator, Stack, StackError, end_leftovers, leftovers
-from belay.cli.main import example_document
-from belay.domain.account import AccountDocument
-from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.local.announcement import announced, announcement
+from belay.local.daemon import PERIOD_SECONDS, each_second, stopped_by_signals
+from belay.local.place import Begun, Place
+from belay.local.stack import Administrator, Stack, StackError, end_leftovers, leftovers
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXAMPLE = AccountDocument.parse(example_document())
@@ -53,7 +54,7 @@ def place(tmp_path: Path) -> Place:
 def local_stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Where the two local stacks announce themselves, away from the developer's own."""
     files = {"make up": tmp_path / "up/stack.json", "make demo": tmp_path / "stack.json"}
-    monkeypatch.setattr(desk, "LOCAL_STACKS", files)
+    monkeypatch.setattr(places, "LOCAL_STACKS", files)
     return files
 
 
@@ -72,7 +73,7 @@ def test_a_place_is_owned_by_one_process_and_by_none_afterwards(place: Place) ->
 
 def test_a_process_that_is_killed_owns_nothing_any_more(place: Place) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from belay.cli.local.place import Place\n"
+        "import sys, time; from pathlib import Path; from belay.local.place import Place\n"
         "with Place(Path(sys.argv[1])).owned(): print('owned', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(place.folder)], stdout=subprocess.PIPE) as process:
@@ -319,7 +320,7 @@ def test_local_acts_on_what_make_up_runs_and_says_that_a_demo_runs_beside_it(
         announced("http://127.0.0.1:1", ADMINISTRATOR, OUTPUTS, local_stacks["make demo"]),
         announced("http://127.0.0.1:2", ADMINISTRATOR, OUTPUTS, local_stacks["make up"]),
     ):
-        outputs, make_client = desk._local_stack()
+        outputs, make_client = places._local_stack()
         assert outputs == OUTPUTS
         client = make_client("sqs")
         assert client.meta.endpoint_url == "http://127.0.0.1:2"

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from belay.cli.local import keys as api_keys
-from belay.cli.local import up
-from belay.cli.local.account import first_document, require_same_market, source
-from belay.cli.local.daemon import Given
-from belay.cli.local.keys import read_keys, store, variable, without_keys
-from belay.cli.local.place import Begun, Place
-from belay.cli.local.stack import StackError
-from belay.cli.local.variables import Variables
-from belay.cli.main import example_document
+from belay.cli.documents import example_document
 from belay.domain.account import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import EPOCH
+from belay.local import keys as api_keys
+from belay.local import up
+from belay.local.account import first_document, require_same_market, source
+from belay.local.daemon import Given
+from belay.local.keys import read_keys, store, variable, without_keys
+from belay.local.place import Begun, Place
+from belay.local.stack import StackError
+from belay.local.variables import Variables
 
 HOSTS = {"urls": {"api": {"public": "http://127.0.0.1:8080/api/v3", "private": "http://127.0.0.1:8080/api/v3"}}}
 OPTIONS = json.dumps(HOSTS)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.ccxt_market import exchange_class
-from belay.adapters.ccxt_profiles import (
+from belay.adapters.live.profiles import (
     FORMATS,
     CcxtProfile,
     ClientId,
@@ -22,6 +21,7 @@ from belay.adapters.ccxt_profiles import (
     profile_of,
     rows_of,
 )
+from belay.adapters.live.public_market import exchange_class
 from belay.domain.errors import InvalidInput
 from tests.builders import NOW, make_document
 
@@ -45,7 +45,7 @@ ORDER_IDS = st.binary(min_size=16, max_size=16).map(bytes.hex)
 
 def written(venue: str) -> dict[str, Any]:
     """A profile's file as it is written."""
-    folder = files("belay.adapters") / "profiles"
+    folder = files("belay.adapters.live.profiles")
     document: dict[str, Any] = json.loads((folder / f"{venue}.json").read_text())
     return document
 

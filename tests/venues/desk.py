@@ -13,11 +13,11 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from belay.adapters.ccxt_accounts import LiveAccounts
-from belay.adapters.ccxt_live_market import InMemoryMarketCache
+from belay.adapters.aws.secrets import Credentials
 from belay.adapters.gather import gather_in_threads
+from belay.adapters.live.account_market import InMemoryMarketCache
+from belay.adapters.live.accounts import LiveAccounts
 from belay.adapters.memory import InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger, InMemoryQueue, ManualClock
-from belay.adapters.secrets import Credentials
 from belay.bootstrap import Connections, KeptVenues
 from belay.domain.account import Account, AccountDocument, Configuration, StopLevel, strictest
 from belay.domain.decisions import Buy, Reduce, Side, Trade

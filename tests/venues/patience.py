@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from belay.adapters.ccxt_wire import Wire
+from belay.adapters.live.wire import Wire
 from tests.venue_server import Fault, VenueServer
 from tests.venue_server.wire import Raw
 

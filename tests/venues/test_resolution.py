@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from belay.adapters import ccxt_accounts
-from belay.adapters.ccxt_profiles import CcxtProfile, profile_of
+from belay.adapters.live import accounts
+from belay.adapters.live.profiles import CcxtProfile, profile_of
 from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.incidents import IncidentKind
@@ -28,7 +28,7 @@ def profiled(monkeypatch: pytest.MonkeyPatch, change: Callable[[CcxtProfile], Cc
     def changed(document: AccountDocument) -> CcxtProfile:
         return change(profile_of(document))
 
-    monkeypatch.setattr(ccxt_accounts, "profile_of", changed)
+    monkeypatch.setattr(accounts, "profile_of", changed)
 
 
 def resting(desk: Desk, fault: str = "none", **fields: Any) -> Order:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import requests
 
-from belay.adapters import ccxt_connect, ccxt_venue
-from belay.adapters.ccxt_fence import pin
-from belay.adapters.ccxt_outcomes import classify, errors_in
-from belay.adapters.ccxt_venue import CcxtVenue
-from belay.adapters.ccxt_wire import Phase, Wire
+from belay.adapters.live import connect
+from belay.adapters.live import venue as live_venue
+from belay.adapters.live.fence import pin
+from belay.adapters.live.outcomes import classify, errors_in
+from belay.adapters.live.venue import CcxtVenue
+from belay.adapters.live.wire import Phase, Wire
 from belay.domain.errors import VenueUnavailable
 from belay.domain.slots import EPOCH
 from belay.domain.venues import Outcome, OutcomeKind
@@ -39,7 +40,7 @@ def ccxt_retries(patch: pytest.MonkeyPatch) -> None:
         wire.calls.clear()
         return request(wire, *arguments, **options)
 
-    patch.setitem(ccxt_connect.FORCED_OPTIONS, "maxRetriesOnFailure", 2)
+    patch.setitem(connect.FORCED_OPTIONS, "maxRetriesOnFailure", 2)
     patch.setattr(Wire, "request", forgetful)
 
 
@@ -72,7 +73,7 @@ def fence_of_now(patch: pytest.MonkeyPatch) -> None:
         later = now + (request.fence_at - request.claimed_at)
         return pin(fence, request.model_copy(update={"claimed_at": now, "fence_at": later}), exchange)
 
-    patch.setattr(ccxt_venue, "pin", fresh)
+    patch.setattr(live_venue, "pin", fresh)
 
 
 def errors_are_rejections(patch: pytest.MonkeyPatch) -> None:
@@ -84,12 +85,12 @@ def errors_are_rejections(patch: pytest.MonkeyPatch) -> None:
             return Outcome(kind=OutcomeKind.REJECTED, code=errors[0].code, exchange_time=sent.at)
         return classify(profile, request, sent, symbol_of)
 
-    patch.setattr(ccxt_venue, "classify", read)
+    patch.setattr(live_venue, "classify", read)
 
 
 def nothing_shown_is_not_found(patch: pytest.MonkeyPatch) -> None:
     """An answer in which no order can be read says that there is none."""
-    look, rows = CcxtVenue._look, ccxt_venue._rows
+    look, rows = CcxtVenue._look, live_venue._rows
 
     def lenient(venue: CcxtVenue, *arguments: Any) -> Any:
         try:
@@ -103,7 +104,7 @@ def nothing_shown_is_not_found(patch: pytest.MonkeyPatch) -> None:
         return [] if answer.document == {} else rows(answer, where)
 
     patch.setattr(CcxtVenue, "_look", lenient)
-    patch.setattr(ccxt_venue, "_rows", none_of_them)
+    patch.setattr(live_venue, "_rows", none_of_them)
 
 
 # --- the cases that find them ----------------------------------------------------------------------------------------

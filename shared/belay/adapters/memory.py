@@ -10,6 +10,8 @@ from functools import wraps
 from threading import RLock
 from typing import Any, Concatenate
 
+from belay.adapters.aws.kill_switch import SwitchValue, read_switch
+from belay.adapters.aws.queue import possible_delay
 from belay.adapters.records import (
     cancel_position,
     cancels_of,
@@ -23,8 +25,6 @@ from belay.adapters.records import (
     told,
     trade_position,
 )
-from belay.adapters.sqs import possible_delay
-from belay.adapters.ssm import SwitchValue, read_switch
 from belay.domain.account import Account, Configuration, OperatorStops, StopLevel
 from belay.domain.chain import Acceptance, Anchor, History, Stored
 from belay.domain.decisions import DecisionRecord

@@ -1,41 +1,30 @@
 """The operator's place: ledger and switch of one stage, on AWS or on the local stack. Opens them, no more."""
 
 import json
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from belay.adapters.aws import client_configuration
+from belay.adapters.aws.client import client_configuration
+from belay.adapters.aws.kill_switch import SsmKillSwitch, SwitchValue
+from belay.adapters.aws.ledger import DynamoLedger, Tables
+from belay.adapters.aws.queue import SqsQueue
 from belay.adapters.clock import SystemClock
-from belay.adapters.dynamodb import DynamoLedger, Tables
-from belay.adapters.paper_store import DynamoPaperStore
-from belay.adapters.replay import ReplayClock
-from belay.adapters.sqs import SqsQueue
-from belay.adapters.ssm import SsmKillSwitch, SwitchValue
-from belay.cli.local.private import private_folder, write_private
-from belay.cli.local.stack import ROOT, Administrator
+from belay.adapters.paper.clock import ReplayClock
+from belay.adapters.paper.store import DynamoPaperStore
 from belay.domain.account import AccountDocument, Configuration, StopLevel
 from belay.domain.checkup import Subscription, Surroundings, SwitchView
-from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.errors import BelayError
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof, fingerprint
 from belay.ports import Clock, KillSwitch, Ledger
-
-# Where each says that it runs, the one that `--local` acts on first: neither touches the other's.
-UP_STACK, DEMO_STACK = ROOT / ".local/up/stack.json", ROOT / ".local/stack.json"
-LOCAL_STACKS = {"make up": UP_STACK, "make demo": DEMO_STACK}
 
 INVOCATION = Config(connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1})
 
@@ -77,17 +66,6 @@ class Desk:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
-
-
-def open_desk(stage: str, local: bool) -> Desk:
-    """Find the stage's resources in the outputs of its stack, named belay-<stage> on AWS.
-
-    Raises:
-        InvalidInput: no local stack is running.
-        botocore.exceptions.ClientError: there is no such stack, or it may not be read.
-    """
-    outputs, make_client = _local_stack() if local else _aws_stack(stage)
-    return desk_over(stage, outputs, make_client)
 
 
 def desk_over(stage: str, outputs: Mapping[str, str], make_client: MakeClient) -> Desk:
@@ -180,66 +158,6 @@ def _invoke(
     return answer
 
 
-def _patience(service: str) -> Config:
+def patience(service: str) -> Config:
     """An invocation lasts as long as its function; every other call is short."""
     return INVOCATION if service == "lambda" else client_configuration()
-
-
-def _aws_stack(stage: str) -> tuple[dict[str, str], MakeClient]:
-    session: Any = boto3.session.Session()
-
-    def make_client(service: str) -> Any:
-        return session.client(service, config=_patience(service))
-
-    (found,) = make_client("cloudformation").describe_stacks(StackName=f"belay-{stage}")["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}, make_client
-
-
-def _local_stack() -> tuple[dict[str, str], MakeClient]:
-    running = {name: found for name, file in LOCAL_STACKS.items() if (found := announcement(file))}
-    if not running:
-        remedy = "Start `make up` or `make demo`, or leave --local out to act on AWS."
-        raise InvalidInput("--local", "no local stack is running", remedy)
-    (name, found), *others = running.items()
-    for other, _ in others:
-        print(f"belay: acting on the stack of `{name}`; that of `{other}` runs beside it", file=sys.stderr)
-    return found["outputs"], local_clients(found)
-
-
-def local_clients(found: Mapping[str, Any]) -> MakeClient:
-    """Makes clients of an announced local stack, as its administrator."""
-    session = Administrator(**found["administrator"]).session()
-
-    def make_client(service: str) -> Any:
-        return session.client(service, endpoint_url=found["endpoint"], config=_patience(service))
-
-    return make_client
-
-
-def announcement(file: Path) -> dict[str, Any] | None:
-    """What the owner of a local stack wrote (`endpoint`, `administrator`, `outputs`, its process `pid`).
-
-    None where it does not run, or runs for another user.
-    """
-    try:
-        found: dict[str, Any] = json.loads(file.read_text())
-        os.kill(found["pid"], 0)
-    except (FileNotFoundError, PermissionError, ProcessLookupError):
-        return None
-    return found
-
-
-@contextmanager
-def announced(
-    endpoint: str, administrator: Administrator, outputs: Mapping[str, str], file: Path = DEMO_STACK
-) -> Iterator[None]:
-    """Let the `belay --local` of this user find a local stack of this process, until it ends."""
-    private_folder(file.parent)
-    found = {"endpoint": endpoint, "administrator": asdict(administrator), "outputs": dict(outputs), "pid": os.getpid()}
-    text = json.dumps(found)
-    write_private(file, text)
-    try:
-        yield
-    finally:
-        if file.exists() and file.read_text() == text:
-            file.unlink()

@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from belay.adapters.ccxt_profiles import CcxtProfile, known_venues, load_profile, profile_of
+from belay.adapters.live.profiles import CcxtProfile, known_venues, load_profile, profile_of
 from belay.cli import views
 from belay.cli.desk import Desk
 from belay.cli.operations import require_live
@@ -118,7 +118,7 @@ def _ask(
 def _examine_hosts(document: AccountDocument) -> tuple[Finding, ...]:
     """Nothing where there is no such venue: then the document has been found wanting."""
     # Only where there is a live account: its transport takes time to import.
-    from belay.adapters.ccxt_connect import origins_of
+    from belay.adapters.live.connect import origins_of
 
     try:
         return (judge_hosts(origins_of(document)),)

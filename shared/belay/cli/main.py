@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,19 +21,20 @@ from typer.core import TyperGroup
 from belay.cli import doctor as examination
 from belay.cli import explain as explanation
 from belay.cli import operations, render, trading, views
-from belay.cli.desk import Desk, open_desk
-from belay.cli.local.stack import ROOT
-from belay.cli.terminal import Terminal, as_json
+from belay.cli.desk import Desk
+from belay.cli.documents import example_document, read_document
+from belay.cli.places import open_desk
+from belay.cli.terminal import Terminal, as_json, terminal_console
 from belay.domain.account import AccountDocument, StopLevel
 from belay.domain.adoption import AdoptRequest
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import OrderState
 from belay.domain.texts import shown
+from belay.local.stack import ROOT
 
 BAD_INPUT = 2
 FAILURE = 1
-PIPE_WIDTH = 140  # columns where no terminal says its own width
 
 # Options of the whole command, accepted before and after the subcommand; how many values each takes.
 EVERYWHERE = {"--stage": 1, "--account": 1, "--local": 0, "--json": 0}
@@ -102,12 +102,6 @@ def _usage_problem(error: typer.TyperException) -> str:
 def _fail(message: str, code: int) -> NoReturn:
     print(f"belay: {shown(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(code)
-
-
-def terminal_console(*, quiet: bool = False) -> Terminal:
-    """Standard output, as wide as its terminal says; wide enough for a line of text where there is none."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Terminal(quiet=quiet, width=width)
 
 
 @dataclass(frozen=True)
@@ -464,7 +458,7 @@ def replay(
     plot: Annotated[Path | None, typer.Option(help="Write the charts to this HTML file.")] = None,
 ) -> None:
     """Run strategies over candles from a file, in memory, with the real workflows: decisions, fills, P&L. No AWS."""
-    from belay.cli.replay import command as replaying  # its charts are not loaded for every command
+    from belay.replay import command as replaying  # its charts are not loaded for every command
 
     session: Session = context.obj
     document = read_document(account_document) if account_document else AccountDocument.parse(example_document())
@@ -523,20 +517,6 @@ def validate_account(context: typer.Context, file: File) -> None:
 def example_account() -> None:
     """Print a document for a paper account, to start from."""
     print(example_document(), end="")
-
-
-def example_document() -> str:
-    return resources.files("belay.cli").joinpath("paper-account.json").read_text()
-
-
-def read_document(file: Path) -> AccountDocument:
-    """Raises InvalidInput when the file cannot be read or does not hold a valid document."""
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InvalidInput(str(file), f"cannot be read: {reason}", "Give a JSON file.") from None
-    return AccountDocument.parse(text)
 
 
 if __name__ == "__main__":

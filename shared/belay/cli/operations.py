@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from belay.adapters.ccxt_profiles import profile_of
+from belay.adapters.live.profiles import profile_of
 from belay.cli.desk import Desk
 from belay.cli.views import standing_stops
 from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, Stop, StopLevel

@@ -1,6 +1,7 @@
 """The terminal as documents are shown on it: their texts can neither act on it nor be taken for markup."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -13,6 +14,7 @@ from belay.domain.texts import shown
 # What markup is made of, and the signs that stand for it in documents until the markup around them was read: `shown`
 # lets no such sign through. Escaping would not do, since two texts together may make a tag that neither holds.
 STAND_INS = str.maketrans("[\\", "\ue000\ue001")
+PIPE_WIDTH = 140  # columns where no terminal says its own width
 STOOD_FOR = str.maketrans("\ue000\ue001", "[\\")
 
 
@@ -58,3 +60,9 @@ def shows[D](show: Callable[[Terminal, D], None]) -> Callable[[Terminal, D], Non
 def as_json(document: Any) -> str:
     """Exact data in ASCII without a control character but line breaks, which no terminal takes for more than text."""
     return json.dumps(document, indent=2, ensure_ascii=True)
+
+
+def terminal_console(*, quiet: bool = False) -> Terminal:
+    """Standard output, as wide as its terminal says; wide enough for a line of text where there is none."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Terminal(quiet=quiet, width=width)

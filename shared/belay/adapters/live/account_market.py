@@ -1,0 +1,212 @@
+"""A live account's public data: venue time by a measured offset, and only the markets that it trades. Holds no key."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from belay.adapters.live.connect import connect, open_wire
+from belay.adapters.live.outcomes import errors_in, meaning_of
+from belay.adapters.live.profiles import CcxtProfile, Meaning
+from belay.adapters.live.public_market import CcxtMarketData
+from belay.adapters.live.wire import Budget
+from belay.domain.account import AccountDocument
+from belay.domain.errors import AccountRefused, VenueUnavailable
+from belay.ports import Clock
+
+REFUSALS = (Meaning.CONFIGURATION,)
+REMEDY = "trade from a region and an address that it serves"
+CLOCK_AGE = timedelta(seconds=5)
+MARKETS_AGE = timedelta(hours=1)
+Markets = dict[str, dict[str, Any]]
+
+
+class VenueClock:
+    """The venue's time: the machine's clock plus an offset that is measured again after `CLOCK_AGE`.
+
+    The offset errs towards the past, by the answer's way and by what the venue rounds off: a claim's fence then lies
+    too early rather than too late, and absence is concluded too late rather than too early.
+    """
+
+    def __init__(self, ask: Callable[[], datetime], local: Clock) -> None:
+        self._ask = ask
+        self._local = local
+        self._offset: timedelta | None = None
+        self._measured_at = local.now()
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        """Raises VenueUnavailable when the offset is too old and the venue does not tell its time."""
+        with self._lock:
+            age = self._local.now() - self._measured_at
+            if self._offset is None or not timedelta(0) <= age < CLOCK_AGE:
+                told = self._ask()
+                self._measured_at = self._local.now()
+                self._offset = told - self._measured_at
+            return self._local.now() + self._offset
+
+    def estimate(self) -> datetime:
+        """The same without asking, from the last offset, however old."""
+        return self._local.now() + (self._offset or timedelta(0))
+
+
+class MarketCache(Protocol):
+    """Keeps markets across processes. It may forget, and never fails."""
+
+    def load(self, key: str) -> str | None: ...
+    def store(self, key: str, text: str) -> None: ...
+
+
+class InMemoryMarketCache:
+    """Implements `MarketCache` for this process."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def load(self, key: str) -> str | None:
+        return self._texts.get(key)
+
+    def store(self, key: str, text: str) -> None:
+        self._texts[key] = text
+
+
+class LiveMarketData(CcxtMarketData):
+    """Implements `ports.MarketData` for one live account, and knows its markets by the venue's ids.
+
+    Markets are fetched whole, cut down to the account's symbols, and used for an hour, also by later processes.
+    """
+
+    def __init__(
+        self, document: AccountDocument, profile: CcxtProfile, budget: Budget, local: Clock, cache: MarketCache
+    ) -> None:
+        super().__init__(
+            document.venue,
+            document.options,
+            lambda _venue, _options: connect(document, profile, open_wire(document, profile, budget)),
+        )
+        self._exchange.number = str  # as in every other instance, which are given these markets
+        self._profile = profile
+        self._cache = cache
+        self._key = _cache_key(document)
+        self._wanted = set(document.symbols)
+        self._local = local
+        self._fetched_at: datetime | None = None
+        self._not_listed: set[str] | None = None  # once everything was listed, what of the wanted is not there
+        self._symbols: dict[str, str] = {}
+        self._catalogue_lock = threading.RLock()
+        self.clock = VenueClock(super().time, local)
+
+    def time(self) -> datetime:
+        return self.clock.now()
+
+    def _received_at(self) -> datetime:
+        return self.clock.now()
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        """What is public is asked before anything else: a venue that refuses a region says so here first."""
+        try:
+            return super()._ask(method, *arguments)
+        except VenueUnavailable:
+            call = self._exchange.session.last
+            if call is None or meaning_of(self._profile, call, errors_in(self._profile, call), REFUSALS) is None:
+                raise
+            code = f"http_{call.status}"
+        raise AccountRefused(code, f"{self._profile.name} refuses this machine: {REMEDY}")
+
+    # --- markets ---
+
+    def entries(self, symbol: str | None = None) -> list[dict[str, Any]]:
+        """The account's markets, and the one of `symbol`, for another instance of the class."""
+        with self._catalogue_lock:
+            self._catalogue(symbol)
+            return list(self._listed.values())
+
+    def symbol_of(self, market_id: str) -> str | None:
+        """The symbol of a venue's market id, of any spot market; None where there is none."""
+        with self._catalogue_lock:
+            self._catalogue()
+            if market_id not in self._symbols and self._not_listed is None:
+                self._fetch()
+            return self._symbols.get(market_id)
+
+    def known_symbol(self, market_id: str) -> str | None:
+        """The same without asking the venue."""
+        return self._symbols.get(market_id)
+
+    def _market(self, symbol: str) -> Any:
+        with self._catalogue_lock:
+            self._catalogue(symbol)
+            return super()._market(symbol)
+
+    def _find_market(self, symbol: str) -> Any:
+        return self._listed.get(symbol)
+
+    def _catalogue(self, symbol: str | None = None) -> None:
+        """Make sure that the account's markets are known and young enough, and that of `symbol` if there is one."""
+        if symbol is not None:
+            self._wanted.add(symbol)
+        now = self._local.now()
+        if self._fetched_at is None or not timedelta(0) <= now - self._fetched_at < MARKETS_AGE:
+            known = self._load(now)
+        else:
+            known = self._wanted <= self._listed.keys() | (self._not_listed or set())
+        if not known:
+            self._fetch()
+
+    def _load(self, now: datetime) -> bool:
+        stored = _unpacked(self._cache.load(self._key))
+        if stored is None or not timedelta(0) <= now - stored[0] < MARKETS_AGE:
+            return False
+        fetched_at, markets = stored
+        self._keep(markets, fetched_at)
+        return self._wanted <= markets.keys()
+
+    def _fetch(self) -> None:
+        self._believed("list of markets", self._fetch_all)
+
+    def _fetch_all(self) -> None:
+        listed = self._list_markets()
+        trimmed = {symbol: _trimmed(listed[symbol], self._profile) for symbol in self._wanted & listed.keys()}
+        self._keep(trimmed, self._local.now())
+        self._symbols |= _ids(listed.values())
+        self._not_listed = self._wanted - listed.keys()
+        self._cache.store(self._key, _packed(trimmed, self._local.now()))
+
+    def _keep(self, markets: Markets, fetched_at: datetime) -> None:
+        self._listed, self._fetched_at, self._not_listed = markets, fetched_at, None
+        self._symbols = _ids(markets.values())
+        self._markets.clear()
+
+
+def _ids(markets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Every name under which a venue's answers may speak of a market."""
+    return {
+        str(market[name]): market["symbol"]
+        for market in markets
+        for name in ("symbol", "id", "altname")
+        if market.get(name)
+    }
+
+
+def _trimmed(market: Mapping[str, Any], profile: CcxtProfile) -> dict[str, Any]:
+    needed, info = profile.market.info, market.get("info") or {}
+    return {**market, "info": info if needed is None else {name: info[name] for name in needed if name in info}}
+
+
+def _cache_key(document: AccountDocument) -> str:
+    parts = [document.venue, document.sandbox, document.options, sorted(document.symbols)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _packed(markets: Markets, at: datetime) -> str:
+    return json.dumps({"at": at.isoformat(), "markets": markets})
+
+
+def _unpacked(text: str | None) -> tuple[datetime, Markets] | None:
+    try:
+        stored = json.loads(text or "")
+        return datetime.fromisoformat(stored["at"]), dict(stored["markets"])
+    except (KeyError, TypeError, ValueError):
+        return None

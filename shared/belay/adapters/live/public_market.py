@@ -1,0 +1,231 @@
+"""Public market data of a live exchange through ccxt. Reads only; holds no key and knows no account."""
+
+import importlib
+import importlib.util
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable, unchained
+from belay.domain.market import Candle, Market, Price
+from belay.domain.record import ZERO
+from belay.domain.slots import EPOCH, TIMEFRAMES
+
+TIMEOUT_MILLISECONDS, LONGEST_MILLISECONDS = 5_000, 60_000
+TICK_SIZE = 4  # ccxt.base.decimal_to_precision.TICK_SIZE
+UNCOUNTED = 1_000_000  # requests per minute: nobody else shares them
+# What is asked besides: most of Binance's list of markets would be permissions that nobody here reads.
+LISTING = {"binance": {"showPermissionSets": "false"}}
+
+
+def exchange_class(exchange_id: str) -> type[Any]:
+    """The ccxt class of one exchange, without loading the hundred others.
+
+    `import ccxt` loads every exchange, which takes seconds on a cold start. An empty package of that name,
+    which only knows where its files are, lets one of them be imported.
+
+    Raises:
+        InvalidInput: ccxt has no such exchange.
+    """
+    if "ccxt" not in sys.modules:
+        specification = importlib.util.find_spec("ccxt")
+        if specification is None:
+            raise InvalidInput("exchange", "ccxt is not installed", "Install the project's requirements.")
+        package = ModuleType("ccxt")
+        package.__path__ = list(specification.submodule_search_locations or ())
+        sys.modules["ccxt"] = package
+    found = None
+    if re.fullmatch(r"[a-z0-9]+", exchange_id):
+        try:
+            found = getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id, None)
+        except ModuleNotFoundError:
+            found = None
+    if not isinstance(found, type):
+        raise InvalidInput("exchange", f"ccxt has no exchange {exchange_id!r}", "Use an exchange id of ccxt.")
+    return found
+
+
+def connect_public(exchange_id: str, options: Mapping[str, Any]) -> Any:
+    """An instance that signs nothing, over the same transport as a live one: within bounds, to its own hosts."""
+    # Only where a venue is asked: these take time to import.
+    from belay.adapters.live.connect import attach
+    from belay.adapters.live.wire import Budget, Wire
+
+    exchange = exchange_class(exchange_id)({**options, "enableRateLimit": False})
+    asked = options.get("timeout", TIMEOUT_MILLISECONDS)
+    milliseconds = asked if isinstance(asked, int | float) else TIMEOUT_MILLISECONDS
+    seconds = min(max(milliseconds, 1), LONGEST_MILLISECONDS) / 1000
+    attach(exchange, Wire(seconds, seconds, Budget(UNCOUNTED, 0, time.monotonic)))
+    return exchange
+
+
+class CcxtMarketData:
+    """Implements `ports.MarketData` for one exchange.
+
+    Args:
+        exchange_id: ccxt's, such as `kraken`.
+        options: of the ccxt class's constructor, such as `timeout` in milliseconds, `urls` or `hostname`.
+        connect: makes an instance of the class.
+
+    Raises:
+        InvalidInput: unknown exchange; a symbol or timeframe it does not have.
+        VenueUnavailable: from every read, when the answer is missing, malformed or not to be believed.
+    """
+
+    def __init__(
+        self,
+        exchange_id: str,
+        options: Mapping[str, Any],
+        connect: Callable[[str, Mapping[str, Any]], Any] = connect_public,
+    ) -> None:
+        self._exchange = connect(exchange_id, options)
+        # Numbers are kept as the exchange wrote them: ccxt would make floats of them.
+        self._exchange.number = Decimal
+        self._listed: dict[str, Any] = {}
+        self._markets: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def time(self) -> datetime:
+        """The exchange's clock; the local one for an exchange that does not tell."""
+        if not self._exchange.has.get("fetchTime"):
+            return datetime.now(UTC)
+        return self._believed("time", lambda: self._instant(self._ask("fetch_time")))
+
+    def market(self, symbol: str) -> Market:
+        return self._believed(f"market of {symbol}", lambda: self._read_market(symbol))
+
+    def _read_market(self, symbol: str) -> Market:
+        market = self._market(symbol)
+        if self._exchange.precisionMode != TICK_SIZE:
+            raise InvalidInput(
+                "exchange",
+                f"{self._exchange.id} gives no steps for quantity and price",
+                "Use another exchange.",
+            )
+        minimum = {of: (market["limits"].get(of) or {}).get("min") for of in ("amount", "cost")}
+        return Market(
+            symbol=symbol,
+            quantity_step=_decimal(market["precision"]["amount"]),
+            price_tick=_decimal(market["precision"]["price"]),
+            min_quantity=_decimal(minimum["amount"] or ZERO),
+            min_notional=_decimal(minimum["cost"] or ZERO),
+            taker_fee=_decimal(market["taker"]),
+            maker_fee=_decimal(market["maker"]),
+        )
+
+    def price(self, symbol: str) -> Price:
+        """The last traded price, as of the exchange's time of it or, where it gives none, of its receipt."""
+        return self._believed(f"price of {symbol}", lambda: self._read_price(symbol))
+
+    def _read_price(self, symbol: str) -> Price:
+        self._market(symbol)
+        ticker = self._ask("fetch_ticker", symbol)
+        stamp = ticker.get("timestamp")
+        at = self._received_at() if stamp is None else self._instant(stamp)
+        return Price(value=_decimal(ticker["last"]), at=at)
+
+    def candles(self, symbol: str, timeframe: str, until: datetime, limit: int) -> tuple[Candle, ...]:
+        """Closed candles only, whatever `until` says: exchanges also show the one that is still forming."""
+        return self._believed(f"candles of {symbol}", lambda: self._read_candles(symbol, timeframe, until, limit))
+
+    def _read_candles(self, symbol: str, timeframe: str, until: datetime, limit: int) -> tuple[Candle, ...]:
+        self._market(symbol)
+        if timeframe not in TIMEFRAMES or timeframe not in (self._exchange.timeframes or {}):
+            raise InvalidInput("timeframe", f"{self._exchange.id} has no {timeframe} candles", "Use another timeframe.")
+        length = TIMEFRAMES[timeframe]
+        closed_at = min(until, self._received_at())
+        since = (closed_at - length * (limit + 1) - EPOCH) // timedelta(milliseconds=1)
+        rows = self._ask("fetch_ohlcv", symbol, timeframe, since, limit + 2)
+        candles = [self._candle(row) for row in rows]
+        # No rows are also what ccxt makes of an answer that it does not understand.
+        if not rows or any(later.open_time <= earlier.open_time for earlier, later in pairwise(candles)):
+            raise self._unbelievable(f"candles of {symbol}")
+        return tuple(candle for candle in candles if candle.open_time + length <= closed_at)[-limit:]
+
+    def _received_at(self) -> datetime:
+        """When an answer came that is only now at hand."""
+        return datetime.now(UTC)
+
+    def _candle(self, row: Any) -> Candle:
+        open_time, *prices, volume = row
+        opened, high, low, close = (_decimal(price) for price in prices)
+        return Candle(
+            open_time=self._instant(open_time),
+            open=opened,
+            high=high,
+            low=low,
+            close=close,
+            volume=_decimal(volume),
+        )
+
+    def _market(self, symbol: str) -> Any:
+        """The exchange's description of one symbol. ccxt indexes the asked symbols only, not thousands."""
+        with self._lock:
+            if symbol not in self._markets:
+                found = self._find_market(symbol)
+                if found is None:
+                    raise InvalidInput(
+                        "symbol", f"{self._exchange.id} has no spot market {symbol}", "Correct the symbol."
+                    )
+                self._exchange.set_markets([*self._markets.values(), found])
+                self._markets[symbol] = self._exchange.markets[symbol]
+            return self._markets[symbol]
+
+    def _find_market(self, symbol: str) -> Any:
+        if not self._listed:
+            self._listed = self._list_markets()
+        return self._listed.get(symbol)
+
+    def _list_markets(self) -> dict[str, Any]:
+        """Every spot market by symbol, as ccxt describes it."""
+        asked = self._ask("fetch_markets", LISTING.get(self._exchange.id, {}))
+        listed = {market["symbol"]: market for market in asked if market.get("spot")}
+        if not listed:
+            raise self._unbelievable("list of markets")
+        return listed
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        try:
+            return getattr(self._exchange, method)(*arguments)
+        except BelayError as error:
+            known = error
+        except Exception as error:
+            known = VenueUnavailable(f"{self._exchange.id} {method} failed: {type(error).__name__}")
+        raise unchained(known)
+
+    def _believed[T](self, what: str, read: Callable[[], T]) -> T:
+        """What can be made of an answer. What is wrong with one is not told on: it could repeat what was answered."""
+        try:
+            return read()
+        except BelayError as error:
+            known = error
+        except Exception:
+            known = self._unbelievable(what)
+        raise unchained(known)
+
+    def _instant(self, milliseconds: Any) -> datetime:
+        return EPOCH + timedelta(milliseconds=milliseconds)
+
+    def _unbelievable(self, what: str) -> VenueUnavailable:
+        return VenueUnavailable(f"{self._exchange.id} gave no believable {what}")
+
+
+def _decimal(value: Any) -> Decimal:
+    """A number as the exchange wrote it.
+
+    Raises:
+        TypeError: there is none.
+    """
+    if value is None or isinstance(value, bool):
+        raise TypeError("a number is missing")
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        raise TypeError("not a number") from None

@@ -1,0 +1,209 @@
+"""A venue's rows as orders, trades and balances: exact decimals, and nothing that was not said.
+
+Raises `Unbelievable` for whatever lacks a part, has a wrong one, or holds money as a float. Asks nobody.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import ValidationError
+
+from belay.adapters.live.bounds import DIGITS, EXPONENT_DIGITS
+from belay.adapters.live.profiles import KEY, BalanceFields, CcxtProfile, OrderFields, TradeFields, dig
+from belay.adapters.live.redaction import REDACTED
+from belay.domain.decisions import Side
+from belay.domain.record import ZERO
+from belay.domain.slots import EPOCH
+from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
+
+SymbolOf = Callable[[str], str | None]
+# What a venue's names and ids look like. Ids become parts of keys; a client order id may be anybody's.
+LONGEST, ID = 64, re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+UNITS = {"s": Decimal(1_000_000), "ms": Decimal(1_000)}
+
+# ccxt's own structures, for venues whose raw answers are not described. Its numbers are kept as texts.
+UNIFIED_ORDERS = OrderFields(
+    id="id",
+    client_id="clientOrderId",
+    market="symbol",
+    side="side",
+    type="type",
+    limit_types=("limit",),
+    quantity="amount",
+    price="price",
+    filled="filled",
+    status="status",
+    statuses={
+        "open": VenueStatus.OPEN,
+        "closed": VenueStatus.FILLED,
+        "canceled": VenueStatus.CANCELLED,
+        "expired": VenueStatus.EXPIRED,
+        "rejected": VenueStatus.REJECTED,
+    },
+    updated=("lastUpdateTimestamp", "timestamp"),
+    unit="ms",
+)
+UNIFIED_TRADES = TradeFields(
+    id="id",
+    order_id="order",
+    market="symbol",
+    side="side",
+    sides={"buy": "buy", "sell": "sell"},
+    quantity="amount",
+    price="price",
+    fee="fee.cost",
+    fee_asset="fee.currency",
+    time="timestamp",
+    unit="ms",
+)
+
+
+class Unbelievable(Exception):
+    """An answer that is not what it must be; says which part, never its value."""
+
+
+def order_fields(profile: CcxtProfile) -> OrderFields:
+    return profile.reading.orders if profile.reading else UNIFIED_ORDERS
+
+
+def trade_fields(profile: CcxtProfile) -> TradeFields:
+    return profile.reading.trades if profile.reading else UNIFIED_TRADES
+
+
+def read_order(profile: CcxtProfile, row: dict[str, Any], symbol_of: SymbolOf) -> VenueOrder:
+    fields = order_fields(profile)
+    status = fields.statuses.get(_text(row, fields.status))
+    if status is None:
+        raise Unbelievable("order's status")
+    limited = _text(row, fields.type) in fields.limit_types
+    try:
+        return VenueOrder(
+            venue_order_id=_id(row, fields.id),
+            client_order_id=profile.ours(_client_id(row, fields.client_id)),
+            symbol=_symbol(row, fields.market, symbol_of),
+            side=Side(_text(row, fields.side).lower()),
+            quantity=_number(row, fields.quantity),
+            limit_price=_number(row, fields.price) if limited else None,
+            filled_quantity=_number(row, fields.filled),
+            status=status,
+            updated_at=_instant(row, fields.updated, fields.unit),
+        )
+    except (ValidationError, ValueError):
+        pass
+    raise Unbelievable("order")
+
+
+def read_trade(profile: CcxtProfile, row: dict[str, Any], symbol_of: SymbolOf, asset_of: SymbolOf) -> VenueTrade | None:
+    """One trade; None where its market is none that is traded."""
+    fields = trade_fields(profile)
+    symbol = symbol_of(_text(row, fields.market))
+    if symbol is None:
+        return None
+    side = fields.sides.get(_text(row, fields.side).lower())
+    try:
+        return VenueTrade(
+            venue=profile.name,
+            symbol=symbol,
+            venue_order_id=_id(row, fields.order_id),
+            client_order_id=profile.ours(_client_id(row, fields.client_id)),
+            side=Side(side or ""),
+            trade_id=_id(row, fields.id),
+            quantity=_number(row, fields.quantity),
+            price=_number(row, fields.price),
+            fees=_fees(row, fields, symbol, asset_of),
+            at=_instant(row, (fields.time,), fields.unit),
+        )
+    except (ValidationError, ValueError):
+        pass
+    raise Unbelievable("trade")
+
+
+def _fees(row: dict[str, Any], fields: TradeFields, symbol: str, asset_of: SymbolOf) -> dict[str, Decimal]:
+    fee = _number(row, fields.fee)
+    asset = symbol.split("/")[1] if fields.fee_asset is None else asset_of(_text(row, fields.fee_asset))
+    if asset is None:
+        raise Unbelievable("trade's fee asset")
+    return {_plain(asset, "fee asset"): fee} if fee else {}
+
+
+def read_balances(fields: BalanceFields, rows: Iterable[dict[str, Any]], asset_of: SymbolOf) -> dict[str, Decimal]:
+    """Totals by asset, zeros left out."""
+    total: dict[str, Decimal] = {}
+    for row in rows:
+        asset = asset_of(_text(row, fields.asset))
+        if asset is None:
+            raise Unbelievable("balance's asset")
+        asset = _plain(asset, "asset")
+        total[asset] = total.get(asset, ZERO) + sum((_number(row, part) for part in fields.total), ZERO)
+    return {asset: amount for asset, amount in total.items() if amount}
+
+
+def unified_balances(balances: dict[str, Any]) -> dict[str, Decimal]:
+    totals = balances.get("total")
+    if not isinstance(totals, dict):
+        raise Unbelievable("balances")
+    found = {_plain(str(asset), "asset"): number(amount) for asset, amount in totals.items()}
+    return {asset: amount for asset, amount in found.items() if amount}
+
+
+def number(value: Any) -> Decimal:
+    """An exact decimal: a text, an integer or a decimal, never a float, and none that is out of bounds."""
+    if isinstance(value, Decimal | str | int) and not isinstance(value, bool):
+        try:
+            exact = Decimal(value)
+        except (InvalidOperation, ValueError):
+            raise Unbelievable("number") from None
+        if exact.is_finite() and len(exact.as_tuple().digits) <= DIGITS and abs(exact.adjusted()) < 10**EXPONENT_DIGITS:
+            return exact
+    raise Unbelievable("number")
+
+
+def _number(row: dict[str, Any], path: str) -> Decimal:
+    return number(dig(row, path))
+
+
+def _text(row: dict[str, Any], path: str) -> str:
+    value = row.get(KEY) if path == KEY else dig(row, path)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or value == "" or not isinstance(value, str | int):
+        raise Unbelievable(path)
+    return _plain(str(value), path)
+
+
+def _plain(text: str, path: str) -> str:
+    """A text of a line that holds nothing which was taken out of it."""
+    if len(text) > LONGEST or not text.isprintable() or REDACTED in text:
+        raise Unbelievable(path)
+    return text
+
+
+def _id(row: dict[str, Any], path: str) -> str:
+    text = _text(row, path)
+    if not ID.fullmatch(text) or isinstance(dig(row, path), bool):
+        raise Unbelievable(path)
+    return text
+
+
+def _client_id(row: dict[str, Any], path: str | None) -> str | None:
+    value = dig(row, path) if path else None
+    return None if value is None else _plain(str(value), path or "")
+
+
+def _symbol(row: dict[str, Any], path: str, symbol_of: SymbolOf) -> str:
+    symbol = symbol_of(_text(row, path))
+    if symbol is None:
+        raise Unbelievable("market")
+    return symbol
+
+
+def _instant(row: dict[str, Any], paths: tuple[str, ...], unit: str) -> datetime:
+    """The first time that is told, whole microseconds."""
+    told = next((found for path in paths if (found := dig(row, path)) not in (None, 0, "0", "")), None)
+    try:
+        return EPOCH + timedelta(microseconds=int(number(told) * UNITS[unit]))
+    except ArithmeticError:
+        raise Unbelievable("time") from None

@@ -1,0 +1,326 @@
+"""`make up` and `make down`: the deployed stack kept running on this machine, on its real schedules.
+
+Starts and stops the daemon that does it (`daemon`), and tells what runs: with paper money, or at a venue with keys from
+the environment. Never reaches AWS. Nothing is traded before a person releases it. `python -m belay.local.up tick`
+fires schedules by hand, for who does not want to wait for the hour.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from belay.adapters.live.profiles import profile_of
+from belay.cli import views
+from belay.cli.desk import MakeClient, desk_over
+from belay.cli.make_variables import switch
+from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.texts import paragraph, shown
+from belay.local.account import paper_settings, require_same_market, source
+from belay.local.announcement import UP_STACK, announcement, local_clients
+from belay.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, run
+from belay.local.keys import read_keys, without_keys
+from belay.local.place import BEGIN_ANEW, Place
+from belay.local.private import keep_private, private_folder
+from belay.local.stack import ROOT, STACK_NAME, STOP_SECONDS, StackError, end_leftovers
+from belay.local.ticker import Firing, Schedule, read_schedules, tick_of
+from belay.local.variables import Variables
+
+FOLDER = UP_STACK.parent
+SWITCH: dict[str, Any] = {"nargs": "?", "const": "1", "default": ""}  # with or without a value
+LONGEST_INTERVAL = timedelta(days=366)
+
+
+def start(place: Place, variables: Variables, *, same_key: bool) -> int:
+    """Start the daemon, relay what it says until the stack is ready, and tell what runs."""
+    variables.document(STAGE)  # what is wrong with one is told, whether it is used or not
+    if place.owner() is not None:
+        if announcement(place.announcement) is None:
+            raise StackError("it is being started or stopped just now; try again in a moment")
+        ignored = " What it trades stays as it is: use `belay --local account set FILE`." if variables.any else ""
+        print(f"Already running; `make down` stops it.{ignored}\n")
+    elif code := launch(place, prepared(place, variables, same_key=same_key)):
+        return code
+    describe(place)
+    return 0
+
+
+def prepared(place: Place, variables: Variables, *, same_key: bool) -> Given:
+    """What the daemon is to be given: whatever is wrong with it is refused before anything is started.
+
+    Raises:
+        InvalidInput: names the variable.
+    """
+    wanted, begun = variables.document(STAGE), place.begun()
+    kept = begun.document if begun else None
+    if wanted and kept:
+        require_same_market(kept, wanted)
+    if wanted and kept and not variables.account:
+        # Variables name a market; its document is the stored one by now, which an operator may have changed.
+        if variables.symbols and wanted.symbols != kept.symbols:
+            problem = f"this stack trades {','.join(kept.symbols)}"
+            raise InvalidInput("SYMBOLS", problem, f"Use `belay --local account set FILE`. {BEGIN_ANEW}")
+        wanted = None
+    document = wanted or kept
+    live = document is not None and document.mode == "live"
+    return Given(wanted, read_keys(os.environ, document, same_key=same_key) if document and live else {})
+
+
+def launch(place: Place, given: Given) -> int:
+    """Returns 0 once the stack can be used, else the exit code of the daemon that failed."""
+    private_folder(place.folder)
+    with place.log.open("ab") as log:
+        daemon = subprocess.Popen(  # noqa: S603 this program
+            [sys.executable, "-m", "belay.local.up", "run", "--folder", str(place.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=without_keys(os.environ),
+            start_new_session=True,
+            text=True,
+        )
+    assert daemon.stdin is not None  # noqa: S101 it is a pipe
+    assert daemon.stdout is not None  # noqa: S101 it is a pipe
+    try:
+        with daemon.stdin as handing:
+            handing.write(given.to_json())
+        for line in daemon.stdout:
+            print(paragraph(line), end="", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        daemon.terminate()
+        daemon.wait()
+        raise
+    ready = announcement(place.announcement) is not None
+    return 0 if ready else daemon.wait() or 1
+
+
+def describe(place: Place) -> None:
+    """What runs, on which market, and how to look at it."""
+    found, begun = announcement(place.announcement), place.begun()
+    if found is None or begun is None:
+        raise StackError(f"it has ended by itself (log: {place.log})")
+    clients = local_clients(found)
+    desk = desk_over(STAGE, found["outputs"], clients)
+    document = begun.document
+    gate = views.gate(desk, desk.ledger.configuration(document.account))
+    switch = desk.switch.read()
+    told = live_rows if document.mode == "live" else paper_rows
+    rows = [
+        *told(document, deployed_schedules(clients)),
+        ("gate", "open" if gate["open"] else f"closed: {gate['reason']}"),
+        ("switch", f"{switch.level}: {switch.reason}"),
+    ]
+    if stops := views.standing_stops(desk.ledger, document.account):
+        rows.append(("stops", f"{len(stops)}: see `{belay()} --local status`"))
+    if incidents := views.incidents(desk.ledger, (document.account,), resolved_too=False):
+        rows.append(("incidents", f"{len(incidents)} open: see `{belay()} --local incidents list`"))
+    trades = switch.level is StopLevel.RUNNING
+    commands = [
+        (f"{belay()} --local status", "how it stands"),
+        (f"{belay()} --local decisions", "what was decided, and why"),
+        *live_commands(document),
+        (f"{belay()} --local {'halt' if trades else 'release'}", "stop trading" if trades else "let it trade"),
+        ("make down", "stop it; the next `make up` goes on from there"),
+        ("make down CLEAN=1", "and delete it all, to begin anew"),
+    ]
+    print(f"Belay runs on this machine, on an AWS emulator at {shown(found['endpoint'])}\n")
+    show(rows)
+    waits = "It decides, but sends no order before it is released."
+    print(f"\n{('It trades, except what is stopped.' if stops else 'It trades.') if trades else waits}\n")
+    show(commands)
+    print(f"\nLog: {place.log}")
+
+
+def paper_rows(document: AccountDocument, schedules: Sequence[Schedule]) -> list[tuple[str, str]]:
+    settings = paper_settings(document)
+    opened = ", ".join(f"{amount} {asset}" for asset, amount in settings.balances.items())
+    return [
+        ("market", source(document) + ("" if settings.exchange else ", whose prices are made up")),
+        ("account", f"{document.account}, paper money: {opened} at first"),
+        *(("strategy", line) for line in strategies(schedules, document)),
+    ]
+
+
+def live_rows(document: AccountDocument, schedules: Sequence[Schedule]) -> list[tuple[str, str]]:
+    """Of a live account also what nobody has verified of its venue, and that no schedule of another account is its."""
+    limits, unverified = document.limits, profile_of(document).unverified
+    own = [schedule for schedule in schedules if (tick_of(schedule) or {}).get("account") == document.account]
+    return [
+        ("market", f"{source(document)}: ORDERS ARE REAL"),
+        ("account", f"{document.account}: {', '.join(document.symbols)}"),
+        ("limits", f"{limits.max_order_notional} per order, {limits.max_aggregate_exposure} in all, {document.quote}"),
+        ("keys", "in memory only: gone with `make down` or a crash, and the next `make up` asks for them again"),
+        ("keys", "no other user of this machine and no web page can read them; every program that you run can"),
+        *(("unverified", f"{name}, taken conservatively") for name in unverified),
+        *(("strategy", line) for line in strategies(own, document)),
+        *(() if own else [("strategy", "none ticks this account: it takes orders by hand")]),
+    ]
+
+
+def live_commands(document: AccountDocument) -> list[tuple[str, str]]:
+    if document.mode != "live":
+        return []
+    return [
+        (f"{belay()} --local doctor", "whether keys, clock and limits are fit"),
+        (f"{belay()} --local order --symbol {document.symbols[0]} --side buy ...", "one order by hand"),
+    ]
+
+
+def show(rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        print(f"  {name:<{width}}   {shown(text)}")
+
+
+def strategies(schedules: Sequence[Schedule], document: AccountDocument) -> Iterator[str]:
+    for schedule in schedules:
+        if event := tick_of(schedule):
+            other = "" if event["account"] == document.account else f" (holds: there is no account {event['account']})"
+            yield f"{event['symbol']} {event['timeframe']}: {schedule.description or event['strategy']}{other}"
+
+
+def deployed_schedules(clients: MakeClient) -> tuple[Schedule, ...]:
+    return read_schedules(clients("cloudformation"), clients("scheduler"), STACK_NAME)
+
+
+def belay() -> str:
+    """The operator's command, as it is typed here."""
+    program = Path(sys.executable).parent / "belay"
+    return str(program.relative_to(ROOT)) if program.is_relative_to(ROOT) else "belay"
+
+
+def stop(place: Place, clean: bool) -> int:
+    """Stop the daemon and wait for it; with `clean` delete everything afterwards. Harmless where nothing runs."""
+    owner = place.owner()
+    if owner:
+        with suppress(ProcessLookupError):
+            os.kill(owner, signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN_SECONDS + 2 * STOP_SECONDS
+        while place.owner():
+            if time.monotonic() > deadline:
+                raise StackError(f"process {owner} does not stop (log: {place.log})")
+            time.sleep(POLL_SECONDS)
+        lost = place.unstored.exists()
+        print(f"Not all of its state could be stored (log: {place.log})" if lost else "Stopped; all is kept.")
+    elif end_leftovers(place.state):
+        print("Its daemon was killed; the emulator that was left is ended, too.")
+    else:
+        print("Nothing runs here.")
+    if clean and place.lock.exists():
+        with place.owned():
+            shutil.rmtree(place.folder)
+        print(f"Deleted {place.folder}")
+    return 0
+
+
+def tick(place: Place, name: str | None, at: datetime | None) -> int:
+    """Fire each schedule, or the one named, for its last time until `at`, now, whether it fired for that or not.
+
+    Raises:
+        InvalidInput: there is no such schedule.
+        StackError: nothing runs here.
+    """
+    found = announcement(place.announcement)
+    if found is None:
+        raise StackError("nothing runs here; start it with `make up`")
+    clients = local_clients(found)
+    schedules = deployed_schedules(clients)
+    chosen = [schedule for schedule in schedules if name in (None, schedule.name)]
+    if not chosen:
+        known = ", ".join(schedule.name for schedule in schedules)
+        raise InvalidInput("SCHEDULE", f"there is no schedule {name}", f"Schedules: {known}.")
+    until, deliver = at or datetime.now(UTC), deliver_with(clients("lambda"))
+    for schedule in chosen:
+        if last := schedule.expression.last(until - LONGEST_INTERVAL, until):
+            deliver(schedule.function, Firing(schedule, last).event(f"by-hand-{os.getpid()}"))
+            print(f"{shown(schedule.name)} fired for {last:%Y-%m-%dT%H:%M:%SZ}")
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad options are one line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput("options", message, "See `python -m belay.local.up --help`.")
+
+
+def parser() -> Parser:
+    made = Parser(prog="up", description="The deployed stack on this machine, on its real schedules.")
+    commands = made.add_subparsers(dest="command", required=True)
+    starting = commands.add_parser("start", help="start it, or say what runs")
+    running = commands.add_parser("run", help="be the daemon of `start`, which hands it account and keys on stdin")
+    stopping = commands.add_parser("stop", help="stop it; everything is kept")
+    ticking = commands.add_parser("tick", help="fire schedules by hand, for their last time")
+    for command in (starting, running, stopping, ticking):
+        command.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps everything")
+    starting.add_argument("--account", help="the account's document, a JSON file; default: an example on paper")
+    starting.add_argument("--venue", help="where to trade live, or whose prices to trade on paper")
+    starting.add_argument("--mode", help="paper, or live with the keys in the environment")
+    starting.add_argument("--venue-options", help="JSON: options of ccxt's constructor, such as hosts of your own")
+    starting.add_argument("--symbols", help="what a live account trades, such as BTC/USDT,ETH/USDT")
+    starting.add_argument("--sandbox", help="live: true for the venue's test host, false for real money")
+    starting.add_argument("--same-key", **SWITCH, help="live, for a test: one key may serve both functions")
+    stopping.add_argument("--clean", **SWITCH, help="and delete everything it kept")
+    ticking.add_argument("schedule", nargs="?", help="only this schedule, by its deployed name")
+    ticking.add_argument("--at", type=moment, help="for its last time until then, such as 2026-01-31T10:00:00Z")
+    return made
+
+
+def variables_of(options: argparse.Namespace) -> Variables:
+    return Variables(
+        account=options.account or None,
+        venue=options.venue or None,
+        mode=options.mode or None,
+        options=options.venue_options or None,
+        symbols=options.symbols or None,
+        sandbox=options.sandbox or None,
+    )
+
+
+def moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("without a time zone")
+    return found.astimezone(UTC)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        options = parser().parse_args(arguments)
+        place = Place(options.folder)
+        match options.command:
+            case "start":
+                return start(place, variables_of(options), same_key=switch("SAME_KEY", options.same_key))
+            case "run":
+                return run(place, Given.from_json(sys.stdin.read()))
+            case "stop":
+                return stop(place, switch("CLEAN", options.clean))
+            case _:
+                return tick(place, options.schedule, options.at)
+    except InvalidInput as error:
+        return problem(str(error), 2)
+    except (StackError, BelayError) as error:
+        return problem(str(error), 1)
+    except KeyboardInterrupt:
+        return problem("interrupted; what was started is stopped", 130)
+    except Exception as error:  # a stranger gets a line, not a traceback
+        return problem(f"{type(error).__name__}: {error}", 1)
+
+
+def problem(message: str, code: int) -> int:
+    print(f"up: {paragraph(message)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    keep_private()
+    sys.exit(main())
