@@ -9,7 +9,7 @@ import pytest
 from belay.domain.errors import InvalidInput
 from belay.local.schedules import read_schedules
 
-PROJECT = Path(__file__).parents[2] / "template.yaml"
+PROJECT = Path(__file__).parents[3] / "template.yaml"
 TICK = {
     "scheduled_time": "<aws.scheduler.scheduled-time>",
     "account": "paper",

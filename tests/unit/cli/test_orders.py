@@ -5,7 +5,7 @@ import pytest
 from belay.domain.orders import OrderState
 from belay.domain.transitions import lapse, release
 from tests.builders import ACCOUNT, SYMBOL, make_configuration, make_stamp
-from tests.unit.test_cli import Office
+from tests.unit.cli.test_cli import Office
 
 ID = "0123456789abcdef0123456789abcdef"
 BUY = ("order", "--symbol", SYMBOL, "--side", "buy", "--quantity", "0.1")
