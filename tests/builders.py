@@ -7,17 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from belay.domain.account import (
-    Account,
-    AccountDocument,
-    Configuration,
-    Limits,
-    OperatorStops,
-    PaperSettings,
-    Reservation,
-    Stop,
-    StopLevel,
-)
+from belay.domain.account import Account, OperatorStops, Reservation, Stop, StopLevel
 from belay.domain.decisions import (
     Buy,
     Cancel,
@@ -30,6 +20,7 @@ from belay.domain.decisions import (
     Trade,
     leg_order_ids,
 )
+from belay.domain.documents import AccountDocument, Configuration, Limits, PaperSettings
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.market import Candle, Market, Price
 from belay.domain.orders import Order, OrderEvent, created_event, created_orders

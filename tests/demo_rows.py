@@ -21,7 +21,7 @@ from belay.adapters.paper.store import InMemoryPaperStore
 from belay.adapters.paper.venue import PaperVenue
 from belay.cli.documents import example_document
 from belay.demo.summary import summarise
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.proofs import fingerprint
 from belay.domain.record import iso
 from belay.domain.slots import Tick

@@ -25,8 +25,9 @@ from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData
 from belay.adapters.paper.engine import ACCEPTED
 from belay.adapters.paper.store import InMemoryPaperStore
 from belay.adapters.paper.venue import PAPER_PROFILE, PaperVenue
-from belay.domain.account import Account, AccountDocument, Configuration, StopLevel
+from belay.domain.account import Account, StopLevel
 from belay.domain.decisions import DecisionRecord, Hold, Reduce, Side, Trade
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident, IncidentKind

@@ -24,7 +24,8 @@ from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData
 from belay.adapters.paper.faults import FaultyPaperVenue
 from belay.adapters.paper.store import DynamoPaperStore
 from belay.adapters.paper.venue import LiveFeed, PaperMarketData, PaperVenue
-from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.account import StopLevel
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order

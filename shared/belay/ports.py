@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, StopLevel
+from belay.domain.account import Account, OperatorStops, StopLevel
 from belay.domain.chain import Acceptance, History
 from belay.domain.checkup import Access
 from belay.domain.decisions import DecisionRecord
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.market import Candle, Market, Price

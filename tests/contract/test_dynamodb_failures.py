@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from belay.adapters.aws.ledger import DynamoLedger, Tables
 from belay.adapters.aws.table import PAUSES
-from belay.domain.account import Configuration
+from belay.domain.documents import Configuration
 from belay.domain.errors import Conflict
 from belay.domain.orders import OrderState
 from belay.domain.transitions import note

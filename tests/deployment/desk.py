@@ -23,7 +23,8 @@ from belay.adapters.paper.store import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.cli.documents import example_document
-from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.account import StopLevel
+from belay.domain.documents import AccountDocument
 from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof

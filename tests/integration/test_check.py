@@ -21,8 +21,8 @@ from belay.adapters.paper.venue import PaperVenue
 from belay.demo.check import check, examine, lines, main
 from belay.demo.check_rows import LEGAL
 from belay.demo.summary import summarise
-from belay.domain.account import AccountDocument
 from belay.domain.decisions import DecisionRecord, Hold, Trade
+from belay.domain.documents import AccountDocument
 from belay.domain.orders import TRANSITIONS
 from belay.domain.record import digest, iso
 from belay.replay.pace import MOST_STEPS, STEP, needs_time

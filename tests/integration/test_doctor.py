@@ -26,9 +26,10 @@ from belay.adapters.paper.venue import LiveFeed, PaperMarketData, PaperVenue
 from belay.bootstrap import NoSwitch
 from belay.cli.desk import Desk, FunctionFailed, Switch, desk_over
 from belay.cli.main import app
-from belay.domain.account import AccountDocument, Configuration, StopLevel
+from belay.domain.account import StopLevel
 from belay.domain.checkup import Subscription, Surroundings, SwitchView
 from belay.domain.decisions import Side, TimeInForce
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import AccountRefused
 from belay.domain.proofs import fingerprint
 from belay.domain.venues import OrderRequest, OutcomeKind

@@ -14,7 +14,7 @@ import pytest
 
 from belay.adapters.paper.engine import FaultKind, FaultState, Step, VenueState
 from belay.adapters.paper.faults import CRASH_KINDS, FAULTY_PROFILE, FaultyPaperVenue, Hand, Way, dealt_card, dealt_hand
-from belay.domain.account import FaultSettings
+from belay.domain.documents import FaultSettings
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import UNRESOLVED, Order, OrderState
 from belay.domain.venues import Fence

@@ -24,8 +24,8 @@ from belay.adapters.paper.faults import FaultyPaperVenue
 from belay.adapters.paper.store import PaperStore
 from belay.cli.documents import example_document
 from belay.cli.main import app
-from belay.domain.account import AccountDocument
 from belay.domain.decisions import DecisionRecord
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import IncidentKind
 from belay.domain.market import Candle

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from belay.bootstrap import executor_services, reconciler_services
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.ports import Clock, MarketData, Services, Venue, Venues
 from belay.workflows.execute import execute
 from belay.workflows.reconcile import reconcile

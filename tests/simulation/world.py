@@ -13,7 +13,8 @@ from belay.adapters.memory import Drawer, InMemoryAlerts, InMemoryKillSwitch, In
 from belay.adapters.records import order_position
 from belay.cli import operations
 from belay.cli.desk import Desk
-from belay.domain.account import AccountDocument, Configuration, StopLevel
+from belay.domain.account import StopLevel
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.orders import Order
 from belay.domain.slots import Tick
 from belay.ports import CancelRequest, Services

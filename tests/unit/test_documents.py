@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from belay.domain.account import MAX_DOCUMENT_BYTES, AccountDocument, Configuration, Limits
+from belay.domain.documents import MAX_DOCUMENT_BYTES, AccountDocument, Configuration, Limits
 from belay.domain.errors import InvalidInput
 from belay.domain.proofs import fingerprint
 from tests.builders import make_configuration, make_document

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from belay.cli.main import app
 from belay.cli.views import missing_limits
-from belay.domain.account import AccountDocument, Position
+from belay.domain.account import Position
 from belay.domain.decisions import Buy, Cancel, Hold, Reduce, Trade
+from belay.domain.documents import AccountDocument
 from belay.domain.orders import Order
 from belay.domain.slots import Slot, Tick
 from belay.domain.strategy import MarketState, State, Strategy

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from belay.domain.account import Account, AccountDocument, Limits, Position, StopLevel
+from belay.domain.account import Account, Position, StopLevel
 from belay.domain.decisions import Reduce, Side
+from belay.domain.documents import AccountDocument, Limits
 from belay.domain.market import Price
 from belay.domain.orders import Order
 from belay.domain.risk import LineVerdict, Situation, Verdict, check

@@ -19,8 +19,9 @@ from belay.adapters.live.account_market import InMemoryMarketCache
 from belay.adapters.live.accounts import LiveAccounts
 from belay.adapters.memory import InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger, InMemoryQueue, ManualClock
 from belay.bootstrap import Connections, KeptVenues
-from belay.domain.account import Account, AccountDocument, Configuration, StopLevel, strictest
+from belay.domain.account import Account, StopLevel, strictest
 from belay.domain.decisions import Buy, Reduce, Side, Trade
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import AccountRefused
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.manual import ManualOrder, decided

@@ -8,8 +8,8 @@ import pytest
 
 from belay.adapters.live import accounts
 from belay.adapters.live.profiles import CcxtProfile, profile_of
-from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
+from belay.domain.documents import AccountDocument
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
 from belay.ports import CancelRequest

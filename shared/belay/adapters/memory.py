@@ -25,9 +25,10 @@ from belay.adapters.records import (
     told,
     trade_position,
 )
-from belay.domain.account import Account, Configuration, OperatorStops, StopLevel
+from belay.domain.account import Account, OperatorStops, StopLevel
 from belay.domain.chain import Acceptance, Anchor, History, Stored
 from belay.domain.decisions import DecisionRecord
+from belay.domain.documents import Configuration
 from belay.domain.errors import Conflict
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident

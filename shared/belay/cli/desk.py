@@ -19,8 +19,9 @@ from belay.adapters.aws.queue import SqsQueue
 from belay.adapters.clock import SystemClock
 from belay.adapters.paper.clock import ReplayClock
 from belay.adapters.paper.store import DynamoPaperStore
-from belay.domain.account import AccountDocument, Configuration, StopLevel
+from belay.domain.account import StopLevel
 from belay.domain.checkup import Subscription, Surroundings, SwitchView
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof, fingerprint

@@ -11,7 +11,6 @@ from belay.adapters.live.profiles import CcxtProfile, known_venues, load_profile
 from belay.cli import views
 from belay.cli.desk import Desk
 from belay.cli.operations import require_live
-from belay.domain.account import AccountDocument, Configuration
 from belay.domain.checkup import (
     Finding,
     Function,
@@ -29,6 +28,7 @@ from belay.domain.checkup import (
     ok,
     refused,
 )
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, InvalidInput
 from belay.workflows.doctor import Examined
 

@@ -4,7 +4,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 
 

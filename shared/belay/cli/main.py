@@ -25,8 +25,9 @@ from belay.cli.desk import Desk
 from belay.cli.documents import example_document, read_document
 from belay.cli.places import open_desk
 from belay.cli.terminal import Terminal, as_json, terminal_console
-from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.account import StopLevel
 from belay.domain.adoption import AdoptRequest
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import OrderState

@@ -7,9 +7,10 @@ from typing import Any
 from belay.adapters.live.profiles import profile_of
 from belay.cli.desk import Desk
 from belay.cli.views import standing_stops
-from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, Stop, StopLevel
+from belay.domain.account import Account, OperatorStops, Stop, StopLevel
 from belay.domain.adoption import AdoptRequest
 from belay.domain.chain import Acceptance
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.incidents import IncidentKind
 from belay.domain.record import iso

@@ -4,8 +4,9 @@ from collections import Counter
 from typing import Any
 
 from belay.cli.desk import Desk
-from belay.domain.account import Account, AccountDocument, Configuration, Stop
+from belay.domain.account import Account, Stop
 from belay.domain.decisions import DecisionRecord
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.orders import UNRESOLVED, Order
 from belay.domain.record import ZERO, iso
 from belay.ports import Ledger

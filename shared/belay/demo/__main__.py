@@ -28,7 +28,7 @@ from belay.demo.market import GENERATED_SEED, TIMEFRAME, Market, find_market
 from belay.demo.replaying import Replay
 from belay.demo.report import write_report
 from belay.demo.summary import summarise
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.texts import paragraph
 from belay.local.announcement import announced

@@ -9,8 +9,9 @@ from typing import Any
 
 from belay.adapters.aws.ledger import Tables
 from belay.adapters.paper.engine import FaultKind, InjectedFault, PaperOrder, Submission, VenueState
-from belay.domain.account import Account, Configuration
+from belay.domain.account import Account
 from belay.domain.decisions import DecisionRecord
+from belay.domain.documents import Configuration
 from belay.domain.errors import InvalidInput
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident

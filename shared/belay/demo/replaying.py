@@ -15,7 +15,7 @@ from belay.adapters.paper.store import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk
 from belay.demo.market import SYMBOL, TIMEFRAME, Market
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.record import iso

@@ -10,8 +10,9 @@ from typing import NamedTuple, Self
 
 from pydantic import ValidationError, model_validator
 
-from belay.domain.account import Account, AccountDocument, Adoption, OperatorStops, StopLevel, strictest
+from belay.domain.account import Account, Adoption, OperatorStops, StopLevel, strictest
 from belay.domain.decisions import Buy, DecisionRecord, Sell, Side, Trade
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Attempt, Order, OrderEvent, OrderState, created_orders, seal

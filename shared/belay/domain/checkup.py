@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import ValidationError, model_validator
 
-from belay.domain.account import Account, AccountDocument, Limits, StopLevel
+from belay.domain.account import Account, StopLevel
+from belay.domain.documents import AccountDocument, Limits
 from belay.domain.errors import InvalidInput
 from belay.domain.market import Market
 from belay.domain.record import ZERO, Record, base_asset, quote_asset

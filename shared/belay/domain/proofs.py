@@ -4,7 +4,7 @@ import hashlib
 import json
 from decimal import Decimal
 
-from belay.domain.account import Configuration
+from belay.domain.documents import Configuration
 from belay.domain.record import Record, Utc
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from belay.domain.account import Account, AccountDocument
+from belay.domain.account import Account
 from belay.domain.decisions import Side
+from belay.domain.documents import AccountDocument
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, same_order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, quote_asset

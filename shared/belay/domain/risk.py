@@ -10,8 +10,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from belay.domain.account import Account, AccountDocument, OperatorStops, StopLevel, strictest
+from belay.domain.account import Account, OperatorStops, StopLevel, strictest
 from belay.domain.decisions import Side
+from belay.domain.documents import AccountDocument
 from belay.domain.market import Market, Price
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Protocol
 
-from belay.domain.account import Limits, Position
+from belay.domain.account import Position
 from belay.domain.decisions import Hold, Trade
+from belay.domain.documents import Limits
 from belay.domain.market import Candle, Market
 from belay.domain.orders import Order
 from belay.domain.record import Fraction, Record, Utc

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from belay.adapters.live.connect import origins_of
 from belay.adapters.live.public_market import CcxtMarketData
 from belay.cli.documents import example_document
-from belay.domain.account import AccountDocument, PaperSettings
+from belay.domain.documents import AccountDocument, PaperSettings
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.local.place import BEGIN_ANEW, Begun
 from belay.local.ticker import Say

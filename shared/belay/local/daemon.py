@@ -22,7 +22,8 @@ from belay.adapters.clock import SystemClock
 from belay.adapters.paper.store import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
-from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.account import StopLevel
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.slots import TIMEFRAMES
 from belay.domain.texts import paragraph

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from belay.adapters.paper.candle_files import TICK, VOLUME_STEP, generated_candles
 from belay.adapters.paper.clock import load_candles, set_replay_clock
 from belay.adapters.paper.store import PaperStore
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.market import Candle
 from belay.domain.slots import EPOCH, TIMEFRAMES
 

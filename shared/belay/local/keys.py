@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from belay.adapters.aws.secrets import Credentials
 from belay.adapters.live.profiles import profile_of
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.local.stack import StackError
 

@@ -22,7 +22,8 @@ from belay.adapters.live.profiles import profile_of
 from belay.cli import views
 from belay.cli.desk import MakeClient, desk_over
 from belay.cli.make_variables import switch
-from belay.domain.account import AccountDocument, StopLevel
+from belay.domain.account import StopLevel
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.texts import paragraph, shown
 from belay.local.account import paper_settings, require_same_market, source

@@ -12,7 +12,7 @@ from typing import Any
 from belay.adapters.live.profiles import profile_of
 from belay.adapters.live.public_market import exchange_class
 from belay.cli.documents import example_document
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.local.keys import FUNCTIONS
 

@@ -25,7 +25,7 @@ from rich.table import Table
 from belay.adapters.paper.candle_files import read_candles
 from belay.cli.terminal import Terminal, shows
 from belay.domain import texts
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.market import Candle
 from belay.domain.record import iso

@@ -20,8 +20,9 @@ from belay.adapters.memory import (
 from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData, load_candles, set_replay_clock
 from belay.adapters.paper.store import InMemoryPaperStore, PaperStore
 from belay.adapters.paper.venue import PaperVenue
-from belay.domain.account import AccountDocument, Configuration, StopLevel
+from belay.domain.account import StopLevel
 from belay.domain.decisions import DecisionRecord
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import InvalidInput
 from belay.domain.fills import Fill
 from belay.domain.market import Candle

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from belay.domain.account import Account, AccountDocument, Configuration
+from belay.domain.account import Account
 from belay.domain.decisions import Cancel, DecisionRecord, Hold, Trade, leg_order_ids
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, check_candles
 from belay.domain.orders import Order, OrderState, created_event, created_orders

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from belay.domain.account import AccountDocument, Configuration
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import InvalidInput
 from belay.domain.proofs import fingerprint
 from belay.ports import Clock, MarketData, Services, Venue

@@ -17,7 +17,8 @@ from belay.cli.desk import Desk, FunctionFailed, desk_over
 from belay.cli.documents import example_document
 from belay.cli.main import app
 from belay.cli.operations import change_account
-from belay.domain.account import Account, AccountDocument, Configuration, OperatorStops, Position, StopLevel, strictest
+from belay.domain.account import Account, OperatorStops, Position, StopLevel, strictest
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import Conflict
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order

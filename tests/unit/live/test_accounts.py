@@ -11,7 +11,7 @@ from belay.adapters.memory import InMemoryKillSwitch, InMemoryLedger
 from belay.bootstrap import AccountVenues, LiveVenues, PaperVenues
 from belay.cli.desk import Desk
 from belay.cli.operations import set_document
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, InvalidInput
 from tests.builders import make_document, make_limits, make_paper_settings
 

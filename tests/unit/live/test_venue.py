@@ -29,8 +29,8 @@ from belay.adapters.live.profiles import CcxtProfile, load_profile, profile_of
 from belay.adapters.live.public_market import exchange_class
 from belay.adapters.live.venue import CcxtVenue, Key
 from belay.adapters.live.wire import Budget
-from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, InvalidInput, VenueUnavailable
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueStatus, VenueTrade
 from tests.builders import make_document, make_limits

@@ -10,7 +10,7 @@ from belay.adapters.paper.candle_files import generated_candles
 from belay.adapters.paper.clock import ReplayClock, ReplayMarketData
 from belay.adapters.paper.store import InMemoryPaperStore
 from belay.cli.documents import example_document
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.market import check_candles
 from belay.domain.slots import TIMEFRAMES

@@ -17,7 +17,7 @@ import pytest
 from belay.cli import places
 from belay.cli.documents import example_document
 from belay.cli.places import open_desk
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.local import up
 from belay.local.account import (

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from belay.cli.documents import example_document
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import EPOCH
 from belay.local import keys as api_keys

@@ -35,8 +35,8 @@ from belay.adapters.paper.faults import (
 from belay.adapters.paper.store import InMemoryPaperStore
 from belay.adapters.paper.venue import LiveFeed, PaperVenue
 from belay.bootstrap import PaperVenues
-from belay.domain.account import AccountDocument, FaultSettings
 from belay.domain.decisions import Side, TimeInForce
+from belay.domain.documents import AccountDocument, FaultSettings
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, Market, Price
 from belay.domain.venues import (

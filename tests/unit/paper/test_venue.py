@@ -22,8 +22,8 @@ from belay.adapters.paper.clock import (
 from belay.adapters.paper.engine import MAX_OPEN_ORDERS, REFUSALS, Step, VenueState
 from belay.adapters.paper.store import InMemoryPaperStore, PaperStore
 from belay.adapters.paper.venue import OUTCOMES, LiveFeed, PaperMarketData, PaperVenue
-from belay.domain.account import AccountDocument
 from belay.domain.decisions import Side, TimeInForce
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO

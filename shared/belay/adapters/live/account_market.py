@@ -12,7 +12,7 @@ from belay.adapters.live.outcomes import errors_in, meaning_of
 from belay.adapters.live.profiles import CcxtProfile, Meaning
 from belay.adapters.live.public_market import CcxtMarketData
 from belay.adapters.live.wire import Budget
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, VenueUnavailable
 from belay.ports import Clock
 

@@ -9,7 +9,7 @@ from belay.adapters.live.connect import open_budget
 from belay.adapters.live.profiles import profile_of
 from belay.adapters.live.venue import CcxtVenue, Key
 from belay.adapters.live.wire import Budget
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.ports import Clock
 
 

@@ -9,7 +9,7 @@ from belay.adapters.aws.secrets import Credentials
 from belay.adapters.live.profiles import CcxtProfile, profile_of
 from belay.adapters.live.public_market import exchange_class
 from belay.adapters.live.wire import SILENT, Budget, Wire
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.live_options import HOSTNAME, LIVE_OPTIONS, origin_of
 from belay.ports import Clock
 

@@ -29,9 +29,9 @@ from belay.adapters.live.profiles import CcxtProfile, Lookup, Meaning, Rows, dig
 from belay.adapters.live.reading import Unbelievable, read_balances, read_order, read_trade, unified_balances
 from belay.adapters.live.redaction import CODE_LENGTH, Redaction
 from belay.adapters.live.wire import Budget, Call, Phase, Wire
-from belay.domain.account import AccountDocument
 from belay.domain.checkup import RESTRICTED, Access
 from belay.domain.decisions import Side
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, BelayError, VenueUnavailable
 from belay.domain.market import Market
 from belay.domain.record import LARGEST

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from belay.adapters.paper.engine import Quote, Tape, paper_market, visible_bars
 from belay.adapters.paper.store import PaperStore
-from belay.domain.account import AccountDocument, PaperSettings
+from belay.domain.documents import AccountDocument, PaperSettings
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, Market, Price, check_candles
 from belay.domain.slots import TIMEFRAMES

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from belay.domain.account import PaperSettings
 from belay.domain.decisions import Side, TimeInForce
+from belay.domain.documents import PaperSettings
 from belay.domain.market import Candle, Market
 from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, base_asset, quote_asset
 from belay.domain.slots import TIMEFRAMES

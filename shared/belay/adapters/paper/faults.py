@@ -34,8 +34,8 @@ from belay.adapters.paper.engine import (
 )
 from belay.adapters.paper.store import PaperStore
 from belay.adapters.paper.venue import PAPER_PROFILE, Feed, PaperVenue, outcome
-from belay.domain.account import AccountDocument, FaultSettings
 from belay.domain.decisions import Side
+from belay.domain.documents import AccountDocument, FaultSettings
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.record import ZERO
 from belay.domain.venues import Fence, OrderRequest, Outcome, TradePage, VenueOrder, VenueStatus, VenueTrade

@@ -20,8 +20,8 @@ from typing import Protocol
 from belay.adapters.paper import engine
 from belay.adapters.paper.engine import PaperOrder, Quote, Step, Tape, VenueState, paper_market, visible_bars
 from belay.adapters.paper.store import PaperStore
-from belay.domain.account import AccountDocument, PaperSettings
 from belay.domain.checkup import Access
+from belay.domain.documents import AccountDocument, PaperSettings
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from belay.domain.account import AccountDocument
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.record import Record
 from belay.domain.venues import Fence, VenueProfile, VenueStatus
