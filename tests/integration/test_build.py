@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from belay.local.stack import ROOT, build, machine_architecture
+from belay.local.stack import NOT_IN_THE_LAYER, ROOT, build, machine_architecture
 
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 UNCHECKED_HASH = 0b01
@@ -104,9 +104,25 @@ def test_nothing_in_the_layer_records_where_it_was_built(architecture: str) -> N
 def test_the_layer_has_what_functions_use_and_no_more(architecture: str) -> None:
     python = layer(architecture)
     assert sorted(path.stem for path in (python / "ccxt").glob("*.py")) == ["__init__", *VENUES]
-    unused = ["aiohttp", "uvloop", "belay/cli", "ccxt/pro", "ccxt/async_support", "botocore/data/ec2"]
+    unused = ["aiohttp", "uvloop", "ccxt/pro", "ccxt/async_support", "botocore/data/ec2"]
     assert not [name for name in unused if (python / name).exists()]
     assert sum(path.stat().st_size for path in python.rglob("*") if path.is_file()) < 70_000_000
+
+
+@pytest.mark.parametrize("architecture", ELF_MACHINES)
+def test_the_layer_carries_these_rooms_of_belay_and_no_page(architecture: str) -> None:
+    """An edit of a page or of a command must make no new version of the layer, which would close the gate."""
+    carried, source = layer(architecture) / "belay", ROOT / "shared/belay"
+    rooms = ("adapters", "domain", "workflows")
+    expected = {"__init__.py", "bootstrap.py", "ports.py", "py.typed"} | {
+        str(path.relative_to(source))
+        for room in rooms
+        for path in (source / room).rglob("*")
+        if path.suffix in (".py", ".json")
+    }
+    files = {str(path.relative_to(carried)) for path in carried.rglob("*") if path.is_file()}
+    assert {name for name in files if "__pycache__" not in name} == expected
+    assert {path.name for path in source.iterdir() if path.is_dir()} - {"__pycache__"} == {*rooms, *NOT_IN_THE_LAYER}
 
 
 def test_two_builds_give_the_same_layer(tmp_path: Path) -> None:
