@@ -1,6 +1,7 @@
-"""What went wrong in other systems, replayed here: the same trigger, and the promise that must hold. One test a report.
+"""What went wrong in other systems, replayed here: the same trigger, and the promise that must hold. One test a row.
 
-Rows that need parts which are not built yet (protective orders, regions, request budgets of live venues) are not here.
+The rows are in tests/corpus.toml. Those whose number is missing here have their test where what they need is set up: at
+a venue server, in the doctor's examination, beside what else the reconciler finds.
 """
 
 from datetime import UTC, datetime, timedelta, timezone

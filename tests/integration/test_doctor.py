@@ -483,7 +483,7 @@ def test_rights_that_an_answer_does_not_name_are_not_taken_for_absent(binance: P
 
 
 @BOTH
-def test_a_region_that_the_venue_refuses_is_named_and_is_no_matter_of_the_key(practice: Practice) -> None:
+def test_37_a_region_that_the_venue_refuses_is_named_and_is_no_matter_of_the_key(practice: Practice) -> None:
     practice.server.add_fault("restricted", kind=None, times=None)
     assert practice.failures() == {"region", "keys differ"}
     status = {"binance": 451, "kraken": 403}[practice.venue]

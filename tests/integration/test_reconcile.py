@@ -294,7 +294,7 @@ def two_runs(world: World, kind: IncidentKind) -> tuple[Reconciled, Reconciled]:
     return first, second
 
 
-def test_a_foreign_order_at_the_venue_needs_two_runs_to_become_an_incident_with_a_stop() -> None:
+def test_14_a_foreign_order_at_the_venue_needs_two_runs_to_become_an_incident_with_a_stop() -> None:
     """hummingbot #3374, freqtrade #11608: sweep venue open orders you do not know."""
     world = ready()
     world.trade_by_hand(limit_price="9000")

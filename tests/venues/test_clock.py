@@ -55,7 +55,7 @@ def test_the_fence_of_a_frozen_process_holds_whatever_its_clock_shows(
 
 @BOTH
 @WRONG
-def test_what_waits_for_the_clocks_to_agree_goes_out_once_they_do(
+def test_35_what_waits_for_the_clocks_to_agree_goes_out_once_they_do(
     new_desk: NewDesk, venue: str, seconds: float
 ) -> None:
     """ccxt #2281: a clock error, -1021 at every request."""
