@@ -73,12 +73,13 @@ test: setup
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n 2 $(FAST_TESTS)
 
-# The three handlers are all named app, so each is its own program to the type checker.
+# The three handlers are all named app, so each is its own program to the type checker. The tests are one with the
+# package, and find what they import where a test run does.
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive shared functions tests
-	$(BIN)/mypy -p belay
+	MYPYPATH=.:shared:functions/evaluator $(BIN)/mypy -p belay -p tests
 	@for function in functions/*/; do \
 		echo "mypy $$function"; MYPYPATH="$$function" $(BIN)/mypy $$(find "$$function" -name '*.py'); done
 	$(BIN)/lint-imports

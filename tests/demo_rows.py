@@ -17,8 +17,8 @@ from belay.adapters.memory import InMemoryLedger, ManualClock
 from belay.adapters.paper.candle_files import generated_candles
 from belay.adapters.paper.clock import set_replay_clock
 from belay.adapters.paper.faults import FaultyPaperVenue
-from belay.adapters.paper.store import InMemoryPaperStore
-from belay.adapters.paper.venue import PaperVenue
+from belay.adapters.paper.store import InMemoryPaperStore, PaperStore
+from belay.adapters.paper.venue import Feed, PaperVenue
 from belay.cli.documents import example_document
 from belay.demo.summary import summarise
 from belay.domain.documents import AccountDocument
@@ -53,8 +53,8 @@ class WorkingClock(ManualClock):
 class CrashingVenue(FaultyPaperVenue):
     """Ends the invocation where the real one ends its process."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named, end_process=_crash)
+    def __init__(self, document: AccountDocument, store: PaperStore, feed: Feed, **named: Any) -> None:
+        super().__init__(document, store, feed, **named, end_process=_crash)
 
 
 def _crash(status: int) -> None:

@@ -82,6 +82,26 @@ def accept(ledger: Ledger) -> None:
     ledger.accept_history(acceptance, order.decision_id)
 
 
+def drop_schedule(ledger: Ledger) -> None:
+    ledger.register_schedule(make_tick())
+    ledger.drop_schedule(make_tick())
+
+
+def clear_refused(ledger: Ledger) -> None:
+    ledger.refuse(REFUSED)
+    ledger.clear_refused(REFUSED)
+
+
+def clear_cancel(ledger: Ledger) -> None:
+    ledger.request_cancel(CANCEL)
+    ledger.clear_cancel(ACCOUNT, "a")
+
+
+def drop_unattributed(ledger: Ledger) -> None:
+    ledger.store_unattributed(ACCOUNT, make_trade())
+    ledger.drop_unattributed(ACCOUNT, make_trade())
+
+
 def resolve(ledger: Ledger) -> None:
     ledger.open_incident(make_incident())
     ledger.resolve_incident(ACCOUNT, make_incident().incident_id, "seen")
@@ -94,21 +114,18 @@ CALLS: dict[str, Callable[[Ledger], Any]] = {
     ),
     "record_decision": record_decision,
     "register_schedule": lambda ledger: ledger.register_schedule(make_tick()),
-    "drop_schedule": lambda ledger: (ledger.register_schedule(make_tick()), ledger.drop_schedule(make_tick())),
+    "drop_schedule": drop_schedule,
     "refuse": lambda ledger: ledger.refuse(REFUSED),
-    "clear_refused": lambda ledger: (ledger.refuse(REFUSED), ledger.clear_refused(REFUSED)),
+    "clear_refused": clear_refused,
     "request_cancel": lambda ledger: ledger.request_cancel(CANCEL),
-    "clear_cancel": lambda ledger: (ledger.request_cancel(CANCEL), ledger.clear_cancel(ACCOUNT, "a")),
+    "clear_cancel": clear_cancel,
     "commit": commit,
     "save_account": lambda ledger: ledger.save_account(make_account().bumped()),
     "accept_history": accept,
     "store_proof": lambda ledger: ledger.store_proof(make_proof()),
     "store_cursor": lambda ledger: ledger.store_cursor(ACCOUNT, Cursor(symbol=SYMBOL, read_until=NOW)),
     "store_unattributed": lambda ledger: ledger.store_unattributed(ACCOUNT, make_trade()),
-    "drop_unattributed": lambda ledger: (
-        ledger.store_unattributed(ACCOUNT, make_trade()),
-        ledger.drop_unattributed(ACCOUNT, make_trade()),
-    ),
+    "drop_unattributed": drop_unattributed,
     "store_suspicion": lambda ledger: ledger.store_suspicion(Suspicion(account=ACCOUNT, first_seen={})),
     "open_incident": lambda ledger: ledger.open_incident(make_incident()),
     "resolve_incident": resolve,

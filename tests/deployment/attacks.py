@@ -91,8 +91,7 @@ def signed(request: Request, credentials: Credentials, port: int, host: str = OW
     """As a client of these credentials sends it to a host of that name."""
     made = AWSRequest(request.method, f"http://{host}:{port}{request.path}", request.headers, request.body.encode())
     SigV4Auth(credentials, "ssm", REGION).add_auth(made)
-    headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in made.headers.items()}
-    return request._replace(headers={**headers, "Host": f"{host}:{port}"})
+    return request._replace(headers={**dict(made.headers.items()), "Host": f"{host}:{port}"})
 
 
 def with_header(request: Request, name: str, value: str) -> Request:

@@ -178,12 +178,13 @@ def test_a_link_opens_a_story_that_was_filtered_out(browser: Chromium) -> None:
 
 
 def open_in_view(browser: Chromium) -> list[str]:
-    return browser.ask(
+    shown: list[str] = browser.ask(
         """[...document.querySelectorAll(".story")].filter(story => {
             const { top } = story.getBoundingClientRect();
             return story.open && top >= 0 && top < innerHeight;
         }).map(story => story.id)"""
     )
+    return shown
 
 
 def test_a_click_on_a_fill_opens_the_story_of_its_order(browser: Chromium, folder: Path) -> None:

@@ -424,14 +424,14 @@ def a_venue_order_filled_by_more_than_its_trades(run: Run) -> str:
 def a_missing_fill(run: Run) -> str:
     row = run.find("ledger", "*#FILL#*")[0]
     run.drop("ledger", row)
-    return trade_of(run, row)["sk"]
+    return str(trade_of(run, row)["sk"])
 
 
 @breaks("every venue trade is exactly one fill")
 def a_doubled_fill(run: Run) -> str:
     row = run.find("ledger", "*#FILL#*")[0]
     run.add("ledger", row, f"{row['sk']}-again")
-    return trade_of(run, row)["sk"]
+    return str(trade_of(run, row)["sk"])
 
 
 @breaks("every venue trade is exactly one fill")
@@ -503,7 +503,7 @@ def an_opening_balance_that_was_not_there(run: Run) -> str:
 def a_not_sent_order_whose_request_was_not_dropped(run: Run) -> str:
     row = run.fault("dropped")
     run.drop("paper", row)
-    return ended(run, row, "NOT_SENT")["sk"]
+    return str(ended(run, row, "NOT_SENT")["sk"])
 
 
 @breaks("NOT_SENT in the ledger")
@@ -529,7 +529,7 @@ def a_rejected_order_that_the_venue_did_not_refuse(run: Run) -> str:
     refused = {"client_order_id": row["body"]["client_order_id"], "claimed_at": row["body"]["claimed_at"]}
     judged = [s for s in run.find("paper", "SUBMISSION#*") if refused.items() <= s["body"]["request"].items()]
     run.drop("paper", row, *judged)
-    return ended(run, row, "REJECTED")["sk"]
+    return str(ended(run, row, "REJECTED")["sk"])
 
 
 @breaks("REJECTED in the ledger")

@@ -244,7 +244,7 @@ class Practice:
 
     def trade_by_hand(self, **changes: Any) -> None:
         """Somebody places an order in this account at the venue itself."""
-        account = cast(LiveAccount, self.functions["executor"]._open(self.document()))
+        account = self.functions["executor"]._open(self.document())
         now = account.market_data.time()
         request = {
             "client_order_id": f"{next(self.ids):032x}",

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer import testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from belay.adapters.aws import telemetry
@@ -41,6 +43,7 @@ from belay.local.schedules import read_schedules
 from belay.pages import page as pages
 from belay.ports import CancelRequest, SwitchReading
 from belay.replay import command as replaying
+from belay.replay.engine import ReplayEngine
 from belay.workflows.adopt import Adoptable, Adopted, Balance, Foreign
 from belay.workflows.doctor import Examined
 from belay.workflows.execute import Executed
@@ -353,7 +356,7 @@ def require_own_page(html: str) -> None:
     assert not [name for name, _ in read.attributes if "evil" in name or name.startswith("on")]
     assert all(value.startswith(("#", "data:")) for name, value in read.attributes if name in ("href", "src", "action"))
     assert read.comments == []
-    assert read.scripts[None] == [PLOTLY, (pages.files("belay.pages") / "templates" / "page.js").read_text()]
+    assert read.scripts[None] == [PLOTLY, (files("belay.pages") / "templates" / "page.js").read_text()]
     assert acting("".join((*read.texts, *(value for _, value in read.attributes)))) == set()
     for figure in read.scripts["application/json"]:
         assert acting("".join(texts(json.loads(figure)))) == set()
@@ -374,7 +377,7 @@ def _quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(replaying, "read_schedules", read_once)
 
 
-made_once, read_once = cache(testing._get_command), cache(read_schedules)
+made_once, read_once = cache(get_command), cache(read_schedules)
 
 
 @pytest.fixture(scope="module")
@@ -462,7 +465,7 @@ MARKET = Demo(HOURS, 7).candles
 def replayed(candles: Path) -> Replayed:
     lived: list[Replayed] = []
 
-    class Engine(replaying.ReplayEngine):
+    class Engine(ReplayEngine):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             lived.append(Replayed(self.ledger, {}, lambda value: value))

@@ -941,7 +941,7 @@ def test_a_stop_is_in_place_even_when_the_process_dies_before_the_incident_is_st
 def test_a_history_without_an_end_is_a_gap_and_ends_the_reading_of_it() -> None:
     world = World()
     world.reconcile()
-    pages = []
+    pages: list[TradePage] = []
 
     def another(_call: str, _perform: Any) -> TradePage:
         pages.append(TradePage(trades=(), next_page=f"page {len(pages)}"))

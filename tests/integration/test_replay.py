@@ -357,7 +357,8 @@ def two_markets(folder: Path) -> list[str | Path]:
 
 
 def test_a_strategy_of_several_symbols_trades_each_of_them(two_markets: list[str | Path]) -> None:
-    parameters = {"weights": {BTC: "0.6", ETH: "0.3"}, "budget": "10000", "band": "0.01", **COSTS}
+    weights = {BTC: "0.6", ETH: "0.3"}
+    parameters = {"weights": weights, "budget": "10000", "band": "0.01", **COSTS}
     told = printed("--algorithm", "rebalance", "--parameters", json.dumps(parameters), *two_markets)
     assert told["slots"] == 140 - 20 - 1
     assert {(row["symbol"], row["side"]) for row in told["orders"]} == {
@@ -365,7 +366,7 @@ def test_a_strategy_of_several_symbols_trades_each_of_them(two_markets: list[str
     }
     assert max(Counter(row["decision_id"] for row in told["orders"]).values()) == 2
     last, (held,) = told["equity"][-1], told["positions"].values()
-    for symbol, weight in parameters["weights"].items():
+    for symbol, weight in weights.items():
         value = Decimal(held[symbol]["quantity"]) * Decimal(last["closes"][symbol])
         assert abs(value / Decimal(last["equity"]) - Decimal(weight)) < Decimal("0.03")
 

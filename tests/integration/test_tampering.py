@@ -12,6 +12,7 @@ import pytest
 from belay.cli import operations
 from belay.cli.desk import Desk
 from belay.domain.account import StopLevel, strictest
+from belay.domain.chain import History
 from belay.domain.decisions import DecisionRecord
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState, created_event, created_orders
@@ -284,7 +285,7 @@ def test_one_order_that_was_written_over_does_not_keep_another_from_being_settle
     is_stopped_and_told(world, second.order_id)
 
 
-def test_a_change_that_commits_while_an_order_is_examined_is_no_flaw() -> None:
+def test_a_change_that_commits_while_an_order_is_examined_is_no_flaw(monkeypatch: pytest.MonkeyPatch) -> None:
     world = ready()
     order = world.buy()
     world.execute(order.order_id)
@@ -292,10 +293,10 @@ def test_a_change_that_commits_while_an_order_is_examined_is_no_flaw() -> None:
     torn = [world.ledger.history(world.order(order.order_id))]
     torn[0] = torn[0]._replace(events=torn[0].events[:-1])
 
-    def reading(asked: Order) -> Any:
+    def reading(asked: Order) -> History:
         return torn.pop() if torn else history(asked)
 
-    world.ledger.history = reading  # type: ignore[method-assign]
+    monkeypatch.setattr(world.ledger, "history", reading)
     assert world.reconcile().clean
     assert world.incidents() == []
 

@@ -250,7 +250,7 @@ def test_the_least_size_that_is_named_suffices_and_a_step_less_does_not(
     market = make_market(quantity_step=step, min_quantity=least_quantity, min_notional=least_notional, taker_fee=fee)
 
     def level(bound: Decimal) -> Level:
-        unbounded = {"max_position_notional": {}, "max_aggregate_exposure": None}
+        unbounded: dict[str, Any] = {"max_position_notional": {}, "max_aggregate_exposure": None}
         finding = judge_size(market, price, make_limits(max_order_notional=bound, **unbounded))
         assert finding is not None
         return finding.level

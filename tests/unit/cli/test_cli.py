@@ -480,7 +480,7 @@ def test_resolving_a_missed_slot_retires_its_schedule_and_no_other(office: Offic
 
 
 def test_adopt_asks_the_reconciler_which_can_read_the_venue(office: Office) -> None:
-    nothing_left = {"adopted": [], "resolved": [], "balances": [], "orders": [], "reconciled": None}
+    nothing_left: dict[str, Any] = {"adopted": [], "resolved": [], "balances": [], "orders": [], "reconciled": None}
     office.answer = {"account": ACCOUNT, **nothing_left}
     assert "Nothing is left to adopt." in office.text("adopt")
     orders = ["--order", "cron-1", "--order", "cron-2"]

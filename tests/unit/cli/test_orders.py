@@ -18,8 +18,8 @@ def office() -> Office:
     return office
 
 
-def test_the_order_id_is_told_before_anything_is_stored(office: Office) -> None:
-    office.ledger.record_decision = _fails  # type: ignore[method-assign]
+def test_the_order_id_is_told_before_anything_is_stored(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(office.ledger, "record_decision", _fails)
     result = office.run(*BUY)
     told = result.stderr.split()[1].rstrip(":")
     assert result.exit_code == 1

@@ -300,7 +300,8 @@ def test_where_the_venue_names_only_its_id_the_order_is_what_was_asked_for() -> 
     assert order is not None
     assert order.venue_order_id == "OUF4EM-FRGI2-MQMWZD"
     assert (order.quantity, order.limit_price, order.side) == (REQUEST.quantity, REQUEST.limit_price, REQUEST.side)
-    assert (order.filled_quantity, order.updated_at) == (0, NOW + seconds(5))
+    assert order.filled_quantity == 0
+    assert order.updated_at == NOW + seconds(5)
 
 
 @pytest.mark.parametrize(

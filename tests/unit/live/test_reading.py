@@ -148,7 +148,8 @@ def test_unified_balances_without_exact_numbers_are_none(balances: dict[str, Any
 
 def test_money_that_went_through_a_float_is_not_believed() -> None:
     assert [number(value) for value in ("0.1", 3, Decimal("0.1"))] == [Decimal("0.1"), 3, Decimal("0.1")]
-    for value in (0.1, True, None, "", "NaN", "Infinity", "much", [], {}):
+    unbelievable: tuple[Any, ...] = (0.1, True, None, "", "NaN", "Infinity", "much", [], {})
+    for value in unbelievable:
         with pytest.raises(Unbelievable):
             number(value)
 
