@@ -15,7 +15,8 @@ from belay.adapters.aws import items as stored
 from belay.adapters.aws.keys import ACCOUNTS
 from belay.adapters.aws.ledger import Tables
 from belay.adapters.aws.table import STANDING, Item
-from belay.adapters.memory import InMemoryLedger, ManualClock
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import ManualClock
 from belay.adapters.paper.candle_files import generated_candles
 from belay.adapters.paper.clock import set_replay_clock
 from belay.adapters.paper.faults import FaultyPaperVenue

@@ -13,14 +13,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from belay.adapters.memory import (
-    InMemoryAlerts,
-    InMemoryKillSwitch,
-    InMemoryLedger,
-    InMemoryQueue,
-    ManualClock,
-    gather_in_order,
-)
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, ManualClock, gather_in_order
 from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData, load_candles, set_replay_clock
 from belay.adapters.paper.engine import ACCEPTED
 from belay.adapters.paper.store import InMemoryPaperStore

@@ -21,7 +21,8 @@ from belay.adapters.live.account_market import InMemoryMarketCache
 from belay.adapters.live.accounts import LiveAccount, LiveAccounts
 from belay.adapters.live.profiles import profile_of
 from belay.adapters.live.public_market import CcxtMarketData
-from belay.adapters.memory import InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger, InMemoryQueue, gather_in_order
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, gather_in_order
 from belay.adapters.paper.store import InMemoryPaperStore
 from belay.adapters.paper.venue import LiveFeed, PaperMarketData, PaperVenue
 from belay.bootstrap import NoSwitch
