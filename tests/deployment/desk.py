@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import boto3
 
 from belay.adapters.paper.clock import load_candles, set_replay_clock
-from belay.adapters.paper.engine import PaperOrder, Submission
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.state import PaperOrder, Submission
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.cli.documents import example_document

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.cli.documents import example_document

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from belay.adapters.paper.clock import load_candles, set_replay_clock
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk
 from belay.demo.market import SYMBOL, TIMEFRAME, Market

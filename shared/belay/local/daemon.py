@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from belay.adapters.clock import SystemClock
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.domain.account import StopLevel
