@@ -28,8 +28,8 @@ from belay.domain.documents import AccountDocument
 from belay.domain.proofs import fingerprint
 from belay.domain.record import iso
 from belay.domain.slots import Tick
+from belay.local.programs import ROOT
 from belay.local.schedules import read_schedules
-from belay.local.stack import ROOT
 from belay.ports import Services
 from belay.replay.pace import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
 from tests.builders import NOW

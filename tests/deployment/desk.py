@@ -29,7 +29,8 @@ from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.record import iso
-from belay.local.stack import CLIENT_CONFIG, REGION, ROOT, STACK_NAME, Stack
+from belay.local.programs import REGION, ROOT
+from belay.local.stack import CLIENT_CONFIG, STACK_NAME, Stack
 
 STAGE, STRATEGY, SYMBOL, TIMEFRAME = "dev", "ema-cross-btc", "BTC/USD", "1h"
 EVENTS = ROOT / "events"

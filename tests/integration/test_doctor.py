@@ -35,7 +35,7 @@ from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import AccountRefused
 from belay.domain.proofs import fingerprint
 from belay.domain.venues import OrderRequest, OutcomeKind
-from belay.local.stack import ROOT
+from belay.local.programs import ROOT
 from belay.ports import Clock, MarketData, Services, Venue
 from belay.workflows.adopt import answer as adopt
 from belay.workflows.doctor import answer

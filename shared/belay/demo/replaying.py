@@ -20,7 +20,8 @@ from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.record import iso
 from belay.domain.slots import EPOCH, TIMEFRAMES
-from belay.local.stack import Stack, StackError
+from belay.local.programs import StackError
+from belay.local.stack import Stack
 from belay.replay.pace import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
 
 STUCK_SECONDS = 120
