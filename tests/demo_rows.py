@@ -11,9 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from belay.adapters.aws import ledger as dynamodb
+from belay.adapters.aws import items as stored
+from belay.adapters.aws.keys import ACCOUNTS
+from belay.adapters.aws.ledger import Tables
 from belay.adapters.aws.table import STANDING, Item
-from belay.adapters.memory import InMemoryLedger, ManualClock
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import ManualClock
 from belay.adapters.paper.candle_files import generated_candles
 from belay.adapters.paper.clock import set_replay_clock
 from belay.adapters.paper.faults import FaultyPaperVenue
@@ -25,8 +28,8 @@ from belay.domain.documents import AccountDocument
 from belay.domain.proofs import fingerprint
 from belay.domain.record import iso
 from belay.domain.slots import Tick
+from belay.local.programs import ROOT
 from belay.local.schedules import read_schedules
-from belay.local.stack import ROOT
 from belay.ports import Services
 from belay.replay.pace import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
 from tests.builders import NOW
@@ -180,7 +183,7 @@ def paper_rows(store: InMemoryPaperStore) -> list[Row]:
 
 def ledger_rows(ledger: InMemoryLedger, account: str) -> dict[str, list[Row]]:
     """The ledger's records as the items that its tables would hold, by table."""
-    tables: dict[str, list[Row]] = {name: [] for name in dynamodb.Tables._fields}
+    tables: dict[str, list[Row]] = {name: [] for name in Tables._fields}
     for table, item in (*_configuration(ledger, account), *_account(ledger, account), *_decided(ledger, account)):
         attributes = {name: str(value) for name, value in item.attributes.items()}
         tables[table].append({"pk": item.pk, "sk": item.sk, "body": item.body, **attributes})
@@ -194,7 +197,7 @@ def _configuration(ledger: InMemoryLedger, account: str) -> Placed:
     configuration = ledger.configuration(account)
     assert configuration is not None
     body, pk, version = configuration.model_dump_json(), f"ACCOUNT#{account}", configuration.version
-    yield "configuration", Item(dynamodb.ACCOUNTS, account, "{}")
+    yield "configuration", Item(ACCOUNTS, account, "{}")
     yield "configuration", Item(pk, "CONFIG#CURRENT", body, {"version": version})
     yield "configuration", Item(pk, f"CONFIG#v{version:06}", body, {"version": version})
 
@@ -202,22 +205,22 @@ def _configuration(ledger: InMemoryLedger, account: str) -> Placed:
 def _account(ledger: InMemoryLedger, account: str) -> Placed:
     configuration, pk = ledger.configuration(account), f"ACCOUNT#{account}"
     assert configuration is not None
-    items = [dynamodb._account_item(ledger.account(account))]
-    items += map(dynamodb._incident_item, ledger.incidents(account))
+    items = [stored.account(ledger.account(account))]
+    items += map(stored.incident, ledger.incidents(account))
     if proof := ledger.proof(account, fingerprint(configuration, LAYER, ledger.table_id)):
         completed = {"completed_at": iso(proof.completed_at)}
         items.append(Item(pk, f"PROOF#{proof.fingerprint}", proof.model_dump_json(), completed))
     if suspicion := ledger.suspicion(account):
         items.append(Item(pk, "SUSPICION", suspicion.model_dump_json()))
     waiting = ledger._unattributed[account]
-    items += [_noted(waiting, key, dynamodb._unattributed_item(account, waiting[key])) for key in waiting.keys()]  # noqa: SIM118 no dict
+    items += [_noted(waiting, key, stored.unattributed(account, waiting[key])) for key in waiting.keys()]  # noqa: SIM118 no dict
     for symbol in configuration.document.symbols:
         if cursor := ledger.cursor(account, symbol):
             items.append(Item(pk, f"CURSOR#{symbol}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)}))
-    items += [dynamodb._anchor_item(ledger._anchors[key]) for key in ledger._anchors.keys()]  # noqa: SIM118 no dict
+    items += [stored.anchor(ledger._anchors[key]) for key in ledger._anchors.keys()]  # noqa: SIM118 no dict
     for order in ledger.orders(account, 100_000):
         for venue_order_id in order.venue_order_ids:
-            owner = dynamodb.VenueOrderOwner(order_id=order.order_id).model_dump_json()
+            owner = stored.VenueOrderOwner(order_id=order.order_id).model_dump_json()
             sk = f"VENUEORDER#{order.symbol}#{venue_order_id}"
             items.append(Item(pk, sk, owner, {"order_id": order.order_id}))
     yield from (("accounts", item) for item in items)
@@ -232,7 +235,7 @@ def _noted(kept: Any, key: str, item: Item) -> Item:
 def _decided(ledger: InMemoryLedger, account: str) -> Placed:
     cancels = ledger._cancels[account]
     for order_id in cancels.keys():  # noqa: SIM118 no dict
-        yield "ledger", _noted(cancels, order_id, dynamodb._cancel_item(cancels[order_id]))
+        yield "ledger", _noted(cancels, order_id, stored.cancel(cancels[order_id]))
     for tick in ledger.schedules(account):
         sk = f"SCHEDULE#{tick.strategy}#{tick.symbol}#{tick.timeframe}"
         attributes: dict[str, str | int] = {"scheduled_time": iso(tick.scheduled_time), STANDING: sk}
@@ -244,13 +247,13 @@ def _decided(ledger: InMemoryLedger, account: str) -> Placed:
 def _story(ledger: InMemoryLedger, decision_id: str) -> Iterator[Item]:
     story = ledger.story(decision_id)
     assert story is not None
-    yield dynamodb._decision_item(story.decision)
+    yield stored.decision(story.decision)
     for order in story.orders:
-        pointer = dynamodb.OrderPointer(decision_id=decision_id).model_dump_json()
-        yield dynamodb._order_item(order)
+        pointer = stored.OrderPointer(decision_id=decision_id).model_dump_json()
+        yield stored.order(order)
         yield Item(f"ORDER#{order.order_id}", "ORDER", pointer)
     orders = {order.order_id: order for order in story.orders}
     for event in story.events:
         writer = ledger._writers[event.order_id, event.sequence]
-        yield dynamodb._event_item(event, orders[event.order_id].model_copy(update={"write_id": writer}))
-    yield from map(dynamodb._fill_item, story.fills)
+        yield stored.event(event, orders[event.order_id].model_copy(update={"write_id": writer}))
+    yield from map(stored.fill, story.fills)

@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 import belay.domain
 import belay.workflows
 from belay.adapters.aws import kill_switch as ssm
-from belay.adapters.paper import engine as paper_engine
+from belay.adapters.paper import market as paper_market
+from belay.adapters.paper import state as paper_state
 from belay.domain.record import Record
 from belay.domain.texts import shown
 
@@ -62,7 +63,14 @@ def records() -> list[type[Record]]:
     for package in MODULES:
         for found in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{found.name}")
-    wanted = ("belay.domain.", "belay.workflows.", "belay.ports", paper_engine.__name__, ssm.__name__)
+    wanted = (
+        "belay.domain.",
+        "belay.workflows.",
+        "belay.ports",
+        paper_market.__name__,
+        paper_state.__name__,
+        ssm.__name__,
+    )
     return sorted({model for model in _below(Record) if model.__module__.startswith(wanted)}, key=_name)
 
 

@@ -13,16 +13,10 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from belay.adapters.memory import (
-    InMemoryAlerts,
-    InMemoryKillSwitch,
-    InMemoryLedger,
-    InMemoryQueue,
-    ManualClock,
-    gather_in_order,
-)
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, ManualClock, gather_in_order
 from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData, load_candles, set_replay_clock
-from belay.adapters.paper.engine import ACCEPTED
+from belay.adapters.paper.state import ACCEPTED
 from belay.adapters.paper.store import InMemoryPaperStore
 from belay.adapters.paper.venue import PAPER_PROFILE, PaperVenue
 from belay.domain.account import Account, StopLevel

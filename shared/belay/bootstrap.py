@@ -22,7 +22,7 @@ from belay.adapters.gather import gather_in_threads
 from belay.adapters.live.public_market import CcxtMarketData
 from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData
 from belay.adapters.paper.faults import FaultyPaperVenue
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.adapters.paper.venue import LiveFeed, PaperMarketData, PaperVenue
 from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument

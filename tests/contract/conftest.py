@@ -13,7 +13,7 @@ from botocore.config import Config
 from moto import mock_aws
 
 from belay.adapters.aws.ledger import DynamoLedger, Tables
-from belay.adapters.memory import InMemoryLedger
+from belay.adapters.memory.ledger import InMemoryLedger
 from belay.ports import Ledger
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"

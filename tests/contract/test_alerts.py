@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from belay.adapters.aws.alerts import SnsAlerts
-from belay.adapters.memory import InMemoryAlerts
+from belay.adapters.memory.ports import InMemoryAlerts
 from tests.builders import make_incident
 from tests.contract.conftest import aws_client
 

@@ -4,7 +4,7 @@ import pytest
 
 from belay.adapters.aws.ledger import DynamoLedger
 from belay.adapters.paper.clock import load_candles, set_replay_clock
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from tests.builders import NOW, SYMBOL
 from tests.contract.conftest import TABLES, aws_client, make_paper_table, make_tables
 from tests.demo_rows import Demo, Row, ledger_rows, paper_rows

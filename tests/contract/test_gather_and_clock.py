@@ -7,7 +7,7 @@ import pytest
 
 from belay.adapters.aws.client import client_configuration
 from belay.adapters.gather import gather_in_threads
-from belay.adapters.memory import ManualClock, gather_in_order
+from belay.adapters.memory.ports import ManualClock, gather_in_order
 from belay.ports import Gather
 from tests.builders import NOW, seconds
 

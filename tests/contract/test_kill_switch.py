@@ -8,7 +8,7 @@ import pytest
 from botocore.config import Config
 
 from belay.adapters.aws.kill_switch import SsmKillSwitch
-from belay.adapters.memory import InMemoryKillSwitch
+from belay.adapters.memory.ports import InMemoryKillSwitch
 from belay.domain.account import StopLevel
 from tests.builders import NOW
 from tests.contract.conftest import aws_client

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from belay.adapters.aws.ledger import DynamoLedger
-from belay.adapters.memory import InMemoryLedger
+from belay.adapters.memory.ledger import InMemoryLedger
 from belay.domain.account import Account
 from belay.domain.decisions import Cancel, DecisionRecord
 from belay.domain.errors import BelayError, Conflict

@@ -15,9 +15,10 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from moto import mock_aws
 
 from belay.adapters.paper.clock import ReplayFeed, load_candles, set_replay_clock
-from belay.adapters.paper.engine import FaultKind, InjectedFault, PaperOrder, Step, Submission, VenueState
 from belay.adapters.paper.faults import FaultyPaperVenue
-from belay.adapters.paper.store import DynamoPaperStore, InMemoryPaperStore, PaperStore
+from belay.adapters.paper.state import FaultKind, InjectedFault, PaperOrder, Step, Submission, VenueState
+from belay.adapters.paper.store import InMemoryPaperStore, PaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.adapters.paper.venue import PaperVenue
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable

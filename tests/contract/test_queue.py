@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from belay.adapters.aws.queue import SqsQueue
-from belay.adapters.memory import InMemoryQueue
+from belay.adapters.memory.ports import InMemoryQueue
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import Tick
 from belay.ports import Queue

@@ -15,7 +15,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from belay.local.stack import REGION
+from belay.local.programs import REGION
 from tests.chromium import Chromium
 
 NOBODY = 65534

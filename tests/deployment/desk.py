@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import boto3
 
 from belay.adapters.paper.clock import load_candles, set_replay_clock
-from belay.adapters.paper.engine import PaperOrder, Submission
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.state import PaperOrder, Submission
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.cli.documents import example_document
@@ -29,7 +29,8 @@ from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.record import iso
-from belay.local.stack import CLIENT_CONFIG, REGION, ROOT, STACK_NAME, Stack
+from belay.local.programs import REGION, ROOT
+from belay.local.stack import CLIENT_CONFIG, STACK_NAME, Stack
 
 STAGE, STRATEGY, SYMBOL, TIMEFRAME = "dev", "ema-cross-btc", "BTC/USD", "1h"
 EVENTS = ROOT / "events"

@@ -13,8 +13,8 @@ import pytest
 
 from belay.adapters.paper.candle_files import COLUMNS, generated_candles
 from belay.demo.market import GENERATED_FROM, TIMEFRAME, WARM_UP
+from belay.local.programs import ROOT
 from belay.local.schedules import read_schedules
-from belay.local.stack import ROOT
 
 HOURS, SEED = 24, 4
 STRATEGIES = len(read_schedules(ROOT / "template.yaml"))

@@ -22,7 +22,10 @@ import pytest
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
 from belay.domain.record import iso
-from belay.local.stack import REGION, ROOT, Stack, build, free_port, machine_architecture
+from belay.local.build import build, machine_architecture
+from belay.local.port import free_port
+from belay.local.programs import REGION, ROOT
+from belay.local.stack import Stack
 from belay.workflows.updates import NO_ACCOUNT
 from tests.deployment.desk import (
     EVENTS,

@@ -18,7 +18,8 @@ from belay.cli.desk import tables_of
 from belay.domain.account import StopLevel, strictest
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
-from belay.local.stack import ROOT, Stack
+from belay.local.programs import ROOT
+from belay.local.stack import Stack
 from belay.workflows.integrity import flaw_of
 from tests.builders import make_decision, make_events, make_orders, make_slot
 from tests.deployment.desk import (

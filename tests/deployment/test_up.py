@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.cli.documents import example_document
@@ -24,8 +24,8 @@ from belay.domain.decisions import DecisionRecord
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import iso
 from belay.local.announcement import announcement, local_clients
+from belay.local.leftovers import leftovers
 from belay.local.place import Place
-from belay.local.stack import leftovers
 from tests.deployment.desk import STAGE, until
 
 ACCOUNT, STRATEGY, SYMBOL = "kept", "half-in-btc", "BTC/USD"

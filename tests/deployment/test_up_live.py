@@ -29,8 +29,8 @@ from belay.domain.manual import ManualOrder
 from belay.domain.orders import Order, OrderState
 from belay.local.announcement import announcement, local_clients
 from belay.local.keys import FUNCTIONS, without_keys
+from belay.local.leftovers import leftovers
 from belay.local.place import Place
-from belay.local.stack import leftovers
 from tests.chromium import Chromium, find_chromium
 from tests.deployment.attacks import (
     FOREIGN_HOST,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from belay.local.stack import NOT_IN_THE_LAYER, ROOT, build, machine_architecture
+from belay.local.build import NOT_IN_THE_LAYER, build, machine_architecture
+from belay.local.programs import ROOT
 
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 UNCHECKED_HASH = 0b01

@@ -16,11 +16,13 @@ from moto import mock_aws
 from typer.testing import CliRunner, Result
 
 from belay.adapters.aws.secrets import Credentials
-from belay.adapters.live import venue as live_venue
+from belay.adapters.live import accounts as live_accounts
 from belay.adapters.live.account_market import InMemoryMarketCache
 from belay.adapters.live.accounts import LiveAccount, LiveAccounts
+from belay.adapters.live.profiles import profile_of
 from belay.adapters.live.public_market import CcxtMarketData
-from belay.adapters.memory import InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger, InMemoryQueue, gather_in_order
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, gather_in_order
 from belay.adapters.paper.store import InMemoryPaperStore
 from belay.adapters.paper.venue import LiveFeed, PaperMarketData, PaperVenue
 from belay.bootstrap import NoSwitch
@@ -33,7 +35,7 @@ from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import AccountRefused
 from belay.domain.proofs import fingerprint
 from belay.domain.venues import OrderRequest, OutcomeKind
-from belay.local.stack import ROOT
+from belay.local.programs import ROOT
 from belay.ports import Clock, MarketData, Services, Venue
 from belay.workflows.adopt import answer as adopt
 from belay.workflows.doctor import answer
@@ -450,7 +452,8 @@ def test_the_digest_that_tells_two_keys_apart_stays_inside(practice: Practice) -
 def test_at_a_venue_that_does_not_tell_a_keys_rights_somebody_has_to_look(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(live_venue.RIGHTS, practice.venue)
+    silent = profile_of(practice.document()).model_copy(update={"rights": None})
+    monkeypatch.setattr(live_accounts, "profile_of", lambda _document: silent)
     assert practice.failures() == set()
     assert practice.check("executor key, withdrawal") == (
         "warn",

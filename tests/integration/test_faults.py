@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from belay.adapters.paper.engine import FaultKind, FaultState, Step, VenueState
-from belay.adapters.paper.faults import CRASH_KINDS, FAULTY_PROFILE, FaultyPaperVenue, Hand, Way, dealt_card, dealt_hand
+from belay.adapters.paper.deck import CRASH_KINDS, Hand, Way, dealt_card, dealt_hand
+from belay.adapters.paper.faults import FAULTY_PROFILE, FaultyPaperVenue
+from belay.adapters.paper.state import FaultKind, FaultState, Step, VenueState
 from belay.domain.documents import FaultSettings
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import UNRESOLVED, Order, OrderState

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from belay.adapters.aws import telemetry
 from belay.adapters.aws.alerts import SnsAlerts
-from belay.adapters.memory import InMemoryLedger
+from belay.adapters.memory.ledger import InMemoryLedger
 from belay.cli.desk import Desk
 from belay.cli.main import app
 from belay.cli.terminal import Terminal, shows

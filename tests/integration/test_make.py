@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from belay.local.stack import ROOT
+from belay.local.programs import ROOT
 
 # Each recipe with the variables that it reads.
 READ = {

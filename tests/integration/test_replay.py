@@ -31,8 +31,8 @@ from belay.domain.incidents import IncidentKind
 from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.slots import EPOCH
+from belay.local.programs import ROOT
 from belay.local.schedules import read_schedules
-from belay.local.stack import ROOT
 from belay.ports import Venue
 from belay.replay import command as replay
 from belay.replay.engine import ReplayEngine, replay_document

@@ -24,8 +24,8 @@ from moto import mock_aws
 from belay.adapters.aws.kill_switch import SsmKillSwitch
 from belay.adapters.aws.ledger import DynamoLedger
 from belay.adapters.paper.clock import load_candles, set_replay_clock
-from belay.adapters.paper.engine import ACCEPTED
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.state import ACCEPTED
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.bootstrap import evaluator_services, reconciler_services
 from belay.domain.account import StopLevel
 from belay.domain.decisions import Trade

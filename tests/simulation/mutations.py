@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from belay.adapters.memory import InMemoryLedger
+from belay.adapters.memory.ledger import InMemoryLedger
 from belay.adapters.records import decision_position
 from belay.domain import reconciliation, risk, transitions, venues
 from belay.domain.errors import VenueUnavailable

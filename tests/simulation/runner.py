@@ -13,7 +13,7 @@ from itertools import batched, count
 from multiprocessing import get_context
 from typing import Any
 
-from belay.adapters.memory import Drawer
+from belay.adapters.memory.drawers import Drawer
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.run import Run, run
 from tests.simulation.single import SEED, Case, base_cases, every_case

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from belay.adapters.memory import Drawer, InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger
+from belay.adapters.memory.drawers import Drawer
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch
 from belay.adapters.records import order_position
 from belay.cli import operations
 from belay.cli.desk import Desk

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.memory import InMemoryLedger
+from belay.adapters.memory.ledger import InMemoryLedger
 from belay.adapters.records import order_digest
 from belay.domain.chain import History, Stored, flaw
 from belay.domain.decisions import Trade

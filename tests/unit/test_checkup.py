@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from belay.adapters.live.reading import Unbelievable
-from belay.adapters.live.venue import RIGHTS, read_rights
+from belay.adapters.live.profiles import load_profile
+from belay.adapters.live.reading import Unbelievable, read_rights
 from belay.domain.account import StopLevel
 from belay.domain.checkup import (
     Access,
@@ -171,6 +171,13 @@ def kraken(*permissions: str, addresses: tuple[str, ...] = ()) -> dict[str, Any]
     return {"error": [], "result": {**key, "permissions": list(permissions)}}
 
 
+def rights_at(venue: str, answer: Any) -> Access:
+    """An answer, read as the venue's profile says."""
+    rights = load_profile(venue).rights
+    assert rights is not None
+    return read_rights(rights, answer)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -186,13 +193,13 @@ def kraken(*permissions: str, addresses: tuple[str, ...] = ()) -> dict[str, Any]
     ],
 )
 def test_binances_answer_is_read_as_documented(changes: dict[str, Any], expected: dict[str, Any]) -> None:
-    access = read_rights(RIGHTS["binance"], {**BINANCE, **changes})
+    access = rights_at("binance", {**BINANCE, **changes})
     assert {name: getattr(access, name) for name in expected} == expected
 
 
 def test_what_binance_leaves_out_is_not_told() -> None:
     for name in ("enableReading", "enableWithdrawals", "enableSpotAndMarginTrading"):
-        access = read_rights(RIGHTS["binance"], {key: value for key, value in BINANCE.items() if key != name})
+        access = rights_at("binance", {key: value for key, value in BINANCE.items() if key != name})
         assert None in (access.read, access.withdraw, access.trade)
 
 
@@ -210,7 +217,7 @@ def test_what_binance_leaves_out_is_not_told() -> None:
     ],
 )
 def test_krakens_answer_is_read_as_documented(answer: Any, expected: dict[str, Any]) -> None:
-    access = read_rights(RIGHTS["kraken"], answer)
+    access = rights_at("kraken", answer)
     assert {name: getattr(access, name) for name in expected} == expected
 
 
@@ -219,7 +226,7 @@ def test_krakens_answer_is_read_as_documented(answer: Any, expected: dict[str, A
 )
 def test_an_answer_of_another_shape_is_not_believed(permissions: Any) -> None:
     with pytest.raises(Unbelievable):
-        read_rights(RIGHTS["kraken"], {"error": [], "result": {"permissions": permissions}})
+        rights_at("kraken", {"error": [], "result": {"permissions": permissions}})
 
 
 # --- sizes --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.memory import ManualClock
+from belay.adapters.memory.ports import ManualClock
 from belay.domain.orders import Order, OrderState
 from tests.soak import compare as comparing
 from tests.soak.compare import Compared, compare

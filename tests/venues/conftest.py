@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from belay.adapters.memory import ManualClock
+from belay.adapters.memory.ports import ManualClock
 from tests.venue_server import VenueServer
 from tests.venues.desk import START, Desk, NewDesk
 from tests.venues.patience import give_up_only_on_silence

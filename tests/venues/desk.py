@@ -17,7 +17,8 @@ from belay.adapters.aws.secrets import Credentials
 from belay.adapters.gather import gather_in_threads
 from belay.adapters.live.account_market import InMemoryMarketCache
 from belay.adapters.live.accounts import LiveAccounts
-from belay.adapters.memory import InMemoryAlerts, InMemoryKillSwitch, InMemoryLedger, InMemoryQueue, ManualClock
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, ManualClock
 from belay.bootstrap import Connections, KeptVenues
 from belay.domain.account import Account, StopLevel, strictest
 from belay.domain.decisions import Buy, Reduce, Side, Trade

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from belay.adapters.live import accounts
-from belay.adapters.live.profiles import CcxtProfile, profile_of
+from belay.adapters.live.profiles import profile_of
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.documents import AccountDocument
 from belay.domain.incidents import IncidentKind

@@ -18,7 +18,7 @@ from belay.adapters.aws.ledger import DynamoLedger, Tables
 from belay.adapters.aws.queue import SqsQueue
 from belay.adapters.clock import SystemClock
 from belay.adapters.paper.clock import ReplayClock
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.domain.account import StopLevel
 from belay.domain.checkup import Subscription, Surroundings, SwitchView
 from belay.domain.documents import AccountDocument, Configuration

@@ -7,7 +7,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from belay.adapters.live.profiles import CcxtProfile, known_venues, load_profile, profile_of
+from belay.adapters.live.profiles import known_venues, load_profile, profile_of
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.cli import views
 from belay.cli.desk import Desk
 from belay.cli.operations import require_live

@@ -32,7 +32,7 @@ from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import OrderState
 from belay.domain.texts import shown
-from belay.local.stack import ROOT
+from belay.local.programs import ROOT
 
 BAD_INPUT = 2
 FAILURE = 1

@@ -33,8 +33,9 @@ from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.texts import paragraph
 from belay.local.announcement import announced
 from belay.local.private import keep_private, private_folder
+from belay.local.programs import ROOT, StackError
 from belay.local.schedules import read_schedules
-from belay.local.stack import ROOT, Stack, StackError
+from belay.local.stack import Stack
 from belay.replay.command import shown
 
 FOLDER = Path("build/demo")

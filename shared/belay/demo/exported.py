@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from belay.adapters.aws.ledger import Tables
-from belay.adapters.paper.engine import FaultKind, InjectedFault, PaperOrder, Submission, VenueState
+from belay.adapters.paper.state import FaultKind, InjectedFault, PaperOrder, Submission, VenueState
 from belay.domain.account import Account
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration

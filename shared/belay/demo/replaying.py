@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from belay.adapters.paper.clock import load_candles, set_replay_clock
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk
 from belay.demo.market import SYMBOL, TIMEFRAME, Market
@@ -20,7 +20,8 @@ from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.record import iso
 from belay.domain.slots import EPOCH, TIMEFRAMES
-from belay.local.stack import Stack, StackError
+from belay.local.programs import StackError
+from belay.local.stack import Stack
 from belay.replay.pace import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
 
 STUCK_SECONDS = 120

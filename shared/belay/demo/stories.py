@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from belay.adapters.paper.engine import ACCEPTED, FaultKind, InjectedFault, PaperOrder, Submission
+from belay.adapters.paper.state import ACCEPTED, FaultKind, InjectedFault, PaperOrder, Submission
 from belay.demo.exported import Exported
 from belay.domain.decisions import DecisionRecord
 from belay.domain.fills import Fill

@@ -10,7 +10,8 @@ from typing import Any
 
 from belay.cli.desk import MakeClient, patience
 from belay.local.private import private_folder, write_private
-from belay.local.stack import ROOT, Administrator
+from belay.local.programs import ROOT
+from belay.local.stack import Administrator
 
 # Where each says that it runs, the one that `--local` acts on first: neither touches the other's.
 UP_STACK, DEMO_STACK = ROOT / ".local/up/stack.json", ROOT / ".local/stack.json"

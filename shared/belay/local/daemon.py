@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from belay.adapters.clock import SystemClock
-from belay.adapters.paper.store import DynamoPaperStore
+from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.domain.account import StopLevel
@@ -31,8 +31,10 @@ from belay.local import keys as api_keys
 from belay.local.account import exchange_answers, first_document, require_same_market
 from belay.local.announcement import announced
 from belay.local.generated_market import GeneratedMarket
+from belay.local.leftovers import end_leftovers
 from belay.local.place import Begun, Place
-from belay.local.stack import STACK_NAME, Stack, StackError, end_leftovers
+from belay.local.programs import StackError
+from belay.local.stack import STACK_NAME, Stack
 from belay.local.ticker import Deliver, Say, Schedule, Ticker, read_schedules, tick_of
 from belay.ports import Clock
 

@@ -13,7 +13,7 @@ from belay.adapters.aws.secrets import Credentials
 from belay.adapters.live.profiles import profile_of
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
-from belay.local.stack import StackError
+from belay.local.programs import StackError
 
 FUNCTIONS = ("executor", "reconciler")
 # The last part of a variable's name, by the field of the key that it holds.

@@ -22,7 +22,7 @@ from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.record import Record, Utc
 from belay.local.private import private_folder, write_private
-from belay.local.stack import StackError
+from belay.local.programs import StackError
 
 BEGIN_ANEW = "Give one that fits, or begin anew: `make down CLEAN=1` deletes this stack with its ledger."
 

@@ -10,13 +10,8 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from belay.adapters.memory import (
-    InMemoryAlerts,
-    InMemoryKillSwitch,
-    InMemoryLedger,
-    InMemoryQueue,
-    gather_in_order,
-)
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, gather_in_order
 from belay.adapters.paper.clock import ReplayClock, ReplayFeed, ReplayMarketData, load_candles, set_replay_clock
 from belay.adapters.paper.store import InMemoryPaperStore, PaperStore
 from belay.adapters.paper.venue import PaperVenue

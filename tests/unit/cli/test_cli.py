@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from belay.adapters.memory import InMemoryLedger
+from belay.adapters.memory.ledger import InMemoryLedger
 from belay.cli.desk import Desk, FunctionFailed, desk_over
 from belay.cli.documents import example_document
 from belay.cli.main import app

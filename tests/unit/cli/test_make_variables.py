@@ -8,7 +8,7 @@ from belay.cli.make_variables import switch, whole
 from belay.demo.__main__ import main, make_anew, own_folder
 from belay.domain.errors import InvalidInput
 from belay.local import build
-from belay.local.stack import SAM
+from belay.local.programs import SAM
 
 
 def test_whole_numbers_and_switches_are_what_they_say() -> None:

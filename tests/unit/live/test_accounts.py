@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from belay.adapters.memory import InMemoryKillSwitch, InMemoryLedger
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryKillSwitch
 from belay.bootstrap import AccountVenues, LiveVenues, PaperVenues
 from belay.cli.desk import Desk
 from belay.cli.operations import set_document

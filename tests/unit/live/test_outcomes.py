@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belay.adapters.live.outcomes import Sent, classify
-from belay.adapters.live.profiles import CcxtProfile, Meaning, load_profile, profile_of
+from belay.adapters.live.profiles import load_profile, profile_of
+from belay.adapters.live.profiles.answers import Meaning
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.wire import Call, Phase
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueStatus
 from tests.builders import NOW, make_document, make_order, make_request, seconds

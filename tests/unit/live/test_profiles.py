@@ -9,18 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.live.profiles import (
-    FORMATS,
-    CcxtProfile,
-    ClientId,
-    Meaning,
-    Rows,
-    dig,
-    known_venues,
-    load_profile,
-    profile_of,
-    rows_of,
-)
+from belay.adapters.live.profiles import known_venues, load_profile, profile_of
+from belay.adapters.live.profiles.answers import Meaning, Rows, dig, rows_of
+from belay.adapters.live.profiles.client_ids import FORMATS, ClientId
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.public_market import exchange_class
 from belay.domain.errors import InvalidInput
 from tests.builders import NOW, make_document
@@ -50,6 +42,9 @@ def written(venue: str) -> dict[str, Any]:
     return document
 
 
+RIGHTS = written("binance")["rights"]
+
+
 def live(venue: str, **changes: Any) -> Any:
     return make_document(venue=venue, mode="live", paper=None, **changes)
 
@@ -70,6 +65,8 @@ def test_what_a_profile_asks_of_its_class_the_class_has(venue: str) -> None:
         assert callable(getattr(exchange, lookup.method))
     for method in (*profile.preflight.skip, *profile.preflight.preload, "create_order", "cancel_order"):
         assert callable(getattr(exchange, method))
+    if profile.rights is not None:
+        assert callable(getattr(exchange, profile.rights.method))
     required = {name for name, needed in exchange.requiredCredentials.items() if needed}
     assert required <= set(profile.credentials)
 
@@ -86,6 +83,10 @@ def test_what_a_profile_asks_of_its_class_the_class_has(venue: str) -> None:
         {"codes": {"unknown": [{"codes": ["-1"], "statuses": []}]}},
         {"unverified": ["fence.colour"]},
         {"name": None},
+        {"rights": {**RIGHTS, "method": "__class__"}},
+        {"rights": {**RIGHTS, "colour": "blue"}},
+        {"rights": {**RIGHTS, "names": {**RIGHTS["names"], "withdraw": []}}},
+        {"rights": {**RIGHTS, "names": {"read": ["enableReading"]}}},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -151,6 +152,13 @@ def test_the_generic_profile_assumes_nothing() -> None:
     assert not any(profile.rules(meaning) for meaning in Meaning)
     assert not profile.market_buys
     assert profile.domain().fence_at(NOW) is None
+
+
+def test_under_the_generic_profile_a_known_venue_is_still_asked_what_a_key_may_do() -> None:
+    """A key that can withdraw is refused, whatever profile its account trades with."""
+    for venue in COMPLETE:
+        assert profile_of(live(venue, venue_profile="generic")).rights == load_profile(venue).rights is not None
+    assert profile_of(live("bitstamp", venue_profile="generic")).rights is None
 
 
 def test_a_venue_that_cannot_carry_our_order_ids_is_refused() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay.adapters.live.profiles import dig, load_profile
+from belay.adapters.live.profiles import load_profile
+from belay.adapters.live.profiles.answers import dig
 from belay.adapters.live.reading import (
     Unbelievable,
     number,

@@ -25,9 +25,11 @@ from belay.adapters.aws.secrets import Credentials
 from belay.adapters.gather import gather_in_threads
 from belay.adapters.live.account_market import InMemoryMarketCache, LiveMarketData
 from belay.adapters.live.accounts import LiveAccount, LiveAccounts
-from belay.adapters.live.profiles import CcxtProfile, load_profile, profile_of
+from belay.adapters.live.key import Key
+from belay.adapters.live.profiles import load_profile, profile_of
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.public_market import exchange_class
-from belay.adapters.live.venue import CcxtVenue, Key
+from belay.adapters.live.venue import CcxtVenue
 from belay.adapters.live.wire import Budget
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.documents import AccountDocument
@@ -305,7 +307,7 @@ def test_a_foreign_order_in_a_symbol_that_is_not_traded_is_shown_all_the_same(tr
 def test_an_order_that_others_placed_is_found_and_cancelled_by_the_id_they_gave_it(trading: Trading) -> None:
     """An adopted order keeps its id."""
     account = trading.open()
-    cron = account.venue._private(trading.symbol)
+    cron = account.venue._signed._private(trading.symbol)
     cron.create_order(trading.symbol, "limit", "buy", "0.01", "30000", {"clientOrderId": "cron-17"})
     [shown] = account.venue.open_orders()
     assert shown.client_order_id == "cron-17"

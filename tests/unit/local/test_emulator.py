@@ -8,7 +8,7 @@ import pytest
 
 from belay.local import emulator
 from belay.local.emulator import NEEDED, WRITTEN_FOR, load
-from belay.local.stack import ROOT
+from belay.local.programs import ROOT
 
 
 @pytest.fixture

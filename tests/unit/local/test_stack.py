@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from belay.domain.errors import InvalidInput
+from belay.local import programs
 from belay.local import stack as harness
+from belay.local.port import free_port, listening
 from belay.local.private import private_folder, write_private
-from belay.local.stack import Stack, StackError
+from belay.local.programs import StackError
+from belay.local.stack import Stack
 
 CALLERS_OWN = {
     "AWS_PROFILE": "production",
@@ -40,7 +43,7 @@ server.serve_forever()
 def test_a_child_process_sees_nothing_of_the_callers_account(monkeypatch: pytest.MonkeyPatch, building: bool) -> None:
     for name, value in CALLERS_OWN.items():
         monkeypatch.setenv(name, value)
-    environment = harness._environment(building=building)
+    environment = programs.environment(building=building)
     assert not environment.keys() & CALLERS_OWN.keys()
     assert environment["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
 
@@ -63,7 +66,7 @@ def test_each_stack_has_an_administrator_of_its_own_whose_secret_is_not_shown(tm
 
 
 def test_a_missing_tool_says_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(harness, "MINISTACK", harness.ROOT / ".tools/absent")
+    monkeypatch.setattr(harness, "MINISTACK", programs.ROOT / ".tools/absent")
     with pytest.raises(StackError, match="make setup"):
         Stack(tmp_path).start()
 
@@ -89,8 +92,8 @@ def test_an_emulator_that_answers_whoever_asks_is_not_used(monkeypatch: pytest.M
 
 
 def test_a_port_is_taken_before_the_emulator_starts_so_that_no_other_program_answers_on_it(tmp_path: Path) -> None:
-    port = harness.free_port()
-    with harness._listening(port), socket.socket() as other:
+    port = free_port()
+    with listening(port), socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))

@@ -30,8 +30,10 @@ from belay.local.account import (
 )
 from belay.local.announcement import announced, announcement
 from belay.local.daemon import PERIOD_SECONDS, each_second, stopped_by_signals
+from belay.local.leftovers import end_leftovers, leftovers
 from belay.local.place import Begun, Place
-from belay.local.stack import Administrator, Stack, StackError, end_leftovers, leftovers
+from belay.local.programs import StackError
+from belay.local.stack import Administrator, Stack
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXAMPLE = AccountDocument.parse(example_document())

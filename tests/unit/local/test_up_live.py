@@ -17,7 +17,7 @@ from belay.local.account import first_document, require_same_market, source
 from belay.local.daemon import Given
 from belay.local.keys import read_keys, store, variable, without_keys
 from belay.local.place import Begun, Place
-from belay.local.stack import StackError
+from belay.local.programs import StackError
 from belay.local.variables import Variables
 
 HOSTS = {"urls": {"api": {"public": "http://127.0.0.1:8080/api/v3", "private": "http://127.0.0.1:8080/api/v3"}}}

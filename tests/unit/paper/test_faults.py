@@ -20,18 +20,9 @@ import pytest
 import belay
 from belay.adapters.paper import faults
 from belay.adapters.paper.clock import ReplayFeed, load_candles, set_replay_clock
-from belay.adapters.paper.engine import ACCEPTED, FaultKind, FaultState, InjectedFault, Step, Submission, VenueState
-from belay.adapters.paper.faults import (
-    CRASH_KINDS,
-    DECK,
-    FAULTY_PROFILE,
-    HANDS,
-    FaultyPaperVenue,
-    Hand,
-    Way,
-    dealt_card,
-    dealt_hand,
-)
+from belay.adapters.paper.deck import CRASH_KINDS, DECK, HANDS, Hand, Way, dealt_card, dealt_hand
+from belay.adapters.paper.faults import FAULTY_PROFILE, FaultyPaperVenue
+from belay.adapters.paper.state import ACCEPTED, FaultKind, FaultState, InjectedFault, Step, Submission, VenueState
 from belay.adapters.paper.store import InMemoryPaperStore
 from belay.adapters.paper.venue import LiveFeed, PaperVenue
 from belay.bootstrap import PaperVenues
@@ -835,11 +826,12 @@ def test_nothing_of_the_functions_but_the_paper_venue_knows_of_faults() -> None:
         if not OUTSIDE & {*file.parts} and any(FAULT.search(name) for name in _names(file.read_text()))
     }
     assert knowing == {
-        "shared/belay/adapters/paper/engine.py",
+        "shared/belay/adapters/paper/deck.py",
         "shared/belay/adapters/paper/faults.py",
+        "shared/belay/adapters/paper/state.py",
         "shared/belay/adapters/paper/store.py",
         "shared/belay/bootstrap.py",
-        "shared/belay/domain/account.py",
+        "shared/belay/domain/documents.py",
     }
 
 

@@ -19,7 +19,8 @@ from belay.adapters.paper.clock import (
     load_candles,
     set_replay_clock,
 )
-from belay.adapters.paper.engine import MAX_OPEN_ORDERS, REFUSALS, Step, VenueState
+from belay.adapters.paper.refusals import MAX_OPEN_ORDERS, REFUSALS
+from belay.adapters.paper.state import Step, VenueState
 from belay.adapters.paper.store import InMemoryPaperStore, PaperStore
 from belay.adapters.paper.venue import OUTCOMES, LiveFeed, PaperMarketData, PaperVenue
 from belay.domain.decisions import Side, TimeInForce

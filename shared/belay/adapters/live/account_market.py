@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from belay.adapters.live.connect import connect, open_wire
 from belay.adapters.live.outcomes import errors_in, meaning_of
-from belay.adapters.live.profiles import CcxtProfile, Meaning
+from belay.adapters.live.profiles.answers import Meaning
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.public_market import CcxtMarketData
 from belay.adapters.live.wire import Budget
 from belay.domain.documents import AccountDocument

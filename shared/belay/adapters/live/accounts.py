@@ -6,8 +6,9 @@ from belay.adapters.aws.secrets import Secrets
 from belay.adapters.aws.telemetry import logger
 from belay.adapters.live.account_market import LiveMarketData, MarketCache
 from belay.adapters.live.connect import open_budget
+from belay.adapters.live.key import Key
 from belay.adapters.live.profiles import profile_of
-from belay.adapters.live.venue import CcxtVenue, Key
+from belay.adapters.live.venue import CcxtVenue
 from belay.adapters.live.wire import Budget
 from belay.domain.documents import AccountDocument
 from belay.ports import Clock

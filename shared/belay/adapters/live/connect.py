@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from belay.adapters.aws.secrets import Credentials
-from belay.adapters.live.profiles import CcxtProfile, profile_of
+from belay.adapters.live.profiles import profile_of
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.public_market import exchange_class
 from belay.adapters.live.wire import SILENT, Budget, Wire
 from belay.domain.documents import AccountDocument

@@ -6,7 +6,7 @@ A process that froze after its last look and sends later is refused by the venue
 from datetime import datetime, timedelta
 from typing import Any
 
-from belay.adapters.live.profiles import FenceProfile
+from belay.adapters.live.profiles.model import FenceProfile
 from belay.domain.slots import EPOCH
 from belay.domain.venues import OrderRequest
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from belay.adapters.live.fence import milliseconds
-from belay.adapters.live.profiles import CcxtProfile, dig, rows_of
+from belay.adapters.live.profiles.answers import dig, rows_of
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.reading import Unbelievable
 from belay.domain.slots import EPOCH
 from belay.domain.venues import TradePage, VenueTrade

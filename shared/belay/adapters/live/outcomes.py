@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from belay.adapters.live.profiles import CcxtProfile, Errors, Meaning, Rule, dig
+from belay.adapters.live.profiles.answers import Errors, Meaning, Rule, dig
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.reading import SymbolOf, Unbelievable, read_order
 from belay.adapters.live.wire import Call, Phase
 from belay.domain.record import ZERO

@@ -1,4 +1,4 @@
-"""A venue's rows as orders, trades and balances: exact decimals, and nothing that was not said.
+"""A venue's answers as orders, trades, balances and rights: exact decimals, and nothing that was not said.
 
 Raises `Unbelievable` for whatever lacks a part, has a wrong one, or holds money as a float. Asks nobody.
 """
@@ -7,13 +7,16 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
 
 from belay.adapters.live.bounds import DIGITS, EXPONENT_DIGITS
-from belay.adapters.live.profiles import KEY, BalanceFields, CcxtProfile, OrderFields, TradeFields, dig
+from belay.adapters.live.profiles.answers import KEY, BalanceFields, OrderFields, Rights, TradeFields, dig
+from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.redaction import REDACTED
+from belay.domain.checkup import Access
 from belay.domain.decisions import Side
 from belay.domain.record import ZERO
 from belay.domain.slots import EPOCH
@@ -22,6 +25,7 @@ from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
 SymbolOf = Callable[[str], str | None]
 # What a venue's names and ids look like. Ids become parts of keys; a client order id may be anybody's.
 LONGEST, ID = 64, re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+RIGHT = re.compile(r"[\w-]{1,60}")
 UNITS = {"s": Decimal(1_000_000), "ms": Decimal(1_000)}
 
 # ccxt's own structures, for venues whose raw answers are not described. Its numbers are kept as texts.
@@ -147,6 +151,29 @@ def unified_balances(balances: dict[str, Any]) -> dict[str, Decimal]:
         raise Unbelievable("balances")
     found = {_plain(str(asset), "asset"): number(amount) for asset, amount in totals.items()}
     return {asset: amount for asset, amount in found.items() if amount}
+
+
+def read_rights(rights: Rights, document: Any) -> Access:
+    """Raises `Unbelievable`. What an object does not name is not told; what a list does not name is not given."""
+    found = dig(document, rights.path)
+    if not isinstance(found, dict | list) or not all(isinstance(name, str) and RIGHT.fullmatch(name) for name in found):
+        raise Unbelievable("shape")
+    names: dict[str, tuple[str, ...]] = rights.names.model_dump()
+    known = {*rights.harmless, *chain.from_iterable(names.values())}
+    if isinstance(found, dict):
+        given = {name: value for name, value in found.items() if isinstance(value, bool)}
+    else:
+        given = dict.fromkeys(known, False) | dict.fromkeys(found, True)
+    bound = dig(document, rights.bound)
+    return Access(
+        **{what: _all_given([given.get(name) for name in needed]) for what, needed in names.items()},
+        bound=bool(bound) if isinstance(bound, bool | list) else None,
+        more=tuple(sorted(name for name, value in given.items() if value and name not in known)),
+    )
+
+
+def _all_given(values: list[bool | None]) -> bool | None:
+    return False if False in values else None if None in values else True
 
 
 def number(value: Any) -> Decimal:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from belay.adapters.paper.engine import Quote, Tape, paper_market, visible_bars
+from belay.adapters.paper.market import Quote, Tape, paper_market, visible_bars
 from belay.adapters.paper.store import PaperStore
 from belay.domain.documents import AccountDocument, PaperSettings
 from belay.domain.errors import InvalidInput, VenueUnavailable

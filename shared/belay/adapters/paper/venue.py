@@ -18,7 +18,8 @@ from datetime import datetime
 from typing import Protocol
 
 from belay.adapters.paper import engine
-from belay.adapters.paper.engine import PaperOrder, Quote, Step, Tape, VenueState, paper_market, visible_bars
+from belay.adapters.paper.market import Quote, Tape, paper_market, visible_bars
+from belay.adapters.paper.state import ACCEPTED, SUSPENDED, VENUE, PaperOrder, Step, VenueState
 from belay.adapters.paper.store import PaperStore
 from belay.domain.checkup import Access
 from belay.domain.documents import AccountDocument, PaperSettings
@@ -40,7 +41,7 @@ from belay.ports import MarketData
 
 # Client order ids are unique among open orders only, and trades do not carry them: as hard as venues get.
 PAPER_PROFILE = VenueProfile(
-    name=engine.VENUE,
+    name=VENUE,
     uniqueness="open_only",
     fence=Fence(window_seconds=10, grace_seconds=2, definitive=True),
     miss_spacing_seconds=1,
@@ -52,7 +53,7 @@ PAPER_PROFILE = VenueProfile(
 
 # What each of the venue's answers proves. A code that is not listed proves nothing.
 OUTCOMES = {
-    engine.ACCEPTED: OutcomeKind.ACCEPTED,
+    ACCEPTED: OutcomeKind.ACCEPTED,
     "FENCE_PASSED": OutcomeKind.NOT_SENT,
     "NOT_DELIVERED": OutcomeKind.NOT_SENT,
     "FENCE_REQUIRED": OutcomeKind.REJECTED,
@@ -63,7 +64,7 @@ OUTCOMES = {
     "MIN_NOTIONAL": OutcomeKind.REJECTED,
     "MAX_NUM_ORDERS": OutcomeKind.REJECTED,
     "INSUFFICIENT_FUNDS": OutcomeKind.REJECTED,
-    engine.SUSPENDED: OutcomeKind.REJECTED,
+    SUSPENDED: OutcomeKind.REJECTED,
 }
 
 TRIES = 20

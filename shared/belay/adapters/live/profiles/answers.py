@@ -1,0 +1,167 @@
+"""Where a venue's raw answers say what, as a profile describes it, and how to find it there. Judges nothing."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from belay.domain.record import Record
+from belay.domain.venues import VenueStatus
+
+KEY = "@key"
+ONLY = "only"
+
+
+# --- what an answer means --------------------------------------------------------------------------------------------
+
+
+class Meaning(StrEnum):
+    """What a raw code proves. Only `rejected` and `not_placed` say that no order came of the request."""
+
+    REJECTED = "rejected"
+    NOT_PLACED = "not_placed"
+    DUPLICATE = "duplicate"
+    CONFIGURATION = "configuration"
+    MISSING = "missing"
+    TRY_AGAIN = "try_again"
+    UNKNOWN = "unknown"
+
+
+class Rule(Record):
+    """Codes with one meaning, where the HTTP status is one of `statuses`.
+
+    Without codes the status alone decides; `message` must be the venue's whole text, where one is given.
+    """
+
+    codes: tuple[str, ...] = ()
+    message: str | None = None
+    statuses: tuple[int, ...] = Field(min_length=1)
+
+
+class Errors(Record):
+    """Where an answer names its error: the fields of an object, or a list of texts."""
+
+    kind: Literal["fields", "list"]
+    code: str
+    message: str | None = None
+
+
+# --- how an answer is read -------------------------------------------------------------------------------------------
+# A path names a value by dots; `only` is the single element of a list, `@key` the key of a row in an object.
+
+
+class Rows(Record):
+    """Where an answer holds its rows: a list, or an object whose keys are the rows' ids. `count`: how many in all."""
+
+    path: str
+    kind: Literal["list", "object"]
+    count: str | None = None
+
+
+class OrderFields(Record):
+    """Where a row names what an order is. `limit_types`: its types that have a limit price. `updated`: first wins."""
+
+    id: str
+    client_id: str | None
+    market: str
+    side: str
+    type: str
+    limit_types: tuple[str, ...]
+    quantity: str
+    price: str
+    filled: str
+    status: str
+    statuses: dict[str, VenueStatus]
+    updated: tuple[str, ...]
+    unit: Literal["s", "ms"]
+
+
+class TradeFields(Record):
+    """Where a row names what a trade is. Without `fee_asset` the fee is in quote currency."""
+
+    id: str
+    order_id: str
+    client_id: str | None = None
+    market: str
+    side: str
+    sides: dict[str, Literal["buy", "sell"]]
+    quantity: str
+    price: str
+    fee: str
+    fee_asset: str | None
+    time: str
+    unit: Literal["s", "ms"]
+
+
+class BalanceFields(Record):
+    """Where a row names an asset (`@key` in an object) and the parts that make up its total."""
+
+    asset: str
+    total: tuple[str, ...] = Field(min_length=1)
+
+
+class Reply(Record):
+    """The answer to a submission: where the venue's order id is; `whole`: it is an order's row in all its fields."""
+
+    id: str
+    whole: bool
+
+
+class Reading(Record):
+    """How this venue's raw answers are read. A venue without it is read through ccxt's unified structures."""
+
+    errors: Errors
+    reply: Reply
+    orders: OrderFields
+    trades: TradeFields
+    balances: BalanceFields
+    open_rows: Rows
+    closed_rows: Rows | None
+    trade_rows: Rows
+    balance_rows: Rows
+
+
+class RightNames(Record):
+    """The venue's own names of the rights that a function's key needs, or must not have. All of them must be given."""
+
+    read: tuple[str, ...] = Field(min_length=1)
+    trade: tuple[str, ...] = Field(min_length=1)
+    cancel: tuple[str, ...] = Field(min_length=1)
+    withdraw: tuple[str, ...] = Field(min_length=1)
+
+
+class Rights(Record):
+    """Where a venue tells what a key may do: the method of its class; in its answer, a list of rights or an object of
+    them with true and false, and what binds the key to addresses. `harmless` rights are not worth a word.
+    """
+
+    method: str = Field(pattern=r"^[a-z][A-Za-z0-9]*$")
+    path: str
+    bound: str
+    names: RightNames
+    harmless: tuple[str, ...] = ()
+
+
+# --- reading by path -------------------------------------------------------------------------------------------------
+
+
+def dig(value: Any, path: str) -> Any:
+    """What lies at a path; None where there is nothing."""
+    for part in path.split(".") if path else ():
+        if part == ONLY:
+            value = value[0] if isinstance(value, list) and len(value) == 1 else None
+        else:
+            value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def rows_of(body: Any, rows: Rows) -> list[dict[str, Any]] | None:
+    """The rows of an answer; None where the answer does not have the shape it must have."""
+    found = dig(body, rows.path)
+    if rows.kind == "object":
+        if not isinstance(found, dict):
+            return None
+        found = [{KEY: key, **row} if isinstance(row, dict) else row for key, row in found.items()]
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        return None
+    return found

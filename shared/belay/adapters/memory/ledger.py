@@ -1,0 +1,312 @@
+"""The ledger in memory, with the semantics of the one on tables. Reads no clock and no randomness."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate
+
+from belay.adapters.memory.books import Books
+from belay.adapters.records import (
+    cancel_position,
+    cancels_of,
+    decision_position,
+    fill_position,
+    incident_position,
+    order_digest,
+    order_position,
+    refused_position,
+    schedule_key,
+    told,
+    trade_position,
+)
+from belay.domain.account import Account, OperatorStops
+from belay.domain.chain import Acceptance, Anchor, History, Stored
+from belay.domain.decisions import DecisionRecord
+from belay.domain.documents import Configuration
+from belay.domain.errors import Conflict
+from belay.domain.fills import Fill
+from belay.domain.incidents import Incident
+from belay.domain.orders import Order, OrderEvent
+from belay.domain.proofs import Proof
+from belay.domain.slots import Tick
+from belay.domain.transitions import Change
+from belay.domain.venues import VenueTrade
+from belay.ports import CancelRequest, Cursor, RefusedEvent, Story, Suspicion
+
+
+def _locked[**P, T](
+    method: Callable[Concatenate["InMemoryLedger", P], T],
+) -> Callable[Concatenate["InMemoryLedger", P], T]:
+    """Run a method as one step that no other thread sees half done."""
+
+    @wraps(method)
+    def run(self: "InMemoryLedger", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return run
+
+
+class InMemoryLedger(Books):
+    """`ports.Ledger` in one process, safe between threads: each method is one step under `lock`."""
+
+    # --- accounts and their documents -------------------------------------------------------------
+
+    @_locked
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(sorted(self._versions))
+
+    @_locked
+    def configuration(self, account: str) -> Configuration | None:
+        return self._configurations.get((account, self._versions.get(account, 0)))
+
+    @_locked
+    def store_configuration(self, configuration: Configuration) -> None:
+        account, version = configuration.document.account, configuration.version
+        if self._versions.get(account, 0) == version - 1:
+            self._configurations[account, version] = configuration
+            self._versions[account] = version
+        elif not self._configurations.holds((account, version), configuration):
+            raise Conflict("configuration")
+
+    @_locked
+    def operator_stops(self, account: str) -> OperatorStops:
+        return self._stops_of(account)
+
+    @_locked
+    def save_operator_stops(self, stops: OperatorStops) -> None:
+        if self.operator_stops(stops.account).version == stops.version - 1:
+            self._operator_stops[stops.account] = stops
+        elif not self._operator_stops.holds(stops.account, stops):
+            raise Conflict("operators' stops")
+
+    @_locked
+    def account(self, account: str) -> Account:
+        return self._account_of(account)
+
+    @_locked
+    def save_account(self, account: Account) -> None:
+        if self.account(account.account).version == account.version - 1:
+            self._accounts[account.account] = account
+        elif not self._accounts.holds(account.account, account):
+            raise Conflict("account")
+
+    # --- decisions --------------------------------------------------------------------------------
+
+    @_locked
+    def decision(self, decision_id: str) -> DecisionRecord | None:
+        return self._decisions.get(decision_id)
+
+    @_locked
+    def record_decision(
+        self,
+        record: DecisionRecord,
+        orders: tuple[Order, ...],
+        events: tuple[OrderEvent, ...],
+        account: Account | None = None,
+    ) -> DecisionRecord:
+        if record.decision_id in self._decisions:
+            return self._decisions[record.decision_id]
+        if any(order.order_id in self._orders for order in orders):
+            raise Conflict("order")
+        if not all(self._owns(order) for order in orders):
+            raise Conflict("venue order")
+        if account is not None:
+            self.save_account(account)
+        slot = record.slot
+        self._decisions[record.decision_id] = record
+        self._decision_lines[slot.account, slot.strategy][decision_position(record)] = record
+        for order in orders:
+            self._keep(order)
+        for event in events:
+            self._append(event, record.write_id)
+        for request in cancels_of(record):
+            self.request_cancel(request)
+        return record
+
+    @_locked
+    def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
+        return self._decision_lines[account, strategy].latest(limit)
+
+    @_locked
+    def story(self, decision_id: str) -> Story | None:
+        decision = self._decisions.get(decision_id)
+        if decision is None:
+            return None
+        orders = [order for order_id in decision.order_ids if order_id and (order := self._orders.get(order_id))]
+        events = [event for order in orders for event in self._events[order.order_id].all(_sequence)]
+        fills = [fill for order in orders for fill in self._fills[order.order_id].all(fill_position)]
+        return told(decision, orders, events, fills)
+
+    @_locked
+    def register_schedule(self, tick: Tick) -> None:
+        known = self._schedules[tick.account].get(schedule_key(tick))
+        if known is None or known.scheduled_time <= tick.scheduled_time:
+            self._schedules[tick.account][schedule_key(tick)] = tick
+
+    @_locked
+    def drop_schedule(self, schedule: Tick) -> None:
+        self._schedules[schedule.account].withdraw(schedule_key(schedule))
+
+    @_locked
+    def schedules(self, account: str) -> tuple[Tick, ...]:
+        return self._schedules[account].all(schedule_key)
+
+    @_locked
+    def refuse(self, event: RefusedEvent) -> None:
+        self._refused[event.account][event.subject] = event
+
+    @_locked
+    def refused_events(self, account: str) -> tuple[RefusedEvent, ...]:
+        return self._refused[account].all(refused_position)
+
+    @_locked
+    def clear_refused(self, event: RefusedEvent) -> None:
+        self._refused[event.account].withdraw(event.subject)
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    @_locked
+    def history(self, order: Order) -> History:
+        found, key = self._orders.get(order.order_id), (order.account, order.order_id)
+        stored = Stored(found, order_digest(self._orders.text(order.order_id), found.head)) if found else None
+        events, fills = self._events[order.order_id], self._fills[order.order_id]
+        return History(
+            order=stored,
+            decision=self._decisions.stored(order.decision_id),
+            events=tuple(event for number in sorted(events.keys()) if (event := events.stored(number))),
+            fills=tuple(fill for name in sorted(fills.keys()) if (fill := fills.stored(name))),
+            anchor=self._anchors.get(key),
+            acceptance=self._acceptances.get(key),
+        )
+
+    @_locked
+    def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
+        order = self._orders.get(acceptance.order_id)
+        if order is None or (order.decision_id, order.version) != (decision_id, acceptance.version):
+            raise Conflict("order")
+        key = (acceptance.account, acceptance.order_id)
+        self._anchors[key] = Anchor.model_validate(acceptance.model_dump(include=set(Anchor.model_fields)))
+        self._acceptances[key] = acceptance
+
+    @_locked
+    def order(self, order_id: str) -> Order | None:
+        return self._orders.get(order_id)
+
+    @_locked
+    def open_orders(self, account: str) -> tuple[Order, ...]:
+        return self._open_orders[account].all(order_position)
+
+    @_locked
+    def orders(self, account: str, limit: int) -> tuple[Order, ...]:
+        return self._order_lines[account].latest(limit)
+
+    @_locked
+    def fills(self, account: str, limit: int) -> tuple[Fill, ...]:
+        return self._fill_lines[account].latest(limit)
+
+    @_locked
+    def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
+        return self._venue_orders.get((account, symbol, venue_order_id))
+
+    @_locked
+    def commit(self, change: Change) -> None:
+        lost = self._lost(change)
+        if not lost:
+            return self._apply(change)
+        if self._written_by_us(change):
+            return None
+        raise Conflict(lost[0])
+
+    # --- reconciliation ---------------------------------------------------------------------------
+
+    @_locked
+    def proof(self, account: str, fingerprint: str) -> Proof | None:
+        return self._proofs.get((account, fingerprint))
+
+    @_locked
+    def store_proof(self, proof: Proof) -> None:
+        key = (proof.account, proof.fingerprint)
+        stored = self._proofs.get(key)
+        if self._proofs.holds(key, proof):
+            return
+        if stored is not None and stored.completed_at > proof.completed_at:
+            raise Conflict("proof")
+        if self.account(proof.account).version != proof.account_version:
+            raise Conflict("account")
+        self._proofs[key] = proof
+
+    @_locked
+    def cursor(self, account: str, symbol: str) -> Cursor | None:
+        return self._cursors.get((account, symbol))
+
+    @_locked
+    def store_cursor(self, account: str, cursor: Cursor) -> None:
+        stored = self._cursors.get((account, cursor.symbol))
+        if stored is None or stored.read_until <= cursor.read_until:
+            self._cursors[account, cursor.symbol] = cursor
+
+    @_locked
+    def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]:
+        return self._unattributed[account].all(trade_position)
+
+    @_locked
+    def store_unattributed(self, account: str, trade: VenueTrade) -> None:
+        self._unattributed[account][trade.key] = trade
+
+    @_locked
+    def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
+        self._unattributed[account].withdraw(trade.key)
+
+    @_locked
+    def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
+        return self._cancels[account].all(cancel_position)
+
+    @_locked
+    def request_cancel(self, request: CancelRequest) -> None:
+        self._cancels[request.account][request.order_id] = request
+
+    @_locked
+    def clear_cancel(self, account: str, order_id: str) -> None:
+        self._cancels[account].withdraw(order_id)
+
+    @_locked
+    def suspicion(self, account: str) -> Suspicion | None:
+        return self._suspicions.get(account)
+
+    @_locked
+    def store_suspicion(self, suspicion: Suspicion) -> None:
+        self._suspicions[suspicion.account] = suspicion
+
+    @_locked
+    def incidents(self, account: str) -> tuple[Incident, ...]:
+        return self._incidents[account].all(incident_position)
+
+    @_locked
+    def open_incidents(self, account: str) -> tuple[Incident, ...]:
+        return tuple(incident for incident in self.incidents(account) if incident.status == "open")
+
+    @_locked
+    def incident(self, account: str, incident_id: str) -> Incident | None:
+        return self._incidents[account].get(incident_id)
+
+    @_locked
+    def open_incident(self, incident: Incident) -> bool:
+        incidents, key = self._incidents[incident.account], incident.incident_id
+        stored = incidents.get(key)
+        if stored is not None and stored.status == "open" and stored.told:
+            return incidents.holds(key, incident)
+        incidents[key] = incident
+        return True
+
+    @_locked
+    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
+        incident = self._incidents[account].get(incident_id)
+        if incident is None or incident.status == "resolved":
+            return False
+        resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
+        self._incidents[account][incident_id] = resolved
+        return True
+
+
+def _sequence(event: OrderEvent) -> str:
+    return f"{event.sequence:06}"
