@@ -361,6 +361,7 @@ def make_situation(**changes: Any) -> Situation:
         "switch_reason": "",
         "stops": OperatorStops(account=ACCOUNT),
         "flaw": "",
+        "accepted": False,
         "market": make_market(),
         "prices": {SYMBOL: Price(value=PRICE, at=NOW + seconds(3))},
         "balances": Balances(total={"USD": Decimal(10000), "BTC": Decimal(1)}, at=NOW + seconds(3)),

@@ -14,8 +14,9 @@ CONFIGURATION, LEDGER, ACCOUNTS = frozenset({"configuration"}), frozenset({"ledg
 WRITES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("store_configuration", "save_operator_stops"), CONFIGURATION),
     **dict.fromkeys(("record_decision", "register_schedule", "drop_schedule", "refuse", "clear_refused"), LEDGER),
-    **dict.fromkeys(("request_cancel", "clear_cancel"), LEDGER),
-    **dict.fromkeys(("save_account", "accept_history", "store_proof", "store_cursor"), ACCOUNTS),
+    **dict.fromkeys(("set_aside", "restore_pointer"), LEDGER),
+    "clear_cancel": LEDGER | ACCOUNTS,
+    **dict.fromkeys(("request_cancel", "save_account", "accept_history", "store_proof", "store_cursor"), ACCOUNTS),
     **dict.fromkeys(("store_unattributed", "drop_unattributed", "store_suspicion"), ACCOUNTS),
     **dict.fromkeys(("open_incident", "resolve_incident"), ACCOUNTS),
     "commit": LEDGER | ACCOUNTS,
@@ -54,6 +55,6 @@ class Restricted:
 
 
 def written_by(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> frozenset[str]:
-    """A decision that adopts an order changes the account with it; every other call writes what its name says."""
-    adopts = name == "record_decision" and (len(args) > 3 or kwargs.get("account") is not None)
-    return WRITES[name] | ACCOUNTS if adopts else WRITES[name]
+    """What a person decided is known beside the account from the beginning; other calls write what their name says."""
+    by_a_person = name == "record_decision" and (args[0] if args else kwargs["record"]).by_a_person
+    return WRITES[name] | ACCOUNTS if by_a_person else WRITES[name]

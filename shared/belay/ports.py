@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import Field
 
 from belay.domain.account import Account, OperatorStops, StopLevel
 from belay.domain.chain import Acceptance, History
@@ -69,10 +71,9 @@ class RefusedEvent(Record):
     """An event that the evaluator could not act on, for the reconciler to tell. `received` is its text."""
 
     account: str
-    field: str
-    problem: str
-    remedy: str
-    received: str
+    field: Annotated[str, Field(max_length=200)]
+    problem: Annotated[str, Field(max_length=2_000)]
+    received: Annotated[str, Field(max_length=2_000)]
     at: Utc
 
     @property
@@ -169,6 +170,15 @@ class Ledger(Protocol):
 
     def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
         """Take an order's story as it stands; Conflict if the order is no longer at the accepted version."""
+
+    def unreadable(self, account: str) -> tuple[str, ...]:
+        """The keys of what was listed for an account since this was last asked, and could not be read."""
+
+    def restore_pointer(self, order: Order) -> None:
+        """Let an order be found by its id again."""
+
+    def set_aside(self, subject: str) -> None:
+        """Take an order id, or what is stored under an unreadable key, off every list. It is kept."""
 
     def save_account(self, account: Account) -> None:
         """Write version n+1 over version n."""

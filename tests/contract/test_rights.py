@@ -8,7 +8,8 @@ import pytest
 from belay.adapters.aws.ledger import DynamoLedger
 from belay.domain.account import OperatorStops, StopLevel
 from belay.domain.adoption import Terms, take_over
-from belay.domain.chain import Acceptance
+from belay.domain.chain import Acceptance, Anchor
+from belay.domain.decisions import Cancel
 from belay.domain.orders import Order
 from belay.ports import CancelRequest, Cursor, Ledger, RefusedEvent, Suspicion
 from tests.builders import (
@@ -18,6 +19,7 @@ from tests.builders import (
     STRATEGY,
     SYMBOL,
     make_account,
+    make_buy,
     make_claim,
     make_configuration,
     make_decision,
@@ -60,7 +62,7 @@ class Listening:
 
 
 CANCEL = CancelRequest(account=ACCOUNT, order_id="a", reason="stale", requested_at=NOW)
-REFUSED = RefusedEvent(account=ACCOUNT, field="tick", problem="bad", remedy="mend it", received="{}", at=NOW)
+REFUSED = RefusedEvent(account=ACCOUNT, field="tick", problem="bad", received="{}", at=NOW)
 
 
 def commit(ledger: Ledger) -> None:
@@ -77,8 +79,7 @@ def record_decision(ledger: Ledger) -> None:
 
 def accept(ledger: Ledger) -> None:
     order: Order = claimed(ledger)
-    said = {"account": ACCOUNT, "order_id": order.order_id, "version": order.version, "head": order.head}
-    acceptance = Acceptance.model_validate({**said, "author": "ann", "reason": "looked at", "at": NOW})
+    acceptance = Acceptance(anchor=Anchor.of(order), author="ann", reason="looked at", at=NOW)
     ledger.accept_history(acceptance, order.decision_id)
 
 
@@ -94,6 +95,9 @@ def clear_refused(ledger: Ledger) -> None:
 
 def clear_cancel(ledger: Ledger) -> None:
     ledger.request_cancel(CANCEL)
+    record = make_decision(make_buy(), Cancel(order_id="a", reason="stale"))
+    orders = make_orders(record)
+    ledger.record_decision(record, orders, make_events(record, orders))
     ledger.clear_cancel(ACCOUNT, "a")
 
 
@@ -117,6 +121,8 @@ CALLS: dict[str, Callable[[Ledger], Any]] = {
     "drop_schedule": drop_schedule,
     "refuse": lambda ledger: ledger.refuse(REFUSED),
     "clear_refused": clear_refused,
+    "set_aside": lambda ledger: ledger.set_aside(claimed(ledger).order_id),
+    "restore_pointer": lambda ledger: ledger.restore_pointer(claimed(ledger)),
     "request_cancel": lambda ledger: ledger.request_cancel(CANCEL),
     "clear_cancel": clear_cancel,
     "commit": commit,
@@ -174,7 +180,7 @@ def test_adopting_an_order_writes_the_account_as_well(dynamodb: Any) -> None:
     arguments = (taken.record, (taken.order,), (taken.event,), taken.account)
     client.written.clear()
     ledger.record_decision(*arguments)
-    assert client.written == written_by("record_decision", arguments, {})
+    assert client.written == written_by("record_decision", arguments, {}) == {"ledger", "accounts"}
 
 
 def test_every_call_that_is_not_listed_writes_nothing(ledger: Ledger) -> None:
@@ -183,7 +189,16 @@ def test_every_call_that_is_not_listed_writes_nothing(ledger: Ledger) -> None:
     assert WRITES.keys() <= calls
     reads = {"account", "accounts", "configuration", "cursor", "decision", "decisions", "fills", "history", "incident"}
     reads |= {"incidents", "open_incidents", "open_orders", "operator_stops", "order", "order_of_venue_id", "orders"}
-    reads |= {"proof", "refused_events", "schedules", "story", "suspicion", "unattributed_trades", "cancel_requests"}
+    reads |= {
+        "proof",
+        "refused_events",
+        "unreadable",
+        "schedules",
+        "story",
+        "suspicion",
+        "unattributed_trades",
+        "cancel_requests",
+    }
     assert calls - WRITES.keys() == reads
 
 

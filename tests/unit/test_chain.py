@@ -118,7 +118,13 @@ TAMPERED: dict[str, tuple[Callable[[History], History], str]] = {
     "no event": (lambda history: history._replace(events=()), "its events are []"),
     "an event less": (lambda history: history._replace(events=history.events[:-1]), "its events are [0, 1, 2, 3, 4]"),
     "a fill less": (lambda history: history._replace(fills=history.fills[1:]), "does not go on from"),
-    "no anchor": (lambda history: history._replace(anchor=None), "beside the account nothing is known of that"),
+    "no anchor": (lambda history: history._replace(anchor=None), "is not what its decision asked for"),
+    "another order beside the account": (
+        lambda history: history._replace(
+            anchor=history.anchor and history.anchor.model_copy(update={"order_digest": "0" * 32})
+        ),
+        "it is not the order that is known beside the account",
+    ),
 }
 
 

@@ -74,6 +74,7 @@ def told(
 ) -> Story:
     """A decision's records as a story: orders as its legs ask for them, events and fills in time order."""
     legs = {order_id: number for number, order_id in enumerate(decision.order_ids)}
+    orders = [order for order in orders if order.order_id in legs]  # others are nobody's
     return Story(
         decision=decision,
         orders=tuple(sorted(orders, key=lambda order: legs[order.order_id])),

@@ -11,7 +11,7 @@ from belay.domain.fills import Fill
 from belay.domain.orders import NEVER_SENT, UNRESOLVED, Order, OrderEvent
 from belay.domain.record import iso
 from belay.ports import Ledger, Story
-from belay.workflows.integrity import flaw_of
+from belay.workflows.integrity import examine
 
 type Document = dict[str, Any]
 
@@ -85,7 +85,7 @@ def _order(order: Order, story: Story, ledger: Ledger) -> Document:
         "explained": order.explained,
         "cancel_requested": any(r.order_id == order.order_id for r in ledger.cancel_requests(order.account)),
         "events": [_event(event) for event in events],
-        "records": flaw_of(ledger, order) or "whole",
+        "records": examine(ledger, order).flaw or "whole",
         "head": order.head,
     }
 
@@ -107,7 +107,7 @@ def _submission(order: Order, events: list[OrderEvent]) -> Document:
                 "at": _time(event),
                 "fence_at": event.detail.get("request", {}).get("fence_at"),
                 "answers": [
-                    {"outcome": after.detail["outcome"], "code": after.detail["code"], "at": _time(after)}
+                    {"outcome": after.detail["outcome"], "code": after.detail.get("code", ""), "at": _time(after)}
                     for after in events
                     if after.attempt_id == event.attempt_id and "outcome" in after.detail
                 ],

@@ -9,15 +9,17 @@ from belay.cli.desk import Desk
 from belay.cli.views import standing_stops
 from belay.domain.account import Account, OperatorStops, Stop, StopLevel
 from belay.domain.adoption import AdoptRequest
-from belay.domain.chain import Acceptance
+from belay.domain.chain import Acceptance, Anchor
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, Conflict, InvalidInput
-from belay.domain.incidents import IncidentKind
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import NEVER_SENT
 from belay.domain.record import iso
 from belay.domain.slots import Slot
 from belay.ports import Ledger
 
 WRITE_ATTEMPTS = 20
+LATEST = 1_000  # orders among which a lost one is looked for
 type Document = dict[str, Any]
 
 
@@ -92,7 +94,7 @@ def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
     "unbounded" where a request has no fence; None where every outcome is known.
     """
     unresolved = [ledger.order(held.order_id) for held in account.reservations.values() if held.unresolved]
-    fences = [order.attempt.fence_at for order in unresolved if order and order.attempt]
+    fences = [order.attempt.fence_at if order and order.attempt else None for order in unresolved]
     known = [fence for fence in fences if fence is not None]
     if len(known) < len(fences):
         return "unbounded"
@@ -148,8 +150,8 @@ def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, au
     if incident is None:
         remedy = "See `belay incidents list`."
         raise InvalidInput("incident", f"account {account} has no incident {incident_id}", remedy)
-    if incident.kind is IncidentKind.BROKEN_RECORD:
-        _accept(desk, incident.subject, reason, author)
+    if incident.kind is IncidentKind.BROKEN_RECORD and incident.status == "open":
+        _look_no_further(desk, incident, reason, author)
     desk.ledger.resolve_incident(account, incident_id, f"{reason} ({author})")
     if incident.kind is IncidentKind.MISSED_SLOT:
         for schedule in desk.ledger.schedules(account):
@@ -160,21 +162,20 @@ def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, au
     return {"incident_id": incident_id, **_released(account, before, standing_stops(desk.ledger, account))}
 
 
-def _accept(desk: Desk, order_id: str, reason: str, author: str) -> None:
-    """Take an order's story as it stands. What the ledger does not have, or what was never sent, is left to lapse."""
-    order = desk.ledger.order(order_id)
-    if order is None or order.attempt is None:
+def _look_no_further(desk: Desk, incident: Incident, reason: str, author: str) -> None:
+    """Take the story of an order that was sent as it stands; what was never sent, or cannot be read, is set aside."""
+    ledger, account, subject = desk.ledger, incident.account, incident.subject
+    order = ledger.order(subject)
+    if order is None and (lost := next((o for o in ledger.orders(account, LATEST) if o.order_id == subject), None)):
+        ledger.restore_pointer(lost)  # its own records are judged by the next run
         return
-    acceptance = Acceptance(
-        account=order.account,
-        order_id=order_id,
-        version=order.version,
-        head=order.head,
-        author=author,
-        reason=reason,
-        at=desk.now(),
-    )
-    desk.ledger.accept_history(acceptance, order.decision_id)
+    if order is None:
+        change_account(ledger, account, lambda held: held.without_reservation_of(subject))
+    if order is None or ledger.history(order).anchor is None or order.state in NEVER_SENT:
+        ledger.set_aside(subject)
+        return
+    acceptance = Acceptance(anchor=Anchor.of(order), author=author, reason=reason, at=desk.now())
+    ledger.accept_history(acceptance, order.decision_id)
 
 
 def adopt(desk: Desk, account: str, request: AdoptRequest) -> Document:

@@ -197,6 +197,10 @@ class Account(Record):
     def without_reservation(self, order_id: str) -> "Account":
         return self.bumped(reservations={key: held for key, held in self.reservations.items() if key != order_id})
 
+    def without_reservation_of(self, order_id: str) -> "Account":
+        """The account itself where there is none."""
+        return self.without_reservation(order_id) if order_id in self.reservations else self
+
     def with_fill(self, strategy: str, order_id: str, trade: VenueTrade) -> "Account":
         """Apply one fill: position and balance flows; the reservation shrinks and its outcome is no longer unknown."""
         held = self.positions.get(strategy, {})

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from pydantic import ValidationError, model_validator
 
 from belay.domain.account import Account, Adoption, OperatorStops, StopLevel, strictest
-from belay.domain.decisions import Buy, DecisionRecord, Sell, Side, Trade
+from belay.domain.decisions import ADOPTED, Buy, DecisionRecord, Sell, Side, Trade
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
@@ -21,7 +21,6 @@ from belay.domain.slots import Slot, last_closed
 from belay.domain.transitions import Stamp, reservation_of
 from belay.domain.venues import OrderRequest, VenueOrder, VenueStatus
 
-ADOPTED = "adopted"
 # An adoption is about no candle: its decision is filed under the minute in which it was made.
 TIMEFRAME = "1m"
 # What a client order id may consist of, since it becomes a part of the ledger's keys.

@@ -3,20 +3,20 @@
     decision <── event 0 <── event 1 <── fill <── event 2        each arrow: `previous`
                     │           │                    │  ▲
                   order 0     order 1             order 2 ── `head`      `order_digest` of each event
-                                                     account: anchor of version 2, the same head
+                                                     account: anchor of version 2, the same head and digest
 
 Decision, orders, events and fills lie where the evaluator may write; the anchor lies beside the account, where it may
-not, and moves in the transaction that moves the order. Judges what was read; reads and repairs nothing.
+not, and moves in the transaction that moves the order, only from the very order that the change was computed from. An
+order without an anchor is as its decision created it; what a person decided has one from the beginning. Judges what was
+read; reads and repairs nothing.
 """
 
 from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
-from belay.domain.adoption import ADOPTED
 from belay.domain.decisions import DecisionRecord, leg_order_ids
 from belay.domain.fills import Fill
-from belay.domain.manual import ALGORITHM as MANUAL
 from belay.domain.orders import Order, OrderEvent, created_orders
 from belay.domain.record import ZERO, Record, Utc
 
@@ -28,21 +28,38 @@ DECIDED = (
 
 
 class Anchor(Record):
-    """Where an order's story ends: its version and head, kept beside the account."""
+    """Where an order's story ends, kept beside the account. `order_digest` is that of the order without its head."""
 
     account: str
     order_id: str
     version: int
     head: str
+    order_digest: str
+
+    @classmethod
+    def of(cls, order: Order) -> "Anchor":
+        return cls(
+            account=order.account,
+            order_id=order.order_id,
+            version=order.version,
+            head=order.head,
+            order_digest=order.bare_digest,
+        )
+
+    @property
+    def place(self) -> str:
+        """What a change must have been computed from to go on from here."""
+        return place(self.version, self.head, self.order_digest)
+
+
+def place(version: int, head: str, order_digest: str) -> str:
+    return f"{version}#{head}#{order_digest}"
 
 
 class Acceptance(Record):
     """A person's word that the story up to this version and head is taken as it stands, however it came about."""
 
-    account: str
-    order_id: str
-    version: int
-    head: str
+    anchor: Anchor
     author: str
     reason: str
     at: Utc
@@ -84,7 +101,7 @@ def flaw(history: History) -> str:
         return "the ledger has no such order"
     if history.decision is None:
         return f"its decision {history.order.record.decision_id} is not in the ledger"
-    accepted = (history.acceptance.version, history.acceptance.head) if history.acceptance else (-1, "")
+    accepted = (history.acceptance.anchor.version, history.acceptance.anchor.head) if history.acceptance else (-1, "")
     whole = Whole(history.order, history.decision, history.events, history.fills, history.anchor, *accepted)
     return next((found for find in FINDERS if (found := find(whole))), "")
 
@@ -92,17 +109,17 @@ def flaw(history: History) -> str:
 def _not_decided(whole: Whole) -> str:
     """An order is one that its decision names, under the id that follows from the decision, and as its leg asks."""
     order, decision = whole.order.record, whole.decision.record
-    if order.attempt is not None and whole.accepted >= 0:
-        return ""  # what was sent is the account's, whoever decided it
+    if whole.accepted >= 0:
+        return ""  # whoever decided it: it was sent, and never will be again
     if order.order_id not in decision.order_ids:
         return "its decision does not name it"
-    by_a_person = decision.algorithm in (MANUAL, ADOPTED)
     ids = leg_order_ids(decision.slot, decision.trade_legs)
-    if not by_a_person and (decision.decision_id, decision.order_ids) != (decision.slot.decision_id, ids):
+    if not decision.by_a_person and (decision.decision_id, decision.order_ids) != (decision.slot.decision_id, ids):
         return "the ids of its decision are not those of the decision's slot"
     asked = created_orders(decision, order.expires_at, order.assumed_cost)
     (wanted,) = (created for created in asked if created.order_id == order.order_id)
-    differing = next((name for name in DECIDED if getattr(wanted, name) != getattr(order, name)), None)
+    names = DECIDED if whole.anchor else tuple(Order.model_fields)
+    differing = next((name for name in names if getattr(wanted, name) != getattr(order, name)), None)
     return f"its {differing} is not what its decision asked for" if differing else ""
 
 
@@ -153,14 +170,15 @@ def _uncounted(whole: Whole) -> str:
 
 
 def _unanchored(whole: Whole) -> str:
-    """The one part that the evaluator cannot write: it exists from the first change after the decision on."""
+    """The one part that the evaluator cannot write: it exists from the first change after the decision on, and from the
+    decision on where a person made it."""
     order, anchor = whole.order.record, whole.anchor
     if anchor is None:
         unknown = f"it is at version {order.version}, and beside the account nothing is known of that"
-        return unknown if order.version else ""
-    if (anchor.version, anchor.head) == (order.version, order.head):
-        return ""
-    return f"it is at version {order.version}, beside the account version {anchor.version} of it is known"
+        return unknown if order.version or whole.decision.record.by_a_person else ""
+    if (anchor.version, anchor.head) != (order.version, order.head):
+        return f"it is at version {order.version}, beside the account version {anchor.version} of it is known"
+    return "" if anchor.order_digest == whole.order.digest else "it is not the order that is known beside the account"
 
 
 FINDERS: tuple[Callable[[Whole], str], ...] = (

@@ -71,6 +71,9 @@ class Cancel(Record):
 Leg = Annotated[Buy | Sell | Reduce | Cancel, Field(discriminator="kind")]
 # A decision is stored in one transaction of at most 100 items: itself, and three for each leg.
 MAX_LEGS = 33
+# The algorithms of decisions that people make.
+MANUAL, ADOPTED = "manual", "adopted"
+BY_PEOPLE = frozenset({MANUAL, ADOPTED})
 LEG_ORDER = {"reduce": 0, "sell": 0, "cancel": 1, "buy": 2}
 
 
@@ -118,6 +121,11 @@ class DecisionRecord(Record):
     configuration_version: int | None = None
     layer_version: str = ""
     write_id: str
+
+    @property
+    def by_a_person(self) -> bool:
+        """Whether no strategy made it: a manual order, or one that was adopted."""
+        return self.algorithm in BY_PEOPLE
 
     @property
     def held(self) -> Hold | None:

@@ -6,13 +6,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from belay.domain.decisions import Buy, DecisionRecord, Leg, Reduce, Sell, Side, TimeInForce, Trade
+from belay.domain.decisions import MANUAL, Buy, DecisionRecord, Leg, Reduce, Sell, Side, TimeInForce, Trade
 from belay.domain.orders import Order, OrderEvent, created_event, created_orders
 from belay.domain.record import Fraction, Name, Positive, Record, Symbol
 from belay.domain.slots import Slot, last_closed
 from belay.domain.transitions import Stamp
 
-ALGORITHM = "manual"
 SLOT_TIMEFRAME = "1m"
 
 
@@ -25,7 +24,7 @@ class ManualOrder(Record):
 
     order_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     account: Name
-    strategy: Name = ALGORITHM
+    strategy: Name = MANUAL
     symbol: Symbol
     side: Side
     quantity: Positive | None = None
@@ -46,7 +45,7 @@ class ManualOrder(Record):
         return self
 
     def decision_id(self, stage: str) -> str:
-        return f"{stage}.{self.account}.{ALGORITHM}.{self.order_id}"
+        return f"{stage}.{self.account}.{MANUAL}.{self.order_id}"
 
     def differs_from(self, stored: DecisionRecord) -> str | None:
         """The first field in which an earlier order of the same id asked for something else."""
@@ -73,7 +72,7 @@ def decided(
     record = DecisionRecord(
         decision_id=asked.decision_id(stage),
         slot=slot,
-        algorithm=ALGORITHM,
+        algorithm=MANUAL,
         parameters=asked.model_dump(mode="json"),
         decision=Trade(legs=(_leg(asked),)),
         order_ids=(asked.order_id,),

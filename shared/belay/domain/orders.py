@@ -3,12 +3,17 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from belay.domain.decisions import Buy, Cancel, DecisionRecord, Leg, Reduce, Side, TimeInForce, leg_notional, leg_side
 from belay.domain.errors import IllegalTransition
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc
+from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, digest
 from belay.domain.venues import OrderRequest, VenueOrder, VenueProfile
+
+# What an order id may consist of: ours are 32 hex characters, adopted orders keep theirs. It is a part of keys.
+ORDER_ID = r"^[A-Za-z0-9._:/-]{1,64}$"
 
 
 class OrderState(StrEnum):
@@ -77,7 +82,7 @@ class Order(Record):
     `write_id` names the last writer; `head` is the digest of the last event, see `chain`.
     """
 
-    order_id: str
+    order_id: Annotated[str, Field(pattern=ORDER_ID)]
     decision_id: str
     account: str
     strategy: str
@@ -95,7 +100,7 @@ class Order(Record):
     created_at: Utc
     expires_at: Utc
     state: OrderState = OrderState.CREATED
-    version: int = 0
+    version: int = Field(default=0, ge=0, le=1_000_000)
     write_id: str
     attempt: Attempt | None = None
     venue_order_ids: tuple[str, ...] = ()
@@ -106,8 +111,13 @@ class Order(Record):
     misses: tuple[Utc, ...] = ()
     terminal_at: Utc | None = None
     settled: bool = False
-    publications: int = 0
+    publications: int = Field(default=0, ge=0, le=1_000_000)
     head: str = ""
+
+    @property
+    def bare_digest(self) -> str:
+        """The digest of the order without its head, as its last event holds it."""
+        return self.model_copy(update={"head": ""}).digest
 
     @property
     def average_price(self) -> Decimal | None:
@@ -122,6 +132,11 @@ class Order(Record):
     def remaining(self) -> Decimal:
         requested = self.attempt.request.quantity if self.attempt else self.quantity or ZERO
         return max(requested - self.filled_quantity, ZERO)
+
+    @property
+    def deduplication_id(self) -> str:
+        """Of the message that publishes it: another for each deliberate publication, and not to be foreseen."""
+        return f"{self.order_id}-{self.publications}-{digest(self.write_id)[:12]}"
 
     @property
     def message_group(self) -> str:
@@ -184,11 +199,10 @@ def seal(order: Order, previous: str, **event: Any) -> tuple[Order, OrderEvent]:
         previous: the digest of the record before it.
         event: the fields of the event that do not follow from the order.
     """
-    bare = order.model_copy(update={"head": ""})
     made = OrderEvent(
-        order_id=order.order_id, sequence=order.version, previous=previous, order_digest=bare.digest, **event
+        order_id=order.order_id, sequence=order.version, previous=previous, order_digest=order.bare_digest, **event
     )
-    return bare.model_copy(update={"head": made.digest}), made
+    return order.model_copy(update={"head": made.digest}), made
 
 
 def created_orders(record: DecisionRecord, expires_at: datetime, assumed_cost: Decimal) -> tuple[Order, ...]:

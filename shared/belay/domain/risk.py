@@ -50,7 +50,8 @@ class Situation(Record):
     """What was gathered for one check: venue state and the operators' switch, all at venue time `now`.
 
     `prices` by symbol: the order's own and every symbol with a position. `offset_seconds`: venue minus local clock.
-    `flaw`: what does not hold together in the order's records, see `chain`; empty where everything does.
+    `flaw`: what does not hold together in the order's records, see `chain`: with one nothing is checked. `accepted`: a
+    person took its records as they are.
     """
 
     now: Utc
@@ -59,6 +60,7 @@ class Situation(Record):
     switch_reason: str
     stops: OperatorStops
     flaw: str
+    accepted: bool
     market: Market
     prices: dict[str, Price]
     balances: Balances
@@ -146,8 +148,9 @@ def _stop(case: Case) -> Line:
 
 
 def _records(case: Case) -> Line:
-    """An order whose records do not hold together, or that its decision does not name, is nobody's to send."""
-    return _line("records", case.at.flaw or "whole", "whole", not case.at.flaw)
+    """An order whose records a person took as they are is never sent again."""
+    value = "taken as they are by a person" if case.at.accepted else "whole"
+    return _line("records", value, "whole", not case.at.accepted)
 
 
 def _clock_offset(case: Case) -> Line:

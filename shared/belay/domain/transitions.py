@@ -46,10 +46,14 @@ class Requirement(Record):
 
 
 class Change(Record):
-    """One transaction. `order.version` is `previous_version + 1`; `account.version` likewise, where present."""
+    """One transaction. `order.version` is `previous_version + 1`; `account.version` likewise, where present.
+
+    `previous_digest`: of the order that the change was computed from, without its head.
+    """
 
     order: Order
     previous_version: int
+    previous_digest: str
     event: OrderEvent
     account: Account | None = None
     fill: Fill | None = None
@@ -86,7 +90,9 @@ def _move(
         recorded_at=stamp.recorded_at,
         detail=detail,
     )
-    return Change(order=moved, previous_version=order.version, event=event, fill=fill)
+    return Change(
+        order=moved, previous_version=order.version, previous_digest=order.bare_digest, event=event, fill=fill
+    )
 
 
 def _advance(order: Order, to: OrderState, cause: str, stamp: Stamp, detail: dict[str, Any], **updates: Any) -> Change:

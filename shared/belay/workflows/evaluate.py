@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from belay.domain.account import Account
-from belay.domain.decisions import Cancel, DecisionRecord, Hold, Trade, leg_order_ids
+from belay.domain.decisions import BY_PEOPLE, Cancel, DecisionRecord, Hold, Trade, leg_order_ids
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
 from belay.domain.market import Candle, check_candles
@@ -136,6 +136,8 @@ def _evaluate_at(
 ) -> Evaluation:
     if now - tick.scheduled_time > timedelta(seconds=tick.max_lateness_seconds):
         return Evaluation(_hold("late_tick", f"scheduled {tick.scheduled_time:%FT%TZ}, seen {now:%FT%TZ}"), now)
+    if tick.algorithm in BY_PEOPLE:
+        raise InvalidInput("tick.algorithm", f"{tick.algorithm} is what people do", "Give the strategy another name.")
     strategy = _asked(lambda: load(tick.algorithm))
     parameters = _asked(lambda: _parameters(strategy, tick))
     symbols = _asked(lambda: tuple(strategy.symbols(slot, parameters)))

@@ -4,6 +4,7 @@ The only workflow that submits. It acts on ledger records, never on a message bo
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -17,7 +18,7 @@ from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
 from belay.ports import Services
-from belay.workflows.integrity import flaw_of, stop_for
+from belay.workflows.integrity import MOVED_ON, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
 from belay.workflows.session import Session, open_session
@@ -64,14 +65,12 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
             return _unread(order, session, error)
         if end_refusal(services, account):
             continue
-        if situation.now >= order.expires_at:
-            lapsed = lapse_order(services, order_id, situation.now)
-            return Executed(order_id=order_id, result="lapsed", state=(lapsed or order).state)
+        if situation.flaw == MOVED_ON:
+            order = services.ledger.order(order_id) or order
+            continue
         verdict = check(order, account, session.document, situation)
-        if verdict.action is LineVerdict.DENY:
-            return _deny(order, session, situation, verdict)
-        if verdict.action is LineVerdict.WAIT:
-            return _postpone(order, session, situation, verdict)
+        if held_back := _held_back(order, session, situation, verdict):
+            return held_back
         change = _claim(order, account, session, situation, verdict)
         try:
             services.ledger.commit(change)
@@ -83,11 +82,26 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
     return _wait(order, session, services.clock.now(), "contended", {})
 
 
+def _held_back(order: Order, session: Session, situation: Situation, verdict: Verdict) -> Executed | None:
+    """What keeps an order from being claimed now. Records that do not hold together wait for the reconciler, which has
+    them looked at; what is late lapses."""
+    if situation.flaw:
+        detail = f"records: {situation.flaw}"
+        return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=detail)
+    if situation.now >= order.expires_at:
+        lapsed = lapse_order(session.services, order.order_id, situation.now)
+        return Executed(order_id=order.order_id, result="lapsed", state=(lapsed or order).state)
+    if verdict.action is LineVerdict.DENY:
+        return _deny(order, session, situation, verdict)
+    return _postpone(order, session, situation, verdict) if verdict.action is LineVerdict.WAIT else None
+
+
 def _find_out(order: Order, session: Session) -> Executed:
     """Someone claimed it, now or earlier: never send, only look."""
     if order.state not in UNRESOLVED:
         return Executed(order_id=order.order_id, result="already done", state=order.state)
-    order = resolve(order, session.services, session.venue, session.market_data)
+    with suppress(Conflict):  # others keep changing it, or it was written over: the next look tells
+        order = resolve(order, session.services, session.venue, session.market_data)
     session.services.queue.follow_up(order.account, session.services.follow_up_seconds)
     result = "unresolved" if order.state in UNRESOLVED else "resolved"
     return Executed(order_id=order.order_id, result=result, state=order.state)
@@ -114,7 +128,7 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         "switch": services.kill_switch.read,
         "proof": lambda: services.ledger.proof(order.account, session.fingerprint),
         "stops": lambda: services.ledger.operator_stops(order.account),
-        "flaw": lambda: flaw_of(services.ledger, order),
+        "records": lambda: examine(services.ledger, order),
     }
     reads |= {f"price of {symbol}": partial(market_data.price, symbol) for symbol in symbols}
     found = services.gather(reads)
@@ -125,7 +139,8 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         switch=found["switch"].level,
         switch_reason=found["switch"].reason,
         stops=found["stops"],
-        flaw=found["flaw"],
+        flaw=found["records"].flaw,
+        accepted=found["records"].accepted,
         market=found["market"],
         prices={symbol: found[f"price of {symbol}"] for symbol in symbols},
         balances=found["balances"],
@@ -227,13 +242,14 @@ def _limits(verdict: Verdict) -> dict[str, Any]:
 
 def _wait(order: Order, session: Session, at: datetime, reason: str, detail: dict[str, Any]) -> Executed:
     """Leave the intent where it is: the reconciler publishes it again until it lapses."""
-    update_order(
-        session.services,
-        order.order_id,
-        at,
-        lambda latest, _, written: note(latest, f"waiting: {reason}", written, detail),
-        only_version=order.version,
-    )
+    with suppress(Conflict):  # a remark is not worth a message
+        update_order(
+            session.services,
+            order.order_id,
+            at,
+            lambda latest, _, written: note(latest, f"waiting: {reason}", written, detail),
+            only_version=order.version,
+        )
     return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=reason)
 
 
@@ -247,20 +263,13 @@ def _deny(order: Order, session: Session, situation: Situation, verdict: Verdict
     """Refuse the intent. An exit sent before and proven absent stays NOT_SENT: only a first claim is denied."""
     cause, at, services = f"denied: {verdict.reason}", situation.now, session.services
     pages = order.reducing and verdict.reason not in NOTHING_LEFT
-    if situation.flaw:
-        stop_for(services, order.account, order.order_id, situation.flaw, at)
 
     def refuse(latest: Order, _account: Account, written: Stamp) -> Change:
         if latest.state is OrderState.CREATED:
             return deny(latest, cause, written, _limits(verdict), settled=not pages)
         return note(latest, cause, written, _limits(verdict))
 
-    try:
-        denied = update_order(services, order.order_id, at, refuse, only_version=order.version)
-    except Conflict:
-        if not situation.flaw:
-            raise
-        denied = order  # what was written over fits no further change; a person has been asked
+    denied = update_order(services, order.order_id, at, refuse, only_version=order.version)
     if denied is None:
         # Someone claimed or changed it since it was read: what was checked is no longer what is stored.
         return _find_out(services.ledger.order(order.order_id) or order, session)

@@ -1,46 +1,53 @@
-"""Whether the records of an order hold together, and what follows where they do not: the account stops, a person looks.
-
-Repairs nothing: what was replaced is not known here.
+"""Whether the records of an order hold together, and what is said where they do not. Repairs nothing: what was replaced
+is not known here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from belay.domain.account import StopLevel
 from belay.domain.chain import flaw
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
-from belay.domain.record import Utc
-from belay.ports import Ledger, Services
-from belay.workflows.updates import open_incident
+from belay.domain.reconciliation import Mismatch
+from belay.domain.record import Record
+from belay.ports import Ledger
 
-# A change that commits between two reads looks like a flaw once, not twice alike.
-READINGS = 4
+MOVED_ON = "it has moved on since it was read"
+ACTION = (
+    "Something wrote over the ledger, or made an order that nobody decided. Look at what the strategies do; compare "
+    "`belay explain` with the venue and with the head in the functions' log lines. Resolving this takes the records of "
+    "an order that was sent as they are, and what was never sent off every list; neither is sent by it."
+)
 
 
-def flaw_of(ledger: Ledger, order: Order) -> str:
-    """What does not hold together in an order's records; empty where everything does, or where it has just moved on."""
-    before = None
-    for _ in range(READINGS):
-        history = ledger.history(order)
-        found = flaw(history)
-        if not found or (history.order is not None and history.order.record.version != order.version):
-            return ""
-        if history == before:
-            return found
-        before = history
-    return ""
+class Examined(Record):
+    """What was found of an order: its `flaw` (empty where everything holds together), and whether a person took its
+    records as they are."""
+
+    flaw: str
+    accepted: bool
+
+
+def examine(ledger: Ledger, order: Order) -> Examined:
+    """Look at everything stored about an order, and at whether it is the order that was handed in."""
+    history = ledger.history(order)
+    stored, accepted = history.order, history.acceptance is not None
+    if stored is not None and stored.record.version > order.version:
+        return Examined(flaw=MOVED_ON, accepted=accepted)
+    if stored is not None and stored.record != order:
+        return Examined(flaw="another order is stored under its key", accepted=accepted)
+    return Examined(flaw=flaw(history), accepted=accepted)
 
 
 class Examination:
     """The orders that one run has looked at: each is examined once at each version that it is seen at."""
 
-    def __init__(self, services: Services, account: str) -> None:
-        self._services = services
+    def __init__(self, ledger: Ledger, account: str) -> None:
+        self._ledger = ledger
         self._account = account
         self._whole: dict[str, int] = {}
 
-    def flawed(self, orders: Mapping[str, Order], missing: Iterable[str], at: Utc) -> dict[str, str]:
-        """The flaws by order id, for each of which the account is stopped.
+    def flawed(self, orders: Mapping[str, Order], missing: Iterable[str]) -> dict[str, str]:
+        """The flaws by order id.
 
         Args:
             missing: ids of orders that hold a reservation and are not in the ledger.
@@ -49,26 +56,29 @@ class Examination:
         for order_id, order in orders.items():
             if self._whole.get(order_id) == order.version:
                 continue
-            if problem := flaw_of(self._services.ledger, order):
+            if order.account != self._account:
+                found[order_id] = f"it names account {order.account}"
+            elif problem := examine(self._ledger, order).flaw:
                 found[order_id] = problem
             else:
                 self._whole[order_id] = order.version
-        for order_id, problem in found.items():
-            stop_for(self._services, self._account, order_id, problem, at)
         return found
 
 
-def stop_for(services: Services, account: str, order_id: str, problem: str, at: Utc) -> None:
-    """Halt the account of an order whose records do not hold together."""
-    incident = Incident(
-        account=account,
+def mismatches(flawed: Mapping[str, str], unreadable: Iterable[str]) -> Iterator[Mismatch]:
+    """What a person is asked about once a later run saw it too: a change between two reads looks like a flaw, once."""
+    for subject, problem in flawed.items():
+        yield _broken(subject, f"order {subject}: {problem}")
+    for key in unreadable:
+        yield _broken(key, f"what is stored under {key} cannot be read")
+
+
+def _broken(subject: str, actual: str) -> Mismatch:
+    return Mismatch(
         kind=IncidentKind.BROKEN_RECORD,
-        subject=order_id,
-        expected="the records of the order as they were written",
-        actual=f"order {order_id}: {problem}",
-        action="Something wrote over the ledger, or made an order that nobody decided. Look at what the strategies do; "
-        "compare `belay explain` with the venue and with the head in the functions' log lines. Resolving this takes "
-        "the records as they are.",
-        opened_at=at,
+        subject=subject,
+        symbol=None,
+        expected="records as they were written",
+        actual=actual,
+        action=ACTION,
     )
-    open_incident(services, incident, StopLevel.HALTED)

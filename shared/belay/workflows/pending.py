@@ -1,6 +1,7 @@
 """What still has to happen: cancels to repeat, intents to publish again or to lapse, slots that nobody evaluated."""
 
 from collections.abc import Container
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,14 +22,16 @@ def repeat_cancels(session: Session, now: datetime, flawed: Container[str] = ())
     """Ask again for every requested cancel whose order may still be open. Returns how many were asked.
 
     Args:
-        flawed: ids of orders whose records do not hold together, to be left alone.
+        flawed: ids of orders whose records do not hold together: a cancel of them is asked for, nothing is recorded.
     """
     services, asked = session.services, 0
     for request in services.ledger.cancel_requests(session.document.account):
-        if request.order_id in flawed:
-            continue
         order = services.ledger.order(request.order_id)
-        if order is None or order.settled:
+        if request.order_id in flawed:
+            if order is not None and order.attempt is not None:
+                with suppress(VenueUnavailable):
+                    session.venue.cancel(order.symbol, order.order_id)
+        elif order is None or order.settled:
             services.ledger.clear_cancel(request.account, request.order_id)
         elif order.state in NEVER_SENT:
             lapse_order(services, request.order_id, now, request.reason)

@@ -17,6 +17,7 @@ from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services, Suspicion
+from belay.workflows import integrity
 from belay.workflows.integrity import Examination
 from belay.workflows.outage import UNREACHABLE, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
@@ -30,6 +31,8 @@ PASSES = 5
 SPACING = timedelta(seconds=10)
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
 CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
+# What the ledger says cannot be relied on.
+HALTING = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.BROKEN_RECORD})
 # Conclusions from everything together: they say nothing while a part of it could not be read.
 DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH, IncidentKind.VENUE_UNREACHABLE})
 
@@ -56,16 +59,18 @@ def reconcile(account: str, services: Services) -> Reconciled:
     """
     session, run_id = open_session(services, account), services.new_id()
     repairs, alarmed, reason = 0, False, "repairs have not come to an end"
-    examination, flawed = Examination(services, account), dict[str, str]()
+    examination, flawed = Examination(services.ledger, account), dict[str, str]()
+    services.ledger.unreadable(account)  # what was met before this run
     try:
         for _ in range(PASSES):
             views = read(session)
-            flawed = examination.flawed(views.ledger.orders, views.missing, views.venue.time)
+            flawed = examination.flawed(views.ledger.orders, views.missing)
             findings = compare(views.ledger, views.venue)
             mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
+            mismatches += integrity.mismatches(flawed, services.ledger.unreadable(account))
             certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
             _open(session, certain, views.venue.time)
-            alarmed = alarmed or bool(certain or flawed)
+            alarmed = alarmed or bool(certain)
             changed = _repair(session, findings, views, flawed) + settle_orders(session, views, flawed)
             changed += _open_books(session, views)
             repairs += changed
@@ -175,10 +180,9 @@ def _moved(session: Session, views: Views) -> bool:
 
 
 def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> None:
-    """Stop new entries in what a mismatch affects, everything where a proof was wrong, and tell on-call."""
+    """Stop new entries in what a mismatch affects, everything where a proof or a record was wrong, and tell on-call."""
     for mismatch in mismatches:
-        wrong_proof = mismatch.kind is IncidentKind.WRONG_ABSENCE_PROOF
-        level = StopLevel.HALTED if wrong_proof else StopLevel.REDUCE_ONLY
+        level = StopLevel.HALTED if mismatch.kind in HALTING else StopLevel.REDUCE_ONLY
         open_incident(session.services, mismatch.incident(session.document.account, at), level)
 
 

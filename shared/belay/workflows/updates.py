@@ -16,6 +16,8 @@ AUTHOR = "belay"
 # Where incidents go that concern no known account, and how much of a refused event they repeat.
 NO_ACCOUNT = "none"
 EVENT_TEXT = 500
+# Not in the words of whoever stored the event.
+CORRECT_THE_SENDER = "Look at what sends this to the evaluator, such as a schedule's Input, and correct it."
 
 
 def stamp(services: Services, exchange_time: Utc | None) -> Stamp:
@@ -151,7 +153,7 @@ def lapse_order(services: Services, order_id: str, at: Utc, cancelled: str = "")
 
 def refuse_event(services: Services, event: object, error: InvalidInput) -> None:
     """Keep an event that cannot be acted on as an incident, so that no message is lost without a record."""
-    open_incident(services, _invalid_event(refused(services, event, error)))
+    open_incident(services, _invalid_event(refused(services, event, error), error.remedy))
 
 
 def refused(services: Services, event: object, error: InvalidInput) -> RefusedEvent:
@@ -162,8 +164,7 @@ def refused(services: Services, event: object, error: InvalidInput) -> RefusedEv
         account=str(account) if known else NO_ACCOUNT,
         field=error.field,
         problem=error.problem,
-        remedy=error.remedy,
-        received=json.dumps(event, default=str, sort_keys=True),
+        received=json.dumps(event, default=str, sort_keys=True)[:EVENT_TEXT],
         at=services.clock.now(),
     )
 
@@ -171,17 +172,17 @@ def refused(services: Services, event: object, error: InvalidInput) -> RefusedEv
 def tell_refused(services: Services, account: str) -> None:
     """Make incidents of the events that the evaluator refused: it may neither open one nor tell anybody."""
     for event in services.ledger.refused_events(account):
-        open_incident(services, _invalid_event(event))
+        open_incident(services, _invalid_event(event, CORRECT_THE_SENDER))
         services.ledger.clear_refused(event)
 
 
-def _invalid_event(event: RefusedEvent) -> Incident:
+def _invalid_event(event: RefusedEvent, action: str) -> Incident:
     return Incident(
         account=event.account,
         kind=IncidentKind.INVALID_EVENT,
         subject=event.subject,
         expected="an event that names what to act on",
-        actual=f"{event.field}: {event.problem}; received {event.received[:EVENT_TEXT]}",
-        action=event.remedy,
+        actual=f"{event.field}: {event.problem}; received {event.received}",
+        action=action,
         opened_at=event.at,
     )

@@ -66,7 +66,8 @@ def read(session: Session) -> Views:
     # The index may lag, and lies where a strategy's process can write; a reservation does not.
     named = {order.order_id for order in ledger.open_orders(account_name)} | account.reservations.keys()
     found = {order_id: order for order_id in sorted(named) if (order := ledger.order(order_id))}
-    watched = {order_id: order for order_id, order in found.items() if not order.settled}
+    ours = (order for order in found.values() if order.account == account_name)
+    watched = {order.order_id: order for order in ours if not order.settled}
     now = session.market_data.time()
     shown = session.venue.open_orders()
     lookups = _look_up(session, watched.values(), shown, gaps)

@@ -1,6 +1,9 @@
 """The ledger's records as items: key, body, and what indexes and conditions look at. Reads and writes nothing."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+
+from pydantic import ValidationError
 
 from belay.adapters.aws import keys
 from belay.adapters.aws.table import STANDING, Item
@@ -49,7 +52,8 @@ class Collection:
         self.events: list[Stored[OrderEvent]] = []
         self.fills: list[Stored[Fill]] = []
         for item in items:
-            self._take(item)
+            with suppress(ValidationError):  # what cannot be read is missing in its story, which is told of that
+                self._take(item)
 
     def _take(self, item: Item) -> None:
         match item.sk.split("#", 3):
@@ -130,13 +134,13 @@ def account(account: Account) -> Item:
 
 
 def anchor(anchor: Anchor) -> Item:
-    attributes = {"anchored": f"{anchor.version}#{anchor.head}"}
+    attributes = {"anchored": anchor.place}
     return Item(keys.account(anchor.account), keys.anchor(anchor.order_id), anchor.model_dump_json(), attributes)
 
 
 def acceptance(acceptance: Acceptance) -> Item:
-    sk = keys.accepted(acceptance.order_id)
-    return Item(keys.account(acceptance.account), sk, acceptance.model_dump_json())
+    sk = keys.accepted(acceptance.anchor.order_id)
+    return Item(keys.account(acceptance.anchor.account), sk, acceptance.model_dump_json())
 
 
 def owner(order: Order, venue_order_id: str) -> Item:

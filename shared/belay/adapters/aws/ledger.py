@@ -4,8 +4,11 @@
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import ValidationError
 
 from belay.adapters.aws import items, keys
 from belay.adapters.aws.conditions import (
@@ -17,17 +20,17 @@ from belay.adapters.aws.conditions import (
     unless_repeated,
     winner,
 )
-from belay.adapters.aws.table import ABSENT, Condition, Part, Table
-from belay.adapters.records import cancels_of, incident_position, told
+from belay.adapters.aws.table import ABSENT, Condition, Item, Part, Table
+from belay.adapters.records import cancel_position, cancels_of, incident_position, told
 from belay.domain.account import Account, OperatorStops
-from belay.domain.chain import Acceptance, Anchor, History
+from belay.domain.chain import Acceptance, Anchor, History, place
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
-from belay.domain.record import Record, iso
+from belay.domain.record import Record, digest, iso, joined, parted
 from belay.domain.slots import EPOCH, Tick
 from belay.domain.transitions import Change, Requirement
 from belay.domain.venues import VenueTrade
@@ -35,6 +38,14 @@ from belay.ports import CancelRequest, Cursor, RefusedEvent, Story, Suspicion
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+
+# Longer than any key that a record of ours has, and short enough to name an incident.
+LONGEST_KEY = 500
+# How many refused events are handed out at once: the others wait for the next run.
+MOST_REFUSED = 50
+# The same of cancel requests.
+MOST_CANCELS = 200
 
 
 class Tables(NamedTuple):
@@ -60,6 +71,7 @@ class DynamoLedger:
         written: Callable[[Order], None] = lambda _order: None,
     ) -> None:
         self._written = written
+        self._unreadable = defaultdict[str, set[str]](set)
         self._ledger = Table(client, tables.ledger, sleep)
         self._accounts = Table(client, tables.accounts, sleep)
         self._configuration = Table(client, tables.configuration, sleep)
@@ -110,7 +122,7 @@ class DynamoLedger:
     # --- decisions --------------------------------------------------------------------------------
 
     def decision(self, decision_id: str) -> DecisionRecord | None:
-        return _read(self._ledger, DecisionRecord, keys.decision(decision_id), keys.DECISION)
+        return self._told(DecisionRecord, keys.decision(decision_id), keys.DECISION)
 
     def record_decision(
         self,
@@ -131,6 +143,8 @@ class DynamoLedger:
         for event in events:
             parts.append(Part("order", table.putting(items.event(event, record), ABSENT)))
         parts += [Part("cancel", table.putting(items.cancel(request))) for request in cancels_of(record)]
+        if record.by_a_person:
+            parts += [Part("anchor", self._accounts.putting(items.anchor(Anchor.of(one)), ABSENT)) for one in orders]
         if account is not None:
             previous = at_version(account.version - 1)
             parts.append(Part("account", self._accounts.putting(items.account(account), previous)))
@@ -141,7 +155,7 @@ class DynamoLedger:
 
     def decisions(self, account: str, strategy: str, limit: int) -> tuple[DecisionRecord, ...]:
         found = self._ledger.latest(keys.TIMELINE, keys.TIMELINE_PK, keys.decisions_line(account, strategy), limit)
-        return tuple(DecisionRecord.model_validate_json(item.body) for item in found)
+        return self._listed(DecisionRecord, account, found)
 
     def story(self, decision_id: str) -> Story | None:
         found = self._collection(decision_id)
@@ -177,13 +191,14 @@ class DynamoLedger:
         self._ledger.withdraw(keys.account(schedule.account), keys.schedule(schedule))
 
     def schedules(self, account: str) -> tuple[Tick, ...]:
-        return _standing(self._ledger, Tick, account, keys.SCHEDULES)
+        return self._listed(Tick, account, self._ledger.standing(keys.account(account), keys.SCHEDULES))
 
     def refuse(self, event: RefusedEvent) -> None:
         self._ledger.put(items.refused(event))
 
     def refused_events(self, account: str) -> tuple[RefusedEvent, ...]:
-        return _standing(self._ledger, RefusedEvent, account, keys.REFUSED)
+        found = self._ledger.standing(keys.account(account), keys.REFUSED, MOST_REFUSED)
+        return self._listed(RefusedEvent, account, found)
 
     def clear_refused(self, event: RefusedEvent) -> None:
         self._ledger.withdraw(keys.account(event.account), keys.refused(event))
@@ -191,20 +206,25 @@ class DynamoLedger:
     # --- orders -----------------------------------------------------------------------------------
 
     def order(self, order_id: str) -> Order | None:
-        pointer = _read(self._ledger, items.OrderPointer, keys.order(order_id), keys.ORDER)
-        return _read(self._ledger, Order, keys.decision(pointer.decision_id), keys.order(order_id)) if pointer else None
+        pointer = self._told(items.OrderPointer, keys.order(order_id), keys.ORDER)
+        if pointer is None:
+            return None
+        order = self._told(Order, keys.decision(pointer.decision_id), keys.order(order_id))
+        # A record under another's key is not the order that was asked for.
+        ours = order is not None and (order.order_id, order.decision_id) == (order_id, pointer.decision_id)
+        return order if ours else None
 
     def open_orders(self, account: str) -> tuple[Order, ...]:
         found = self._ledger.index(keys.OPEN_ORDERS, keys.OPEN_ACCOUNT, account)
-        return tuple(Order.model_validate_json(item.body) for item in found)
+        return self._listed(Order, account, found)
 
     def orders(self, account: str, limit: int) -> tuple[Order, ...]:
         found = self._ledger.latest(keys.TIMELINE, keys.TIMELINE_PK, keys.orders_line(account), limit)
-        return tuple(Order.model_validate_json(item.body) for item in found)
+        return self._listed(Order, account, found)
 
     def fills(self, account: str, limit: int) -> tuple[Fill, ...]:
         found = self._ledger.latest(keys.TIMELINE, keys.TIMELINE_PK, keys.fills_line(account), limit)
-        return tuple(Fill.model_validate_json(item.body) for item in found)
+        return self._listed(Fill, account, found)
 
     def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
         owner = _read(
@@ -240,16 +260,16 @@ class DynamoLedger:
 
     def _anchoring(self, change: Change) -> Part:
         """The head moves on from the one that this change was computed from, beside the account."""
-        order, head = change.order, change.previous_head
-        anchor = Anchor(account=order.account, order_id=order.order_id, version=order.version, head=order.head)
-        from_there = Condition("anchored = :anchored", {":anchored": f"{change.previous_version}#{head}"})
-        condition = from_there if change.previous_version else ABSENT
-        return Part("anchor", self._accounts.putting(items.anchor(anchor), condition))
+        before = place(change.previous_version, change.previous_head, change.previous_digest)
+        condition = Condition("anchored = :anchored", {":anchored": before})
+        if not change.previous_version:
+            condition = absent_or(condition.expression, {":anchored": before})
+        return Part("anchor", self._accounts.putting(items.anchor(Anchor.of(change.order)), condition))
 
     def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
-        version = stored_at_version(acceptance.version)
-        order = self._ledger.checking(keys.decision(decision_id), keys.order(acceptance.order_id), version)
-        anchor = Anchor.model_validate(acceptance.model_dump(include=set(Anchor.model_fields)))
+        anchor = acceptance.anchor
+        version = stored_at_version(anchor.version)
+        order = self._ledger.checking(keys.decision(decision_id), keys.order(anchor.order_id), version)
         parts = [
             Part("order", order),
             Part("anchor", self._accounts.putting(items.anchor(anchor))),
@@ -306,13 +326,18 @@ class DynamoLedger:
         self._accounts.withdraw(keys.account(account), keys.unattributed(trade))
 
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
-        return _standing(self._ledger, CancelRequest, account, keys.CANCELS)
+        pk = keys.account(account)
+        asked = self._listed(CancelRequest, account, self._accounts.standing(pk, keys.CANCELS, MOST_CANCELS))
+        decided = self._listed(CancelRequest, account, self._ledger.standing(pk, keys.CANCELS, MOST_CANCELS))
+        return tuple(sorted({one.order_id: one for one in (*decided, *asked)}.values(), key=cancel_position))
 
     def request_cancel(self, request: CancelRequest) -> None:
-        self._ledger.put(items.cancel(request))
+        """A person's request lies where no strategy can take it back; a decision's lies beside the decision."""
+        self._accounts.put(items.cancel(request))
 
     def clear_cancel(self, account: str, order_id: str) -> None:
-        self._ledger.withdraw(keys.account(account), keys.cancel(order_id))
+        for table in (self._accounts, self._ledger):
+            table.withdraw(keys.account(account), keys.cancel(order_id))
 
     def suspicion(self, account: str) -> Suspicion | None:
         return _read(self._accounts, Suspicion, keys.account(account), keys.SUSPICION)
@@ -347,6 +372,47 @@ class DynamoLedger:
         )
         lost = self._accounts.put(item, as_read)
         return not lost or repeated(lost, item.body)
+
+    # --- what cannot be read ----------------------------------------------------------------------
+
+    def unreadable(self, account: str) -> tuple[str, ...]:
+        return tuple(sorted(self._unreadable.pop(account, ())))
+
+    def restore_pointer(self, order: Order) -> None:
+        self._ledger.put(items.pointer(order))
+
+    def set_aside(self, subject: str) -> None:
+        pointer = self._told(items.OrderPointer, keys.order(subject), keys.ORDER)
+        key = (keys.decision(pointer.decision_id), keys.order(subject)) if pointer else parted(subject)
+        if len(key) == 2:
+            self._ledger.set_aside(*key)
+
+    def _told[R: Record](self, model: type[R], pk: str, sk: str) -> R | None:
+        """A record of the table that strategies can write; None where there is none, or none that can be read."""
+        try:
+            return _read(self._ledger, model, pk, sk)
+        except ValidationError:
+            return None
+
+    def _listed[R: Record](self, model: type[R], account: str, found: Iterable[Item]) -> tuple[R, ...]:
+        """The records of an account's list. What cannot be read, or is another account's, is remembered, and the others
+        are given; what has a key that no record of ours has is taken off the list at once.
+        """
+        records = []
+        for item in found:
+            try:
+                record = model.model_validate_json(item.body)
+                if getattr(record, "account", account) == account:
+                    records.append(record)
+                    continue
+            except ValidationError:
+                pass
+            key = joined(item.pk, item.sk)
+            if len(key) > LONGEST_KEY:
+                self._ledger.set_aside(item.pk, item.sk)
+                key = f"a key of {len(key)} characters, {digest(key)}"
+            self._unreadable[account].add(key)
+        return tuple(records)
 
 
 def _read[R: Record](table: Table, model: type[R], pk: str, sk: str) -> R | None:

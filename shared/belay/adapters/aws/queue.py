@@ -39,7 +39,7 @@ class SqsQueue:
             QueueUrl=_configured(self._intents_url, "INTENTS_QUEUE_URL"),
             MessageBody=json.dumps({"order_id": order.order_id}),
             MessageGroupId=order.message_group,
-            MessageDeduplicationId=f"{order.order_id}-{order.publications}",
+            MessageDeduplicationId=order.deduplication_id,
         )
 
     def follow_up(self, account: str, delay_seconds: int) -> None:
@@ -62,7 +62,7 @@ def message_field(record: Mapping[str, Any], name: str) -> Any:
     """A field of the JSON body of a received message; None where the body is none, or has no such field."""
     try:
         return json.loads(record.get("body", ""))[name]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

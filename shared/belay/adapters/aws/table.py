@@ -5,6 +5,7 @@ Every item holds its record as JSON text in `body`; conditions and indexes look 
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Attribute = str | int
+WHOLE = re.compile(r"-?[0-9]{1,18}")
 Action = dict[str, Any]
 
 # How long a write waits, in seconds, while other transactions hold its items.
@@ -36,6 +38,8 @@ CONTENTION = frozenset(
 
 # The local index, and its sort key, of what still stands: only such items bear it.
 STANDING = "standing"
+# What lists an item: the keys of the indexes.
+LISTED = frozenset({STANDING, "open_account", "open_since", "timeline_pk", "timeline_sk"})
 
 
 class Item(NamedTuple):
@@ -96,14 +100,15 @@ class Table:
             condition, values = "pk = :pk AND begins_with(sk, :prefix)", {":pk": pk, ":prefix": prefix}
         return self._query(condition, values, ConsistentRead=True)
 
-    def standing(self, pk: str, prefix: str) -> Iterator[Item]:
-        """The items of one partition that still stand, by the position that begins with `prefix`."""
-        return self._query(
+    def standing(self, pk: str, prefix: str, most: int | None = None) -> Iterator[Item]:
+        """The items of one partition that still stand, by the position that begins with `prefix`; the first `most`."""
+        found = self._query(
             f"pk = :pk AND begins_with({STANDING}, :prefix)",
             {":pk": pk, ":prefix": prefix},
             IndexName=STANDING,
             ConsistentRead=True,
         )
+        return islice(found, most)
 
     def index(self, name: str, attribute: str, value: str) -> Iterator[Item]:
         """The items of one index partition, by its sort key; the last writes may still be missing."""
@@ -115,6 +120,14 @@ class Table:
             f"{attribute} = :value", {":value": value}, IndexName=name, ScanIndexForward=False, Limit=limit
         )
         return islice(found, limit)
+
+    def set_aside(self, pk: str, sk: str) -> None:
+        """An item is on no list any more, neither as standing nor in a global index. It is kept."""
+        answer = self._client.get_item(TableName=self._name, Key=_key(pk, sk), ConsistentRead=True)
+        if "Item" in answer:
+            item = _item(answer["Item"])
+            kept = {name: value for name, value in item.attributes.items() if name not in LISTED}
+            self.put(item._replace(attributes=kept), Condition("body = :body", {":body": item.body}))
 
     def _query(self, condition: str, values: Mapping[str, Attribute], **options: Any) -> Iterator[Item]:
         """Page by page: DynamoDB ends a page at 1 MB or at `Limit`, whichever comes first."""
@@ -249,5 +262,13 @@ def _value(value: Attribute) -> dict[str, str]:
 
 
 def _item(wire: Mapping[str, Any]) -> Item:
-    attributes = {name: int(value["N"]) if "N" in value else value["S"] for name, value in wire.items()}
-    return Item(str(attributes.pop("pk")), str(attributes.pop("sk")), str(attributes.pop("body")), attributes)
+    """An item as text and whole numbers; what is stored as something else is its text, and no body an empty one."""
+    attributes = {name: _plain(value) for name, value in wire.items()}
+    return Item(str(attributes.pop("pk")), str(attributes.pop("sk")), str(attributes.pop("body", "")), attributes)
+
+
+def _plain(value: Mapping[str, Any]) -> Attribute:
+    number = value.get("N", "")
+    if WHOLE.fullmatch(number):
+        return int(number)
+    return str(value.get("S", value))

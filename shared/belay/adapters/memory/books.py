@@ -6,7 +6,7 @@ from threading import RLock
 from belay.adapters.memory.drawers import Drawer, Line, Standing
 from belay.adapters.records import fill_position, order_position
 from belay.domain.account import Account, OperatorStops
-from belay.domain.chain import Acceptance, Anchor
+from belay.domain.chain import Acceptance, Anchor, place
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.fills import Fill
@@ -45,7 +45,8 @@ class Books:
         self._schedules = defaultdict[str, Standing[Tick]](lambda: Standing(Tick))
         self._refused = defaultdict[str, Standing[RefusedEvent]](lambda: Standing(RefusedEvent))
         self._unattributed = defaultdict[str, Standing[VenueTrade]](lambda: Standing(VenueTrade))
-        self._cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))
+        self._cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of decisions
+        self._asked_cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of people
         self._incidents = defaultdict[str, Drawer[str, Incident]](lambda: Drawer(Incident))
         # What the indexes of the table hold.
         self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
@@ -80,8 +81,9 @@ class Books:
     def _anchored(self, change: Change) -> bool:
         """Whether what is known beside the account is where this change goes on from."""
         anchor = self._anchors.get((change.order.account, change.order.order_id))
-        known = (anchor.version, anchor.head) if anchor else None
-        return known == ((change.previous_version, change.previous_head) if change.previous_version else None)
+        if anchor is None:
+            return change.previous_version == 0
+        return anchor.place == place(change.previous_version, change.previous_head, change.previous_digest)
 
     def _owns(self, order: Order) -> bool:
         """Whether each of the order's venue orders is its own or nobody's."""
@@ -114,8 +116,7 @@ class Books:
         order, fill = change.order, change.fill
         self._keep(order)
         self._append(change.event, order.write_id)
-        anchor = Anchor(account=order.account, order_id=order.order_id, version=order.version, head=order.head)
-        self._anchors[order.account, order.order_id] = anchor
+        self._anchors[order.account, order.order_id] = Anchor.of(order)
         if change.account is not None:
             self._accounts[change.account.account] = change.account
         if fill is not None:

@@ -117,10 +117,12 @@ class InMemoryLedger(Books):
         self._decision_lines[slot.account, slot.strategy][decision_position(record)] = record
         for order in orders:
             self._keep(order)
+            if record.by_a_person:
+                self._anchors[order.account, order.order_id] = Anchor.of(order)
         for event in events:
             self._append(event, record.write_id)
         for request in cancels_of(record):
-            self.request_cancel(request)
+            self._cancels[request.account][request.order_id] = request
         return record
 
     @_locked
@@ -181,12 +183,28 @@ class InMemoryLedger(Books):
 
     @_locked
     def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
-        order = self._orders.get(acceptance.order_id)
-        if order is None or (order.decision_id, order.version) != (decision_id, acceptance.version):
+        anchor = acceptance.anchor
+        order = self._orders.get(anchor.order_id)
+        if order is None or (order.decision_id, order.version) != (decision_id, anchor.version):
             raise Conflict("order")
-        key = (acceptance.account, acceptance.order_id)
-        self._anchors[key] = Anchor.model_validate(acceptance.model_dump(include=set(Anchor.model_fields)))
-        self._acceptances[key] = acceptance
+        self._anchors[anchor.account, anchor.order_id] = anchor
+        self._acceptances[anchor.account, anchor.order_id] = acceptance
+
+    @_locked
+    def unreadable(self, account: str) -> tuple[str, ...]:  # noqa: ARG002 the port's
+        """Nothing is stored here but what was read before."""
+        return ()
+
+    @_locked
+    def restore_pointer(self, order: Order) -> None:
+        """Orders are found by their ids here."""
+
+    @_locked
+    def set_aside(self, subject: str) -> None:
+        if (order := self._orders.get(subject)) is not None:
+            position = order_position(order)
+            self._open_orders[order.account].drop(position)
+            self._order_lines[order.account].drop(position)
 
     @_locked
     def order(self, order_id: str) -> Order | None:
@@ -259,15 +277,17 @@ class InMemoryLedger(Books):
 
     @_locked
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
-        return self._cancels[account].all(cancel_position)
+        standing = (*self._cancels[account].all(cancel_position), *self._asked_cancels[account].all(cancel_position))
+        return tuple(sorted({one.order_id: one for one in standing}.values(), key=cancel_position))
 
     @_locked
     def request_cancel(self, request: CancelRequest) -> None:
-        self._cancels[request.account][request.order_id] = request
+        self._asked_cancels[request.account][request.order_id] = request
 
     @_locked
     def clear_cancel(self, account: str, order_id: str) -> None:
         self._cancels[account].withdraw(order_id)
+        self._asked_cancels[account].withdraw(order_id)
 
     @_locked
     def suspicion(self, account: str) -> Suspicion | None:

@@ -45,7 +45,7 @@ class InMemoryQueue:
         message = IntentMessage(
             body={"order_id": order.order_id},
             group=order.message_group,
-            deduplication_id=f"{order.order_id}-{order.publications}",
+            deduplication_id=order.deduplication_id,
         )
         with self._lock:
             if message.deduplication_id not in self._sent:
