@@ -80,6 +80,15 @@ def refuse(call: str, _perform: Perform) -> Any:
     return _failed(call)
 
 
+def changed(change: Any) -> Any:
+    """A fault that lets the call through and changes its answer."""
+
+    def fault(_call: str, perform: Perform) -> Any:
+        return change(perform())
+
+    return fault
+
+
 def lose_answer(call: str, perform: Perform) -> Any:
     """The call takes effect, but its answer never arrives."""
     perform()

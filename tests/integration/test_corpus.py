@@ -36,9 +36,9 @@ from tests.world import (
     EFFECTS,
     Crash,
     LaggingVenue,
-    Perform,
     UnfencedVenue,
     World,
+    changed,
     flat_candles,
     instead,
     lose_answer,
@@ -82,15 +82,6 @@ def holding(**world: Any) -> World:
 def crashes(world: World, act: Any) -> None:
     with pytest.raises(Crash):
         act()
-
-
-def changed(change: Any) -> Any:
-    """A fault that lets the call through and changes its answer."""
-
-    def fault(_call: str, perform: Perform) -> Any:
-        return change(perform())
-
-    return fault
 
 
 # --- duplicates ------------------------------------------------------------------------------------------------------

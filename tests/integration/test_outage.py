@@ -8,9 +8,9 @@ from belay.domain.account import StopLevel, strictest
 from belay.domain.errors import AccountRefused, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
-from belay.domain.venues import Outcome, OutcomeKind
+from belay.domain.venues import Outcome, OutcomeKind, TradePage
 from tests.builders import NOW, SYMBOL
-from tests.world import FAULTS, Fault, World, blaming, disturbed, instead, make_reduce
+from tests.world import FAULTS, Fault, World, blaming, changed, disturbed, instead, lose_answer, make_reduce
 
 K = IncidentKind
 REFUSED = AccountRefused("-2015", "Store a valid key.")
@@ -158,6 +158,50 @@ def test_clocks_that_differ_are_one_incident_until_they_agree_again() -> None:
     world.minutes(2)
     assert world.incidents() == []
     assert len(world.fills()) == 1
+
+
+def lost(world: World) -> str:
+    """An order that the venue took, whose answer did not arrive."""
+    world.steps.next("venue.submit", lose_answer)
+    order = world.buy()
+    world.deliver()
+    assert world.state(order) is OrderState.UNKNOWN
+    return order.order_id
+
+
+@pytest.mark.parametrize("hours", [-6, 6])
+def test_nothing_is_settled_proven_or_given_up_by_a_clock_that_is_hours_wrong(hours: int) -> None:
+    world = ready()
+    order_id = lost(world)
+    world.steps.always("market.time", changed(lambda now: now + timedelta(hours=hours)))
+    world.steps.always("venue.lookup", changed(lambda _found: None))
+    world.steps.always("venue.trades", changed(lambda _page: TradePage(trades=())))
+    before = world.account
+    world.minutes(3)
+    order = world.order(order_id)
+    assert (order.state, order.settled) == (OrderState.UNKNOWN, False)
+    assert world.account.reservations == before.reservations
+    assert world.kinds() == [K.CLOCK_OFFSET]
+    assert level(world) is StopLevel.RUNNING  # the executor waits for the clock by itself
+    world.steps.calm()
+    world.minutes(2)
+    assert world.incidents() == []
+    assert len(world.fills()) == 1
+    world.check_promises()
+
+
+def test_an_exit_outlives_a_clock_that_is_hours_ahead() -> None:
+    world = ready()
+    world.holding("0.1")
+    world.reconcile()
+    world.steps.always("market.time", changed(lambda now: now + timedelta(hours=6)))
+    (exit_order,) = world.decide(make_reduce())
+    world.deliver()
+    world.reconcile()
+    assert world.state(exit_order) is OrderState.CREATED
+    world.steps.calm()
+    world.minutes(2)
+    assert world.state(exit_order) is OrderState.FILLED
 
 
 def refuse_then_read(world: World) -> None:

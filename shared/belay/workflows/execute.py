@@ -88,7 +88,8 @@ def _held_back(order: Order, session: Session, situation: Situation, verdict: Ve
     if situation.flaw:
         detail = f"records: {situation.flaw}"
         return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=detail)
-    if situation.now >= order.expires_at:
+    waits_for_clock = verdict.action is LineVerdict.WAIT and verdict.reason == "clock_offset_seconds"
+    if situation.now >= order.expires_at and not waits_for_clock:
         lapsed = lapse_order(session.services, order.order_id, situation.now)
         return Executed(order_id=order.order_id, result="lapsed", state=(lapsed or order).state)
     if verdict.action is LineVerdict.DENY:

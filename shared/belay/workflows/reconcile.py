@@ -19,7 +19,7 @@ from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services, Suspicion
 from belay.workflows import integrity
 from belay.workflows.integrity import Examination
-from belay.workflows.outage import UNREACHABLE, end_outage, note_outage
+from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
 from belay.workflows.session import Session, open_session
@@ -31,8 +31,13 @@ PASSES = 5
 SPACING = timedelta(seconds=10)
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
 CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
-# What the ledger says cannot be relied on.
-HALTING = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.BROKEN_RECORD})
+# Where more than new entries stops: what the ledger says cannot be relied on. While clocks differ, the executor waits
+# by itself, with whatever it has.
+LEVELS: dict[IncidentKind, StopLevel | None] = {
+    IncidentKind.WRONG_ABSENCE_PROOF: StopLevel.HALTED,
+    IncidentKind.BROKEN_RECORD: StopLevel.HALTED,
+    IncidentKind.CLOCK_OFFSET: None,
+}
 # Conclusions from everything together: they say nothing while a part of it could not be read.
 DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH, IncidentKind.VENUE_UNREACHABLE})
 
@@ -68,6 +73,7 @@ def reconcile(account: str, services: Services) -> Reconciled:
             findings = compare(views.ledger, views.venue)
             mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
             mismatches += integrity.mismatches(flawed, services.ledger.unreadable(account))
+            mismatches += clock_mismatch(session, views)
             certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
             _open(session, certain, views.venue.time)
             alarmed = alarmed or bool(certain)
@@ -113,7 +119,7 @@ def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed:
                 services.ledger.store_unattributed(account, finding.trade)
     for trade in views.no_longer_waiting:
         services.ledger.drop_unattributed(account, trade)
-    for symbol in views.fully_read:
+    for symbol in views.fully_read if views.clocks_agree else ():
         services.ledger.store_cursor(account, next_cursor(views, symbol))
     return changed
 
@@ -134,7 +140,7 @@ def _open_books(session: Session, views: Views) -> bool:
     or in the history since then, never in both.
     """
     account, venue = views.ledger.account, views.venue
-    if account.opening is not None or account.flows or account.reservations:
+    if account.opening is not None or account.flows or account.reservations or not views.clocks_agree:
         return False
     balances, opened_at = venue.balances.total, session.market_data.time()
     again = _filled(session.venue.open_orders()), session.venue.balances().total
@@ -182,7 +188,7 @@ def _moved(session: Session, views: Views) -> bool:
 def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> None:
     """Stop new entries in what a mismatch affects, everything where a proof or a record was wrong, and tell on-call."""
     for mismatch in mismatches:
-        level = StopLevel.HALTED if mismatch.kind in HALTING else StopLevel.REDUCE_ONLY
+        level = LEVELS.get(mismatch.kind, StopLevel.REDUCE_ONLY)
         open_incident(session.services, mismatch.incident(session.document.account, at), level)
 
 
@@ -219,8 +225,11 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
 
 
 def _now(session: Session) -> datetime:
-    """Venue time, or our own clock while the venue does not answer: intents must lapse even then."""
+    """Venue time, or our own clock while the venue does not answer: intents must lapse even then. Where the two differ
+    too much, the earlier: an exit that waits is not given up by a wrong clock."""
+    local = session.clock.now()
     try:
-        return session.market_data.time()
+        venue = session.market_data.time()
     except VenueUnavailable:
-        return session.clock.now()
+        return local
+    return venue if abs(venue - local) <= session.clock_bound else min(venue, local)

@@ -1,11 +1,15 @@
 """One invocation's view of one account: its configuration with the connections that follow from it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import InvalidInput
 from belay.domain.proofs import fingerprint
 from belay.ports import Clock, MarketData, Services, Venue
+
+# What an account whose document names no bound may differ by, in seconds.
+WITHOUT_A_BOUND = 60
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,11 @@ class Session:
     @property
     def document(self) -> AccountDocument:
         return self.configuration.document
+
+    @property
+    def clock_bound(self) -> timedelta:
+        """How far the venue's clock may be from the machine's before nothing is concluded from it."""
+        return timedelta(seconds=self.document.limits.clock_offset_seconds or WITHOUT_A_BOUND)
 
     @property
     def fingerprint(self) -> str:

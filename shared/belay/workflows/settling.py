@@ -22,8 +22,12 @@ NOT_PLACED = NEVER_SENT | {OrderState.REJECTED, OrderState.NOT_SENT}
 
 
 def settle_orders(session: Session, views: Views, flawed: Container[str] = ()) -> int:
-    """Move every order as far as the evidence goes, but for the flawed. Returns how many changed state or were
-    released."""
+    """Move every order as far as the evidence goes, but for the flawed, and only by a clock that can be believed.
+
+    Returns how many changed state or were released.
+    """
+    if not views.clocks_agree:
+        return 0
     open_ones = [order for key, order in views.ledger.orders.items() if not order.settled and key not in flawed]
     return sum(_settle(order, session, views) for order in open_ones)
 

@@ -31,7 +31,9 @@ class Views(Record):
     """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
     could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
     are trades kept as unattributed although they were counted meanwhile. `refusal` is code and remedy where the venue
-    refuses a part to this key. `missing` are orders that hold a reservation and are not in the ledger."""
+    refuses a part to this key. `offset` is how far the venue's clock was from the machine's, `clocks_agree` whether
+    that is within the account's bound: beyond it nothing is concluded from the time that passed. `missing` are orders
+    that hold a reservation and are not in the ledger."""
 
     ledger: LedgerView
     venue: VenueView
@@ -40,6 +42,8 @@ class Views(Record):
     refusal: tuple[str, str] | None = None
     no_longer_waiting: tuple[VenueTrade, ...]
     missing: tuple[str, ...]
+    offset: timedelta
+    clocks_agree: bool
 
     @property
     def failure(self) -> VenueUnavailable | None:
@@ -69,6 +73,7 @@ def read(session: Session) -> Views:
     ours = (order for order in found.values() if order.account == account_name)
     watched = {order.order_id: order for order in ours if not order.settled}
     now = session.market_data.time()
+    offset = now - session.clock.now()
     shown = session.venue.open_orders()
     lookups = _look_up(session, watched.values(), shown, gaps)
     unexplained = [order for order in watched.values() if not order.explained]
@@ -109,6 +114,8 @@ def read(session: Session) -> Views:
         gaps=tuple(gaps),
         refusal=gaps.refusal,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
+        offset=offset,
+        clocks_agree=abs(offset) <= session.clock_bound,
         missing=tuple(order_id for order_id in account.reservations if order_id not in found),
     )
 

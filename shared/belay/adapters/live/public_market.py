@@ -21,6 +21,8 @@ from belay.domain.slots import EPOCH, TIMEFRAMES
 TIMEOUT_MILLISECONDS, LONGEST_MILLISECONDS = 5_000, 60_000
 TICK_SIZE = 4  # ccxt.base.decimal_to_precision.TICK_SIZE
 UNCOUNTED = 1_000_000  # requests per minute: nobody else shares them
+# Outside these a clock is broken, however well it is told.
+EARLIEST, LATEST = datetime(2009, 1, 3, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # What is asked besides: most of Binance's list of markets would be permissions that nobody here reads.
 LISTING = {"binance": {"showPermissionSets": "false"}}
 
@@ -96,7 +98,13 @@ class CcxtMarketData:
         """The exchange's clock; the local one for an exchange that does not tell."""
         if not self._exchange.has.get("fetchTime"):
             return datetime.now(UTC)
-        return self._believed("time", lambda: self._instant(self._ask("fetch_time")))
+        return self._believed("time", self._told_time)
+
+    def _told_time(self) -> datetime:
+        told = self._instant(self._ask("fetch_time"))
+        if not EARLIEST <= told <= LATEST:
+            raise ValueError("is no time of today")
+        return told
 
     def market(self, symbol: str) -> Market:
         return self._believed(f"market of {symbol}", lambda: self._read_market(symbol))
