@@ -41,6 +41,7 @@ from belay.local.schedules import read_schedules
 from belay.pages import page as pages
 from belay.ports import CancelRequest, SwitchReading
 from belay.replay import command as replaying
+from belay.replay import plan
 from belay.workflows.adopt import Adoptable, Adopted, Balance, Foreign
 from belay.workflows.doctor import Examined
 from belay.workflows.execute import Executed
@@ -371,7 +372,7 @@ def _quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     library.write_text(PLOTLY)
     monkeypatch.setattr(pages, "PLOTLY", library)
     monkeypatch.setattr(testing, "_get_command", made_once)
-    monkeypatch.setattr(replaying, "read_schedules", read_once)
+    monkeypatch.setattr(plan, "read_schedules", read_once)
 
 
 made_once, read_once = cache(testing._get_command), cache(read_schedules)
