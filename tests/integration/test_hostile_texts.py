@@ -43,6 +43,7 @@ from belay.local.schedules import read_schedules
 from belay.pages import page as pages
 from belay.ports import CancelRequest, SwitchReading
 from belay.replay import command as replaying
+from belay.replay import plan
 from belay.replay.engine import ReplayEngine
 from belay.workflows.adopt import Adoptable, Adopted, Balance, Foreign
 from belay.workflows.doctor import Examined
@@ -84,6 +85,7 @@ WRITES = (
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Records that no person is shown: what workflows hand each other, and what is read by the venue or by a check alone.
 UNSEEN = {
+    *("Acceptance", "Anchor", "Change", "RefusedEvent"),
     *("Access", "AdoptRequest", "Balances", "Cursor", "Delivery", "FaultState", "Filled", "LedgerView", "Line"),
     *("ManualOrder", "Observed", "Outcome", "Reading", "Requirement", "Rest", "Situation", "Stamp", "State"),
     *("Suspicion", "SwitchValue", "Terms", "TradePage", "VenueProfile", "VenueState", "VenueView", "Verdict", "Views"),
@@ -374,7 +376,7 @@ def _quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     library.write_text(PLOTLY)
     monkeypatch.setattr(pages, "PLOTLY", library)
     monkeypatch.setattr(testing, "_get_command", made_once)
-    monkeypatch.setattr(replaying, "read_schedules", read_once)
+    monkeypatch.setattr(plan, "read_schedules", read_once)
 
 
 made_once, read_once = cache(get_command), cache(read_schedules)

@@ -36,6 +36,7 @@ from belay.local.schedules import read_schedules
 from belay.ports import Venue
 from belay.replay import command as replay
 from belay.replay.engine import ReplayEngine, replay_document
+from belay.replay.plan import Request, load_strategies
 
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ EMA, RSI = "ema-cross-btc", "rsi-reversion-btc"
 COSTS = {"fee": "0.001", "slippage": "0.0005"}
 DOCUMENT = replay_document(AccountDocument.parse(example_document()))
 TICKS = [schedule.event for schedule in read_schedules(ROOT / "template.yaml")]
-LOAD = replay.load_strategies(ROOT)
+LOAD = load_strategies(ROOT)
 
 
 def write_candles(file: Path, candles: Sequence[Candle]) -> Path:
@@ -439,7 +440,7 @@ def test_a_replay_runs_on_its_candles_and_without_faults_whatever_the_document_s
 
 def test_outside_a_checkout_the_error_says_where_to_run_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"strategies: there are none in .*checkout"):
-        replay.run(replay.Request(), DOCUMENT, "dev", tmp_path, Console(quiet=True))
+        replay.run(Request(), DOCUMENT, "dev", tmp_path, Console(quiet=True))
 
 
 @pytest.fixture
@@ -491,7 +492,7 @@ def decide(state):
 def replay_in(checkout: Path, file: Path, strategy: str) -> dict[str, Any]:
     (checkout / "functions/evaluator/strategies/dip.py").write_text(strategy)
     parameters = json.dumps({"notional": "100", **COSTS})
-    request = replay.Request(candles=(str(file),), hours=48, algorithm="dip", parameters=parameters)
+    request = Request(candles=(str(file),), hours=48, algorithm="dip", parameters=parameters)
     return replay.run(request, DOCUMENT, "dev", checkout, Console(quiet=True))
 
 

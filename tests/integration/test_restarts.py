@@ -159,7 +159,7 @@ class Deployment:
             check=False,
         )
         assert done.returncode == (DIED if dying else 0), done.stderr
-        return {} if dying else json.loads(done.stdout)
+        return {} if dying else json.loads(done.stdout.splitlines()[-1])  # what is logged comes before
 
     def venue_orders(self) -> list[str]:
         """The order ids in the venue's own audit of what it accepted."""

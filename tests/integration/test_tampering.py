@@ -403,7 +403,7 @@ def test_a_change_that_commits_while_an_order_is_examined_opens_nothing() -> Non
     def reading(asked: Order) -> Any:
         return torn.pop() if torn else history(asked)
 
-    world.ledger.history = reading  # type: ignore[method-assign]
+    world.ledger.history = reading  # type: ignore[assignment, method-assign]
     assert not world.reconcile().clean
     world.minutes(1)
     assert world.reconcile().clean

@@ -459,14 +459,14 @@ def replay(
     plot: Annotated[Path | None, typer.Option(help="Write the charts to this HTML file.")] = None,
 ) -> None:
     """Run strategies over candles from a file, in memory, with the real workflows: decisions, fills, P&L. No AWS."""
-    from belay.replay import command as replaying  # its charts are not loaded for every command
+    from belay.replay import command, plan, showing  # its charts are not loaded for every command
 
     session: Session = context.obj
     document = read_document(account_document) if account_document else AccountDocument.parse(example_document())
     if session.account not in (None, document.account):
         remedy = "Give its document as --account-document."
         raise InvalidInput("--account", f"the document is of account {document.account}", remedy)
-    request = replaying.Request(
+    request = plan.Request(
         strategies=strategies or (),
         candles=candles or (),
         timeframe=timeframe,
@@ -477,8 +477,8 @@ def replay(
         plot=plot,
     )
     session.show(
-        replaying.run(request, document, session.stage, ROOT, Console(stderr=True)),
-        replaying.show,
+        command.run(request, document, session.stage, ROOT, Console(stderr=True)),
+        showing.show,
     )
 
 

@@ -36,7 +36,7 @@ from belay.local.private import keep_private, private_folder
 from belay.local.programs import ROOT, StackError
 from belay.local.schedules import read_schedules
 from belay.local.stack import Stack
-from belay.replay.command import shown
+from belay.replay.showing import shown
 
 FOLDER = Path("build/demo")
 STAGE = "dev"

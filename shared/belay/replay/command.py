@@ -1,95 +1,28 @@
 """`belay replay`: runs strategies over candle files with the real workflows, without AWS; writes nothing but its plot.
 
-What to run comes from the schedules in template.yaml, or from an algorithm and its parameters; the venue is the paper
-venue. How an account is lived through is in `replay_engine`, what came of it in `replay_figures`.
+The venue is the paper venue. What is run is in `plan`, how an account is lived through in `engine`, what came of it in
+`figures`, and how that is shown in `showing` and `plot`.
 """
 
-import json
-import re
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from markupsafe import Markup
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from belay.adapters.paper.candle_files import read_candles
-from belay.cli.terminal import Terminal, shows
-from belay.domain import texts
 from belay.domain.documents import AccountDocument
-from belay.domain.errors import InvalidInput
-from belay.domain.market import Candle
 from belay.domain.record import iso
-from belay.domain.slots import EPOCH, TIMEFRAMES, Slot, Tick
-from belay.domain.strategy import Strategy
-from belay.local.schedules import read_schedules
-from belay.pages.figures import Point, decisions_figure, drawdown_figure, equity_figure, price_figure
-from belay.pages.page import Section, chart, page
 from belay.replay.engine import ReplayEngine, replay_document
-from belay.replay.figures import Close, figures
-from belay.workflows.evaluate import LoadStrategy
+from belay.replay.figures import figures
+from belay.replay.plan import Request, load_strategies, make_plan
+from belay.replay.plot import require_place, write_plot
+from belay.replay.showing import shown
 
 type Document = dict[str, Any]
 
-OPTIONS = {"tick.strategy": "STRATEGY", "tick.symbol": "--symbol"}
-NAMED_FILE = re.compile(r"([A-Z0-9]+/[A-Z0-9]+)=(.+)")
-MODEL = (
-    "Fills are a model: a market order takes the open that follows its decision, worsened by the account's slippage,"
-    " up to its share of the volume. No venue's faults, latency or order book are in it."
-)
-
-
-class Request(NamedTuple):
-    """What was asked for on the command line; None or empty where nothing was said."""
-
-    strategies: Sequence[str] = ()
-    candles: Sequence[str] = ()
-    timeframe: str = "1h"
-    hours: int | None = None
-    algorithm: str | None = None
-    parameters: str | None = None
-    symbol: str | None = None
-    plot: Path | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be run: ticks by their events, and each symbol's candles, the same times for all of them.
-
-    The first `warm_up` candles are only looked back upon; each of the others is a slot.
-    """
-
-    ticks: tuple[Document, ...]
-    markets: dict[str, tuple[Candle, ...]]
-    timeframe: str
-    warm_up: int
-
-    @property
-    def closes(self) -> tuple[Close, ...]:
-        """The closes of each slot."""
-        length = TIMEFRAMES[self.timeframe]
-        columns = [candles[self.warm_up :] for candles in self.markets.values()]
-        return tuple(
-            Close(row[0].open_time + length, {s: c.close for s, c in zip(self.markets, row, strict=True)})
-            for row in zip(*columns, strict=True)
-        )
-
-    @property
-    def begin(self) -> datetime:
-        return next(iter(self.markets.values()))[self.warm_up].open_time
-
 
 def run(request: Request, document: AccountDocument, stage: str, root: Path, progress: Console) -> Document:
-    """Replay what was asked for; returns the document that `show` prints.
+    """Replay what was asked for; returns the document that `showing.show` prints.
 
     Args:
         document: a paper account's; the market is replayed whatever it says of one.
@@ -101,7 +34,7 @@ def run(request: Request, document: AccountDocument, stage: str, root: Path, pro
         InvalidInput: anything about the request, the files or the strategies is not as it must be.
     """
     if request.plot is not None:
-        _require_place(request.plot)
+        require_place(request.plot)
     account, load = replay_document(document), load_strategies(root)
     plan = make_plan(request, account, root, load)
     engine = ReplayEngine(account, stage, plan.ticks, load)
@@ -126,287 +59,5 @@ def run(request: Request, document: AccountDocument, stage: str, root: Path, pro
         **figures(engine.ledger, account.account, account.quote, plan.closes),
     }
     if request.plot is not None:
-        _plot(request.plot, made, plan, engine)
+        write_plot(request.plot, made, plan, engine)
     return made
-
-
-# --- what to run ----------------------------------------------------------------------------------
-
-
-def load_strategies(root: Path) -> LoadStrategy:
-    """The evaluator's own way to find a strategy, from a checkout and as the deployed function sees it.
-
-    Raises:
-        InvalidInput: this is no checkout.
-    """
-    folder = root / "functions" / "evaluator"
-    if not (folder / "strategies" / "__init__.py").is_file():
-        remedy = "Install belay with `make setup` in a checkout of the project, and run it from there."
-        raise InvalidInput("strategies", f"there are none in {folder}", remedy)
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-    load: LoadStrategy = import_module("strategies").load
-    return load
-
-
-def make_plan(request: Request, document: AccountDocument, root: Path, load: LoadStrategy) -> Plan:
-    """Choose the strategies and cut the candles to what they need. Raises InvalidInput."""
-    if request.timeframe not in TIMEFRAMES:
-        problem = f"{request.timeframe} is not a timeframe"
-        raise InvalidInput("--timeframe", problem, f"Use one of {', '.join(TIMEFRAMES)}.")
-    ticks = _chosen(request, document, root)
-    asked = [_needs(tick, load) for tick in ticks]
-    symbols = sorted({ticks[0]["symbol"], *(symbol for needed in asked for symbol in needed.symbols)})
-    if unknown := [symbol for symbol in symbols if symbol not in document.symbols]:
-        problem = f"account {document.account} does not trade {unknown[0]}"
-        raise InvalidInput("--symbol", problem, "Add it to an account document, and give that as --account-document.")
-    files = _files(request.candles, ticks[0]["symbol"], symbols)
-    read = {symbol: read_candles(Path(file), request.timeframe) for symbol, file in files.items()}
-    warm_up = max(needed.candles for needed in asked)
-    return Plan(
-        ticks=ticks,
-        markets=_last_slots(_together(read), request.hours, request.timeframe, warm_up),
-        timeframe=request.timeframe,
-        warm_up=warm_up,
-    )
-
-
-def _chosen(request: Request, document: AccountDocument, root: Path) -> tuple[Document, ...]:
-    parameters = _parameters(request.parameters)
-    if request.algorithm is not None:
-        return (_unscheduled(request, request.algorithm, parameters or {}, document),)
-    if request.symbol is not None:
-        raise InvalidInput("--symbol", "a schedule names its own", "Give --algorithm with it.")
-    scheduled = [
-        schedule.event
-        for schedule in read_schedules(root / "template.yaml")
-        if (schedule.event["account"], schedule.event["timeframe"]) == (document.account, request.timeframe)
-    ]
-    known = list(dict.fromkeys(event["strategy"] for event in scheduled))
-    listed = f"{request.timeframe} schedules of account {document.account}: {', '.join(known) or 'none'}"
-    if unknown := [name for name in request.strategies if name not in known]:
-        raise InvalidInput("STRATEGY", f"{unknown[0]} is not scheduled", f"There are these {listed}.")
-    chosen = [event for event in scheduled if event["strategy"] in (request.strategies or known)]
-    if not chosen:
-        raise InvalidInput("STRATEGY", "nothing is scheduled", f"Give --algorithm. There are these {listed}.")
-    if parameters is None:
-        return tuple(chosen)
-    if len(chosen) > 1:
-        raise InvalidInput("--parameters", f"they are of one schedule, not of {len(chosen)}", "Name one strategy.")
-    return ({**chosen[0], "parameters": {**chosen[0]["parameters"], **parameters}},)
-
-
-def _unscheduled(request: Request, algorithm: str, parameters: Document, document: AccountDocument) -> Document:
-    if len(request.strategies) > 1:
-        raise InvalidInput("STRATEGY", "one algorithm is one strategy", "Give one name, or none.")
-    return {
-        "account": document.account,
-        "strategy": request.strategies[0] if request.strategies else algorithm.replace("_", "-"),
-        "algorithm": algorithm,
-        "symbol": request.symbol or document.symbols[0],
-        "timeframe": request.timeframe,
-        "parameters": parameters,
-    }
-
-
-def _parameters(given: str | None) -> Document | None:
-    if given is None:
-        return None
-    try:
-        parameters = json.loads(given)
-    except json.JSONDecodeError as error:
-        raise InvalidInput("--parameters", f"is not JSON: {error}", "Write it like '{\"fast\": 5}'.") from None
-    if not isinstance(parameters, dict):
-        raise InvalidInput("--parameters", "is not a JSON object", "Write it like '{\"fast\": 5}'.")
-    return parameters
-
-
-class Needs(NamedTuple):
-    """What a strategy looks at: the symbols, and how many closed candles of each."""
-
-    symbols: tuple[str, ...]
-    candles: int
-
-
-def _needs(event: Document, load: LoadStrategy) -> Needs:
-    """Ask the strategy now: what it would refuse in every slot is one clear error instead."""
-    try:
-        strategy: Strategy[Any] = load(event["algorithm"])
-        tick = _tick(event)
-        parameters = strategy.Parameters.model_validate(tick.parameters)
-        symbols = tuple(strategy.symbols(Slot.of(tick, "replay"), parameters))
-        return Needs(symbols, int(strategy.candles_needed(parameters)))
-    except InvalidInput:
-        raise
-    except ValidationError as error:
-        raise InvalidInput.from_validation(f"{event['strategy']}.parameters", error, "Correct --parameters.") from None
-    except Exception as error:
-        problem = f"the strategy {event['algorithm']} cannot be used: {type(error).__name__}: {error}"
-        raise InvalidInput(event["strategy"], problem, "Correct its file.") from error
-
-
-def _tick(event: Document) -> Tick:
-    """The first tick that an event could lead to. Its fields have other names on the command line."""
-    try:
-        return Tick.parse({"scheduled_time": iso(EPOCH + TIMEFRAMES[event["timeframe"]]), **event})
-    except InvalidInput as error:
-        raise InvalidInput(OPTIONS.get(error.field, error.field), error.problem, "Correct it.") from None
-
-
-# --- the candles ----------------------------------------------------------------------------------
-
-
-def _files(given: Sequence[str], first: str, symbols: Sequence[str]) -> dict[str, str]:
-    """Which file holds each symbol's candles. One that names no symbol is that of the first strategy."""
-    files: dict[str, str] = {}
-    for entry in given:
-        named = NAMED_FILE.fullmatch(entry)
-        symbol, file = named.groups() if named else (first, entry)
-        if symbol in files:
-            raise InvalidInput("--candles", f"two files for {symbol}", "Write another symbol's as SYMBOL=FILE.")
-        files[symbol] = file
-    if missing := [symbol for symbol in symbols if symbol not in files]:
-        remedy = f"Add --candles {missing[0]}=FILE." if files else "Give --candles FILE."
-        raise InvalidInput("--candles", f"there is no file for {missing[0]}", remedy)
-    if extra := [symbol for symbol in files if symbol not in symbols]:
-        raise InvalidInput("--candles", f"no strategy here looks at {extra[0]}", "Leave that file out.")
-    return files
-
-
-def _together(markets: Mapping[str, tuple[Candle, ...]]) -> dict[str, tuple[Candle, ...]]:
-    """Each symbol's candles of the time that all files cover."""
-    begin = max(candles[0].open_time for candles in markets.values())
-    end = min(candles[-1].open_time for candles in markets.values())
-    if begin > end:
-        raise InvalidInput("--candles", "the files have no time in common", "Give files of the same time.")
-    return {s: tuple(c for c in candles if begin <= c.open_time <= end) for s, candles in markets.items()}
-
-
-def _last_slots(
-    markets: Mapping[str, tuple[Candle, ...]], hours: int | None, timeframe: str, warm_up: int
-) -> dict[str, tuple[Candle, ...]]:
-    """The last `hours` with what warms up for them, or everything."""
-    there = len(next(iter(markets.values())))
-    wanted = there if hours is None else warm_up + timedelta(hours=hours) // TIMEFRAMES[timeframe]
-    if there <= warm_up or wanted <= warm_up or there < wanted:
-        asked = "" if hours is None else f"; {hours} hours need {max(wanted, warm_up + 1)}"
-        problem = f"{there} candles{asked}, {warm_up} of them to warm up"
-        raise InvalidInput("--candles", problem, "Give more candles, or other --hours.")
-    return {symbol: candles[-wanted:] for symbol, candles in markets.items()}
-
-
-def shown[T](slots: Sequence[T], console: Console) -> Iterator[T]:
-    """The slots, with a progress bar on a terminal and a line now and then elsewhere."""
-    if console.is_terminal:
-        columns = (TextColumn("Replaying"), BarColumn(), MofNCompleteColumn(), TextColumn("slots"))
-        with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-            yield from bar.track(slots)
-        return
-    step = max(len(slots) // 10, 1)
-    for number, slot in enumerate(slots):
-        if number % step == 0:
-            console.print(f"Replaying slot {number + 1} of {len(slots)}", highlight=False)
-        yield slot
-
-
-# --- what came of it ------------------------------------------------------------------------------
-
-
-@shows
-def show(out: Terminal, document: Document) -> None:
-    """The replay in a few lines."""
-    quote = document["quote"]
-    out.print(
-        f"{document['slots']} slots of {document['timeframe']}, {document['first_close'][:16]}Z to "
-        f"{document['last_close'][:16]}Z; account {document['account']}, stage {document['stage']}"
-    )
-    reasons = Table("strategy", "decision", "slots", box=None, pad_edge=False)
-    for strategy, counts in document["decisions"].items():
-        for reason, times in sorted(counts.items(), key=lambda pair: -pair[1]):
-            reasons.add_row(strategy, reason, str(times))
-    out.print(reasons)
-    facts = Table.grid(padding=(0, 2))
-    for name, fact in _facts(document, quote):
-        facts.add_row(name, fact)
-    out.print(facts)
-    out.print(MODEL, style="dim")
-
-
-def _facts(document: Document, quote: str) -> Iterator[tuple[str, str]]:
-    denied = _counts(document["denied_by"])
-    yield "orders", _counts(document["orders_by_state"]) + (f" (denied: {denied})" if document["denied_by"] else "")
-    yield "fills", f"{len(document['fills'])}, fees {_amounts(document['fees'])}"
-    yield "realised P&L", f"{_short(document['realised_pnl'])} {quote}, fees included"
-    yield "equity", f"{_short(document['equity_start'])} > {_short(document['equity_end'])} {quote} ({_gain(document)})"
-    fall = document["max_drawdown"]
-    yield "max drawdown", f"{float(fall['fraction']):.2%}, {fall['peak_at'][:16]}Z to {fall['trough_at'][:16]}Z"
-    for symbol, held in document["buy_and_hold"].items():
-        change = float(held["last_close"]) / float(held["first_close"]) - 1
-        yield f"{symbol} held", f"{_short(held['equity_end'])} {quote} ({change:+.2%}), for comparison, without costs"
-    if document["incidents_open"]:
-        yield "incidents", f"{document['incidents_open']} open"
-
-
-def _gain(document: Document) -> str:
-    start = float(document["equity_start"])
-    return f"{float(document['equity_end']) / start - 1:+.2%}" if start else "from nothing"
-
-
-def _counts(tally: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in tally.items()) or "none"
-
-
-def _amounts(amounts: Mapping[str, str]) -> str:
-    return ", ".join(f"{_short(amount)} {asset}" for asset, amount in amounts.items()) or "none"
-
-
-def _short(amount: str) -> str:
-    return f"{float(amount):,.2f}"
-
-
-# --- the plot -------------------------------------------------------------------------------------
-
-
-def _require_place(file: Path) -> None:
-    if file.is_dir() or not file.parent.is_dir():
-        raise InvalidInput("--plot", f"{file} cannot be written", "Give a file in a folder that exists.")
-
-
-def _plot(file: Path, document: Document, plan: Plan, engine: ReplayEngine) -> None:
-    """Write one self-contained page of the charts that fit a replay."""
-    title = f"Replay of {', '.join(tick['strategy'] for tick in plan.ticks)}"
-    content = page(title, list(_sections(document, plan, engine)), _lead(document))
-    try:
-        file.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput("--plot", f"{file} cannot be written: {error.strerror}", "Give another file.") from None
-
-
-def _lead(document: Document) -> Markup:
-    facts = [f"{name}: {fact}" for name, fact in _facts(document, document["quote"])]
-    listed = Markup("").join(Markup("<li>{}</li>").format(texts.shown(fact)) for fact in facts)
-    return Markup("<ul>{}</ul><p>{}</p>").format(listed, MODEL)
-
-
-def _sections(document: Document, plan: Plan, engine: ReplayEngine) -> Iterator[Section]:
-    fills = engine.fills()
-    charts = [
-        chart(
-            f"price-{number}",
-            price_figure(candles[plan.warm_up :], [fill for fill in fills if fill.trade.symbol == symbol]),
-            f"Price of {symbol} with every fill",
-            f"{symbol}. A triangle up is an entry, one down an exit, where it filled.",
-        )
-        for number, (symbol, candles) in enumerate(plan.markets.items())
-    ]
-    yield Section("market", "Price, entries and exits", Markup("").join(charts))
-    begin = {"at": document["first_close"], "equity": document["equity_start"]}
-    rows = [begin, *document["equity"]]
-    points = [Point(datetime.fromisoformat(row["at"]), Decimal(row["equity"])) for row in rows]
-    quote = document["quote"]
-    worth = chart("equity", equity_figure(points), "Equity over time", f"Everything held, in {quote}, at each close.")
-    fallen = chart("drawdown", drawdown_figure(points), "Drawdown over time", "Below the highest value so far.")
-    yield Section("equity", "Equity and drawdown", worth + fallen)
-    reasons = decisions_figure(document["decisions"])
-    caption = "How often each strategy said what."
-    yield Section("decisions", "Decisions", chart("decisions", reasons, "Decisions by reason", caption))

@@ -8,7 +8,6 @@ from belay.domain.chain import flaw
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import Mismatch
-from belay.domain.record import Record
 from belay.ports import Ledger
 
 MOVED_ON = "it has moved on since it was read"
@@ -19,7 +18,7 @@ ACTION = (
 )
 
 
-class Examined(Record):
+class Examined(NamedTuple):
     """What was found of an order: its `flaw` (empty where everything holds together), and whether a person took its
     records as they are."""
 
