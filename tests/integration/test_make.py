@@ -84,13 +84,13 @@ print(json.dumps([sys.argv[1:], dict(os.environ)]))
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The Makefile, where a program that tells what it was called with stands in for Python."""
+    """The Makefile, where a program that tells what it was called with stands in for Python and the command."""
     folder = tmp_path / "checkout"
     (folder / ".venv/bin").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", folder)
-    python = folder / ".venv/bin/python"
-    python.write_text(FAKE)
-    python.chmod(0o755)
+    for program in (folder / ".venv/bin/python", folder / ".venv/bin/belay"):
+        program.write_text(FAKE)
+        program.chmod(0o755)
     return folder
 
 

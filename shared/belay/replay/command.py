@@ -1,7 +1,7 @@
 """`belay replay`: runs strategies over candle files with the real workflows, without AWS; writes nothing but its plot.
 
 What to run comes from the schedules in template.yaml, or from an algorithm and its parameters; the venue is the paper
-venue. How an account is lived through is in `replay_engine`, what came of it in `replay_figures`.
+venue. How an account is lived through is in `engine`, what came of it in `figures`, how that is told in `result`.
 """
 
 import json
@@ -11,20 +11,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from markupsafe import Markup
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from belay.adapters.paper.candle_files import read_candles
-from belay.cli.terminal import Terminal, shows
-from belay.domain import texts
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.market import Candle
@@ -32,20 +27,15 @@ from belay.domain.record import iso
 from belay.domain.slots import EPOCH, TIMEFRAMES, Slot, Tick
 from belay.domain.strategy import Strategy
 from belay.local.schedules import read_schedules
-from belay.pages.figures import Point, decisions_figure, drawdown_figure, equity_figure, price_figure
-from belay.pages.page import Section, chart, page
 from belay.replay.engine import ReplayEngine, replay_document
 from belay.replay.figures import Close, figures
+from belay.replay.result import write_plot
 from belay.workflows.evaluate import LoadStrategy
 
 type Document = dict[str, Any]
 
 OPTIONS = {"tick.strategy": "STRATEGY", "tick.symbol": "--symbol"}
 NAMED_FILE = re.compile(r"([A-Z0-9]+/[A-Z0-9]+)=(.+)")
-MODEL = (
-    "Fills are a model: a market order takes the open that follows its decision, worsened by the account's slippage,"
-    " up to its share of the volume. No venue's faults, latency or order book are in it."
-)
 
 
 class Request(NamedTuple):
@@ -89,7 +79,7 @@ class Plan:
 
 
 def run(request: Request, document: AccountDocument, stage: str, root: Path, progress: Console) -> Document:
-    """Replay what was asked for; returns the document that `show` prints.
+    """Replay what was asked for; returns the document that `result.show` prints.
 
     Args:
         document: a paper account's; the market is replayed whatever it says of one.
@@ -126,8 +116,14 @@ def run(request: Request, document: AccountDocument, stage: str, root: Path, pro
         **figures(engine.ledger, account.account, account.quote, plan.closes),
     }
     if request.plot is not None:
-        _plot(request.plot, made, plan, engine)
+        looked_at = {symbol: candles[plan.warm_up :] for symbol, candles in plan.markets.items()}
+        write_plot(request.plot, made, looked_at, engine.fills())
     return made
+
+
+def _require_place(file: Path) -> None:
+    if file.is_dir() or not file.parent.is_dir():
+        raise InvalidInput("--plot", f"{file} cannot be written", "Give a file in a folder that exists.")
 
 
 # --- what to run ----------------------------------------------------------------------------------
@@ -307,106 +303,3 @@ def shown[T](slots: Sequence[T], console: Console) -> Iterator[T]:
         if number % step == 0:
             console.print(f"Replaying slot {number + 1} of {len(slots)}", highlight=False)
         yield slot
-
-
-# --- what came of it ------------------------------------------------------------------------------
-
-
-@shows
-def show(out: Terminal, document: Document) -> None:
-    """The replay in a few lines."""
-    quote = document["quote"]
-    out.print(
-        f"{document['slots']} slots of {document['timeframe']}, {document['first_close'][:16]}Z to "
-        f"{document['last_close'][:16]}Z; account {document['account']}, stage {document['stage']}"
-    )
-    reasons = Table("strategy", "decision", "slots", box=None, pad_edge=False)
-    for strategy, counts in document["decisions"].items():
-        for reason, times in sorted(counts.items(), key=lambda pair: -pair[1]):
-            reasons.add_row(strategy, reason, str(times))
-    out.print(reasons)
-    facts = Table.grid(padding=(0, 2))
-    for name, fact in _facts(document, quote):
-        facts.add_row(name, fact)
-    out.print(facts)
-    out.print(MODEL, style="dim")
-
-
-def _facts(document: Document, quote: str) -> Iterator[tuple[str, str]]:
-    denied = _counts(document["denied_by"])
-    yield "orders", _counts(document["orders_by_state"]) + (f" (denied: {denied})" if document["denied_by"] else "")
-    yield "fills", f"{len(document['fills'])}, fees {_amounts(document['fees'])}"
-    yield "realised P&L", f"{_short(document['realised_pnl'])} {quote}, fees included"
-    yield "equity", f"{_short(document['equity_start'])} > {_short(document['equity_end'])} {quote} ({_gain(document)})"
-    fall = document["max_drawdown"]
-    yield "max drawdown", f"{float(fall['fraction']):.2%}, {fall['peak_at'][:16]}Z to {fall['trough_at'][:16]}Z"
-    for symbol, held in document["buy_and_hold"].items():
-        change = float(held["last_close"]) / float(held["first_close"]) - 1
-        yield f"{symbol} held", f"{_short(held['equity_end'])} {quote} ({change:+.2%}), for comparison, without costs"
-    if document["incidents_open"]:
-        yield "incidents", f"{document['incidents_open']} open"
-
-
-def _gain(document: Document) -> str:
-    start = float(document["equity_start"])
-    return f"{float(document['equity_end']) / start - 1:+.2%}" if start else "from nothing"
-
-
-def _counts(tally: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in tally.items()) or "none"
-
-
-def _amounts(amounts: Mapping[str, str]) -> str:
-    return ", ".join(f"{_short(amount)} {asset}" for asset, amount in amounts.items()) or "none"
-
-
-def _short(amount: str) -> str:
-    return f"{float(amount):,.2f}"
-
-
-# --- the plot -------------------------------------------------------------------------------------
-
-
-def _require_place(file: Path) -> None:
-    if file.is_dir() or not file.parent.is_dir():
-        raise InvalidInput("--plot", f"{file} cannot be written", "Give a file in a folder that exists.")
-
-
-def _plot(file: Path, document: Document, plan: Plan, engine: ReplayEngine) -> None:
-    """Write one self-contained page of the charts that fit a replay."""
-    title = f"Replay of {', '.join(tick['strategy'] for tick in plan.ticks)}"
-    content = page(title, list(_sections(document, plan, engine)), _lead(document))
-    try:
-        file.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput("--plot", f"{file} cannot be written: {error.strerror}", "Give another file.") from None
-
-
-def _lead(document: Document) -> Markup:
-    facts = [f"{name}: {fact}" for name, fact in _facts(document, document["quote"])]
-    listed = Markup("").join(Markup("<li>{}</li>").format(texts.shown(fact)) for fact in facts)
-    return Markup("<ul>{}</ul><p>{}</p>").format(listed, MODEL)
-
-
-def _sections(document: Document, plan: Plan, engine: ReplayEngine) -> Iterator[Section]:
-    fills = engine.fills()
-    charts = [
-        chart(
-            f"price-{number}",
-            price_figure(candles[plan.warm_up :], [fill for fill in fills if fill.trade.symbol == symbol]),
-            f"Price of {symbol} with every fill",
-            f"{symbol}. A triangle up is an entry, one down an exit, where it filled.",
-        )
-        for number, (symbol, candles) in enumerate(plan.markets.items())
-    ]
-    yield Section("market", "Price, entries and exits", Markup("").join(charts))
-    begin = {"at": document["first_close"], "equity": document["equity_start"]}
-    rows = [begin, *document["equity"]]
-    points = [Point(datetime.fromisoformat(row["at"]), Decimal(row["equity"])) for row in rows]
-    quote = document["quote"]
-    worth = chart("equity", equity_figure(points), "Equity over time", f"Everything held, in {quote}, at each close.")
-    fallen = chart("drawdown", drawdown_figure(points), "Drawdown over time", "Below the highest value so far.")
-    yield Section("equity", "Equity and drawdown", worth + fallen)
-    reasons = decisions_figure(document["decisions"])
-    caption = "How often each strategy said what."
-    yield Section("decisions", "Decisions", chart("decisions", reasons, "Decisions by reason", caption))
