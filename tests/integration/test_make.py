@@ -108,6 +108,13 @@ def test_a_value_arrives_as_it_was_written(
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("target", ["demo", "up", "down"])
+def test_what_runs_here_is_a_command_of_belay(target: str, checkout: Path) -> None:
+    (checkout / ".venv/bin/python").unlink()
+    arguments, _ = json.loads(make(target, {}, folder=checkout).stdout)
+    assert arguments[0] == target
+
+
 def test_what_is_no_variable_of_the_makefile_is_refused_so_that_none_of_its_own_is_replaced(
     checkout: Path, marker: Path
 ) -> None:

@@ -16,7 +16,7 @@ from belay.cli import session
 from belay.cli.commands import accounts, incidents, local, orders, state, stops, venues
 from belay.cli.exits import BAD_INPUT, EXIT_CODES, FAILED, INTERRUPTED, OK, Interrupted
 from belay.domain.errors import BelayError, InvalidInput
-from belay.domain.texts import paragraph
+from belay.domain.texts import paragraph, shown
 from belay.local.stack import StackError
 
 NAME = "belay"
@@ -61,7 +61,7 @@ def told_of(error: Exception) -> tuple[str, int]:
             return paragraph(str(error)), FAILED  # the last lines of a log tell why
         case _:
             message, code = str(error) or type(error).__name__, FAILED
-    return paragraph(" ".join(message.split())), code
+    return shown(" ".join(message.split())), code
 
 
 def _usage_problem(error: typer.TyperException) -> str:

@@ -6,6 +6,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +23,7 @@ from belay.cli.main import app, told_of
 from belay.cli.session import SHARED, WRITTEN
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.slots import TIMEFRAMES
-from belay.local.stack import StackError
+from belay.local.stack import ROOT, StackError
 from tests.builders import make_configuration
 from tests.unit.cli.test_cli import Office
 
@@ -84,7 +85,8 @@ def test_the_first_page_groups_the_commands_and_tells_every_exit_code() -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert run("--version").stdout == "belay 0.1.0\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert run("--version").stdout == f"belay {project['version']}\n"
 
 
 # --- where options may stand ------------------------------------------------------------------------
