@@ -95,14 +95,14 @@ build: $(READY) $(SAM_READY)
 
 # The demo reads CANDLES, HOURS, SEED, CHAOS and OUTPUT from the environment.
 demo: setup
-	@$(BIN)/python -m belay.demo
+	@$(BIN)/belay demo
 
 up: setup
-	@$(BIN)/python -m belay.local.up start --account="$${ACCOUNT-}" --venue="$${VENUE-}" --mode="$${MODE-}" \
+	@$(BIN)/belay up --account="$${ACCOUNT-}" --venue="$${VENUE-}" --mode="$${MODE-}" \
 		--venue-options="$${VENUE_OPTIONS-}" --symbols="$${SYMBOLS-}" --sandbox="$${SANDBOX-}" --same-key="$${SAME_KEY-}"
 
 down: $(READY)
-	@$(BIN)/python -m belay.local.up stop --clean="$${CLEAN-}"
+	@$(BIN)/belay down --clean="$${CLEAN-}"
 
 simulate: $(READY)
 	@$(BIN)/python -m tests.simulation --seconds="$${SIMULATION_SECONDS-}" --seed="$${SEED-}"

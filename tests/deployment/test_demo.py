@@ -27,7 +27,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     command = [
         sys.executable,
         "-m",
-        "belay.demo",
+        "belay.cli.main",
+        "demo",
         "--hours",
         str(HOURS),
         "--seed",

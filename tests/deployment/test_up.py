@@ -74,14 +74,14 @@ class Local:
         self._document.write_text(json.dumps(example | {"account": ACCOUNT}))
 
     def command(self, *arguments: str) -> Finished:
-        command = [sys.executable, "-m", "belay.local.up", *arguments, "--folder", str(self.place.folder)]
+        command = [sys.executable, "-m", "belay.cli.main", *arguments, "--folder", str(self.place.folder)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def up(self) -> Finished:
-        return succeeded(self.command("start", "--account", str(self._document)))
+        return succeeded(self.command("up", "--account", str(self._document)))
 
     def down(self) -> Finished:
-        return succeeded(self.command("stop"))
+        return succeeded(self.command("down"))
 
     def kill_the_daemon(self) -> None:
         owner = self.place.owner()
@@ -155,7 +155,7 @@ def succeeded(finished: Finished) -> Finished:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     made = Local(tmp_path_factory.mktemp("local"))
     yield made
-    made.command("stop", "--clean")
+    made.command("down", "--clean")
 
 
 class Begun(NamedTuple):

@@ -64,7 +64,7 @@ class Live:
         self.keys = {name: server.add_key("binance", name) for name in FUNCTIONS}
 
     def command(self, *arguments: str, keys: bool = True) -> Finished:
-        command = [sys.executable, "-m", "belay.local.up", *arguments, "--folder", str(self.place.folder)]
+        command = [sys.executable, "-m", "belay.cli.main", *arguments, "--folder", str(self.place.folder)]
         held = {
             f"BELAY_{name.upper()}_{part}": value
             for name, key in self.keys.items()
@@ -88,7 +88,7 @@ class Live:
 
     def up(self) -> Finished:
         options = json.dumps(self.server.client_options("binance"))
-        return self.command("start", "--venue", "binance", "--mode", "live", "--venue-options", options)
+        return self.command("up", "--venue", "binance", "--mode", "live", "--venue-options", options)
 
     def desk(self) -> Desk:
         return desk_over(STAGE, self.announced["outputs"], self.client)
@@ -131,7 +131,7 @@ def live() -> Iterator[Live]:
         Path(folder).chmod(0o755)  # only the stack's own folder keeps others out
         made = Live(Path(folder), server)
         yield made
-        made.command("stop", "--clean")
+        made.command("down", "--clean")
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def story(live: Live) -> Story:
     done = order()
     environments = b"".join(Path(f"/proc/{process}/environ").read_bytes() for process in live.processes())
     files = live.files_with_a_key()
-    down = live.command("stop")
+    down = live.command("down")
     return Story(
         up=up,
         administrator=administrator,
@@ -164,7 +164,7 @@ def story(live: Live) -> Story:
         files=files,
         down=down,
         left=live.processes(),
-        up_without_keys=live.command("start", keys=False),
+        up_without_keys=live.command("up", keys=False),
     )
 
 
@@ -200,7 +200,7 @@ def test_the_keys_are_in_no_file_no_log_no_process_and_nothing_that_was_said(liv
 
 def test_the_next_up_asks_for_the_keys_again(story: Story) -> None:
     assert story.up_without_keys.returncode == 2
-    assert story.up_without_keys.stderr.startswith("up: BELAY_EXECUTOR_KEY: is not set.")
+    assert story.up_without_keys.stderr.startswith("belay: BELAY_EXECUTOR_KEY: is not set.")
 
 
 @pytest.fixture(scope="module")
@@ -395,5 +395,5 @@ def test_a_killed_daemon_takes_emulator_and_functions_with_it_and_no_key_is_left
 
 
 def test_down_after_that_finds_nothing_and_leaves_no_key(live: Live, wanted: Secrets) -> None:
-    assert live.command("stop").stdout == "Nothing runs here.\n"
+    assert live.command("down").stdout == "Nothing runs here.\n"
     assert live.files_with_a_key() == []

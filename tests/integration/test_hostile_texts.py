@@ -23,22 +23,24 @@ from belay.adapters.aws import telemetry
 from belay.adapters.aws.alerts import SnsAlerts
 from belay.adapters.memory.ledger import InMemoryLedger
 from belay.cli.desk import Desk
-from belay.cli.main import app
+from belay.cli.main import app, told_of
 from belay.cli.terminal import Terminal, shows
 from belay.demo import report
-from belay.demo.__main__ import show_summary
 from belay.demo.check import Finding as BrokenRow
 from belay.demo.check import Result as Checked
 from belay.demo.check import lines
 from belay.demo.exported import Exported, read_exported
+from belay.demo.run import show_summary
 from belay.domain.account import Adoption, StopLevel
 from belay.domain.checkup import Finding, Level, Subscription, Surroundings, SwitchView
 from belay.domain.decisions import Cancel, DecisionRecord, Side
+from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import OrderState
 from belay.domain.reconciliation import Mismatch
 from belay.domain.texts import shown
 from belay.local import up
+from belay.local.programs import StackError
 from belay.local.schedules import read_schedules
 from belay.pages import page as pages
 from belay.ports import CancelRequest, SwitchReading
@@ -281,10 +283,12 @@ def test_a_tag_cannot_be_made_of_two_texts_nor_can_one_of_ours_be_escaped(first:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_make_up_tells_is_one_line_for_each_fact(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     up.show([("strategy", HOSTILE[name]), ("switch", HOSTILE[name])])
-    up.problem(HOSTILE[name].replace("\n", ""), 1)
     told = capsys.readouterr()
     assert told.out == "".join(f"  {fact:<8}   {shown(HOSTILE[name])}\n" for fact in ("strategy", "switch"))
-    assert acting(told.err) == set()
+    for problem in (StackError(HOSTILE[name].replace("\n", "")), InvalidInput(HOSTILE[name], HOSTILE[name], "x")):
+        message, _ = told_of(problem)
+        assert acting(message) == set()
+        assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", HOSTILE)

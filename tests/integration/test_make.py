@@ -84,13 +84,13 @@ print(json.dumps([sys.argv[1:], dict(os.environ)]))
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The Makefile, where a program that tells what it was called with stands in for Python."""
+    """The Makefile, where a program that tells what it was called with stands in for Python and the command."""
     folder = tmp_path / "checkout"
     (folder / ".venv/bin").mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", folder)
-    python = folder / ".venv/bin/python"
-    python.write_text(FAKE)
-    python.chmod(0o755)
+    for program in (folder / ".venv/bin/python", folder / ".venv/bin/belay"):
+        program.write_text(FAKE)
+        program.chmod(0o755)
     return folder
 
 
@@ -106,6 +106,13 @@ def test_a_value_arrives_as_it_was_written(
     option = f"--{name.lower().replace('_', '-')}={hostile}"
     assert option in arguments or (target == "demo" and environment[name] == hostile)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("target", ["demo", "up", "down"])
+def test_what_runs_here_is_a_command_of_belay(target: str, checkout: Path) -> None:
+    (checkout / ".venv/bin/python").unlink()
+    arguments, _ = json.loads(make(target, {}, folder=checkout).stdout)
+    assert arguments[0] == target
 
 
 def test_what_is_no_variable_of_the_makefile_is_refused_so_that_none_of_its_own_is_replaced(

@@ -378,7 +378,7 @@ def test_a_strategy_of_several_symbols_trades_each_of_them(two_markets: list[str
         ((), "--candles: there is no file for BTC/USD"),
         (("--candles", "FILE", "martingale"), "STRATEGY: martingale is not scheduled"),
         (("--candles", "FILE", "--timeframe", "4h"), "STRATEGY: nothing is scheduled"),
-        (("--candles", "FILE", "--timeframe", "1w"), "--timeframe: 1w is not a timeframe"),
+        (("--candles", "FILE", "--timeframe", "1w"), "'1w' is not one of '1m', '5m'"),
         (("--candles", "FILE", "--timeframe", "4h", "--algorithm", "ema_cross"), "ema-cross.parameters.fee"),
         (("--candles", "FILE", "--algorithm", "martingale"), "no strategy is called martingale"),
         (("--candles", "FILE", "--algorithm", "../ema"), "no strategy is called ../ema. Use one of"),

@@ -68,7 +68,8 @@ def _demo(seed: int) -> bool:
     sys.stdout.write(f"Demo, seed {seed}\n")
     sys.stdout.flush()
     environment = os.environ | {"SEED": str(seed), "OUTPUT": str(BUILD / f"demo-{seed}")}
-    return subprocess.run([sys.executable, "-m", "belay.demo"], env=environment, check=False).returncode == 0
+    command = [sys.executable, "-m", "belay.cli.main", "demo"]
+    return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
 def _summary(done: list[Compared], seed: int, seconds: float) -> dict[str, Any]:

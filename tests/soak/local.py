@@ -50,7 +50,7 @@ class Local:
 
     def up(self) -> None:
         """Raises RuntimeError with what was said."""
-        self._command("stop", "--clean")
+        self._command("down", "--clean")
         self._document.write_text(json.dumps(self._account(), indent=2))
         environment: dict[str, str] = {}
         for function in ("executor", "reconciler"):
@@ -58,14 +58,14 @@ class Local:
             environment |= {f"BELAY_{function.upper()}_KEY": key, f"BELAY_{function.upper()}_SECRET": secret}
         options = json.dumps(self._server.options() | {"timeout": TIMEOUT_MS})
         wanted = ["--account", str(self._document), "--venue", self._server.venue, "--mode", "live"]
-        self._command("start", *wanted, "--venue-options", options, environment=environment)
+        self._command("up", *wanted, "--venue-options", options, environment=environment)
         found = announcement(self.place.announcement)
         assert found is not None
         self._outputs, self._clients = found["outputs"], local_clients(found)
         self.desk = desk_over(STAGE, self._outputs, self._clients)
 
     def down(self) -> None:
-        self._command("stop")
+        self._command("down")
 
     def _account(self) -> dict[str, Any]:
         return {
@@ -78,7 +78,7 @@ class Local:
         }
 
     def _command(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "belay.local.up", *arguments, "--folder", str(self.place.folder)]
+        command = [sys.executable, "-m", "belay.cli.main", *arguments, "--folder", str(self.place.folder)]
         held = without_keys(os.environ) | (environment or {})
         done = subprocess.run(command, env=held, capture_output=True, text=True, check=False)
         if done.returncode:

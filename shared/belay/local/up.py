@@ -1,11 +1,10 @@
-"""`make up` and `make down`: the deployed stack kept running on this machine, on its real schedules.
+"""`belay up`, `down` and `tick`: the deployed stack kept running on this machine, on its real schedules.
 
 Starts and stops the daemon that does it (`daemon`), and tells what runs: with paper money, or at a venue with keys from
-the environment. Never reaches AWS. Nothing is traded before a person releases it. `python -m belay.local.up tick`
-fires schedules by hand, for who does not want to wait for the hour.
+the environment. Never reaches AWS. Nothing is traded before a person releases it. A tick fires schedules by hand, for
+who does not want to wait for the hour. `python -m belay.local.up run` is the daemon itself.
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -16,18 +15,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
 
 from belay.adapters.live.profiles import profile_of
-from belay.cli import views
+from belay.cli import views, words
 from belay.cli.desk import MakeClient, desk_over
-from belay.cli.make_variables import switch
+from belay.cli.exits import BAD_INPUT
 from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
-from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.errors import InvalidInput
 from belay.domain.texts import paragraph, shown
 from belay.local.account import paper_settings, require_same_market, source
-from belay.local.announcement import UP_STACK, announcement, local_clients
+from belay.local.announcement import announcement, local_clients
 from belay.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, run
 from belay.local.keys import read_keys, without_keys
 from belay.local.leftovers import end_leftovers
@@ -38,8 +36,6 @@ from belay.local.stack import STACK_NAME
 from belay.local.ticker import Firing, Schedule, read_schedules, tick_of
 from belay.local.variables import Variables
 
-FOLDER = UP_STACK.parent
-SWITCH: dict[str, Any] = {"nargs": "?", "const": "1", "default": ""}  # with or without a value
 LONGEST_INTERVAL = timedelta(days=366)
 
 
@@ -201,7 +197,7 @@ def belay() -> str:
     return str(program.relative_to(ROOT)) if program.is_relative_to(ROOT) else "belay"
 
 
-def stop(place: Place, clean: bool) -> int:
+def stop(place: Place, clean: bool) -> None:
     """Stop the daemon and wait for it; with `clean` delete everything afterwards. Harmless where nothing runs."""
     owner = place.owner()
     if owner:
@@ -222,10 +218,9 @@ def stop(place: Place, clean: bool) -> int:
         with place.owned():
             shutil.rmtree(place.folder)
         print(f"Deleted {place.folder}")
-    return 0
 
 
-def tick(place: Place, name: str | None, at: datetime | None) -> int:
+def tick(place: Place, name: str | None, at: datetime | None) -> None:
     """Fire each schedule, or the one named, for its last time until `at`, now, whether it fired for that or not.
 
     Raises:
@@ -245,85 +240,24 @@ def tick(place: Place, name: str | None, at: datetime | None) -> int:
     for schedule in chosen:
         if last := schedule.expression.last(until - LONGEST_INTERVAL, until):
             deliver(schedule.function, Firing(schedule, last).event(f"by-hand-{os.getpid()}"))
-            print(f"{shown(schedule.name)} fired for {last:%Y-%m-%dT%H:%M:%SZ}")
-    return 0
+            print(f"{shown(schedule.name)} fired for {words.second(last)}")
 
 
-class Parser(argparse.ArgumentParser):
-    """Bad options are one line, too."""
+# --- the daemon's own program -------------------------------------------------------------------------------------
 
-    def error(self, message: str) -> NoReturn:
-        raise InvalidInput("options", message, "See `python -m belay.local.up --help`.")
+FORMER = {"start": "belay up", "stop": "belay down", "tick": "belay tick"}  # what this program did once
 
 
-def parser() -> Parser:
-    made = Parser(prog="up", description="The deployed stack on this machine, on its real schedules.")
-    commands = made.add_subparsers(dest="command", required=True)
-    starting = commands.add_parser("start", help="start it, or say what runs")
-    running = commands.add_parser("run", help="be the daemon of `start`, which hands it account and keys on stdin")
-    stopping = commands.add_parser("stop", help="stop it; everything is kept")
-    ticking = commands.add_parser("tick", help="fire schedules by hand, for their last time")
-    for command in (starting, running, stopping, ticking):
-        command.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps everything")
-    starting.add_argument("--account", help="the account's document, a JSON file; default: an example on paper")
-    starting.add_argument("--venue", help="where to trade live, or whose prices to trade on paper")
-    starting.add_argument("--mode", help="paper, or live with the keys in the environment")
-    starting.add_argument("--venue-options", help="JSON: options of ccxt's constructor, such as hosts of your own")
-    starting.add_argument("--symbols", help="what a live account trades, such as BTC/USDT,ETH/USDT")
-    starting.add_argument("--sandbox", help="live: true for the venue's test host, false for real money")
-    starting.add_argument("--same-key", **SWITCH, help="live, for a test: one key may serve both functions")
-    stopping.add_argument("--clean", **SWITCH, help="and delete everything it kept")
-    ticking.add_argument("schedule", nargs="?", help="only this schedule, by its deployed name")
-    ticking.add_argument("--at", type=moment, help="for its last time until then, such as 2026-01-31T10:00:00Z")
-    return made
-
-
-def variables_of(options: argparse.Namespace) -> Variables:
-    return Variables(
-        account=options.account or None,
-        venue=options.venue or None,
-        mode=options.mode or None,
-        options=options.venue_options or None,
-        symbols=options.symbols or None,
-        sandbox=options.sandbox or None,
-    )
-
-
-def moment(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("without a time zone")
-    return found.astimezone(UTC)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    try:
-        options = parser().parse_args(arguments)
-        place = Place(options.folder)
-        match options.command:
-            case "start":
-                return start(place, variables_of(options), same_key=switch("SAME_KEY", options.same_key))
-            case "run":
-                return run(place, Given.from_json(sys.stdin.read()))
-            case "stop":
-                return stop(place, switch("CLEAN", options.clean))
-            case _:
-                return tick(place, options.schedule, options.at)
-    except InvalidInput as error:
-        return problem(str(error), 2)
-    except (StackError, BelayError) as error:
-        return problem(str(error), 1)
-    except KeyboardInterrupt:
-        return problem("interrupted; what was started is stopped", 130)
-    except Exception as error:  # a stranger gets a line, not a traceback
-        return problem(f"{type(error).__name__}: {error}", 1)
-
-
-def problem(message: str, code: int) -> int:
-    print(f"up: {paragraph(message)}", file=sys.stderr)
-    return code
+def main(arguments: Sequence[str]) -> int:
+    """Be the daemon, in the folder named; whoever asks for anything else is told the command of today."""
+    match arguments:
+        case ["run", "--folder", folder]:
+            return run(Place(Path(folder)), Given.from_json(sys.stdin.read()))
+    asked = next(iter(arguments), "")
+    print(f"up: this is `{FORMER.get(asked, 'belay up')}` now. See `{belay()} --help`.", file=sys.stderr)
+    return BAD_INPUT
 
 
 if __name__ == "__main__":
     keep_private()
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

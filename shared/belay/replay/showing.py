@@ -1,12 +1,13 @@
 """What a replay shows on a terminal: how far it is, and what came of it in a few lines. Computes no figure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from belay.cli import words
 from belay.cli.terminal import Terminal, shows
 
 type Document = dict[str, Any]
@@ -36,8 +37,8 @@ def show(out: Terminal, document: Document) -> None:
     """The replay in a few lines."""
     quote = document["quote"]
     out.print(
-        f"{document['slots']} slots of {document['timeframe']}, {document['first_close'][:16]}Z to "
-        f"{document['last_close'][:16]}Z; account {document['account']}, stage {document['stage']}"
+        f"{document['slots']} slots of {document['timeframe']}, {words.minute(document['first_close'])} to "
+        f"{words.minute(document['last_close'])}; account {document['account']}, stage {document['stage']}"
     )
     reasons = Table("strategy", "decision", "slots", box=None, pad_edge=False)
     for strategy, counts in document["decisions"].items():
@@ -53,32 +54,17 @@ def show(out: Terminal, document: Document) -> None:
 
 def facts(document: Document, quote: str) -> Iterator[tuple[str, str]]:
     """Each figure that is shown, by its name."""
-    denied = _counts(document["denied_by"])
-    yield "orders", _counts(document["orders_by_state"]) + (f" (denied: {denied})" if document["denied_by"] else "")
-    yield "fills", f"{len(document['fills'])}, fees {_amounts(document['fees'])}"
-    yield "realised P&L", f"{_short(document['realised_pnl'])} {quote}, fees included"
-    yield "equity", f"{_short(document['equity_start'])} > {_short(document['equity_end'])} {quote} ({_gain(document)})"
-    fall = document["max_drawdown"]
-    yield "max drawdown", f"{float(fall['fraction']):.2%}, {fall['peak_at'][:16]}Z to {fall['trough_at'][:16]}Z"
+    denied = words.counts(document["denied_by"])
+    by_state = words.counts(document["orders_by_state"])
+    yield "orders", by_state + (f" (denied: {denied})" if document["denied_by"] else "")
+    yield "fills", f"{len(document['fills'])}, fees {words.amounts(document['fees'], words.money)}"
+    yield "realised P&L", f"{words.money(document['realised_pnl'])} {quote}, fees included"
+    start, end, fall = document["equity_start"], document["equity_end"], document["max_drawdown"]
+    yield "equity", f"{words.money(start)} > {words.money(end)} {quote} ({words.change(start, end)})"
+    peak, trough = words.minute(fall["peak_at"]), words.minute(fall["trough_at"])
+    yield "max drawdown", f"{words.share(fall['fraction'])}, {peak} to {trough}"
     for symbol, held in document["buy_and_hold"].items():
-        change = float(held["last_close"]) / float(held["first_close"]) - 1
-        yield f"{symbol} held", f"{_short(held['equity_end'])} {quote} ({change:+.2%}), for comparison, without costs"
+        change, worth = words.change(held["first_close"], held["last_close"]), words.money(held["equity_end"])
+        yield f"{symbol} held", f"{worth} {quote} ({change}), for comparison, without costs"
     if document["incidents_open"]:
         yield "incidents", f"{document['incidents_open']} open"
-
-
-def _gain(document: Document) -> str:
-    start = float(document["equity_start"])
-    return f"{float(document['equity_end']) / start - 1:+.2%}" if start else "from nothing"
-
-
-def _counts(tally: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in tally.items()) or "none"
-
-
-def _amounts(amounts: Mapping[str, str]) -> str:
-    return ", ".join(f"{_short(amount)} {asset}" for asset, amount in amounts.items()) or "none"
-
-
-def _short(amount: str) -> str:
-    return f"{float(amount):,.2f}"

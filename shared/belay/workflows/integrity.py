@@ -3,6 +3,7 @@ is not known here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from belay.domain.chain import flaw
 from belay.domain.incidents import IncidentKind

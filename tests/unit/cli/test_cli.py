@@ -603,15 +603,21 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
     [
         (["explain", "0" * 32], "the ledger has no order"),
         (["explain", "nonsense"], "the ledger has no decision nonsense"),
-        (["orders", "--state", "ASLEEP"], "--state: ASLEEP is not a choice"),
+        (["orders", "--state", "ASLEEP"], "'--state': 'ASLEEP' is not one of 'created'"),
         (["decisions", "--limit", "0"], "--limit"),
-        (["halt", "--level", "running"], "--level: running is not a choice"),
+        (
+            ["halt", "--level", "running"],
+            "'--level': 'running' is not one of 'halted', 'reduce-only'. See `belay halt --help`.",
+        ),
         (["halt", "--symbol", SYMBOL], "Add --scope account"),
         (
             ["halt", "--scope", "account", "--symbol", "DOGE/USD"],
             "DOGE/USD is not one of the account's symbols",
         ),
-        (["release", "--scope", "planet"], "--scope: planet is not a choice"),
+        (
+            ["release", "--scope", "planet"],
+            "'--scope': 'planet' is not one of 'all', 'account'. See `belay release --help`.",
+        ),
         (["status", "--account", "nobody"], "there is no account nobody"),
         (["account", "set", "/no/such/file.json"], "cannot be read"),
         (["account"], "Missing command"),

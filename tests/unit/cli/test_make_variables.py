@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from belay.cli.main import app
 from belay.cli.make_variables import switch, whole
-from belay.demo.__main__ import main, make_anew, own_folder
+from belay.demo.run import make_anew, own_folder
 from belay.domain.errors import InvalidInput
 from belay.local import build
 from belay.local.programs import SAM
@@ -65,14 +67,13 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("files", FOREIGN.values(), ids=FOREIGN)
-def test_a_folder_that_holds_anything_else_is_left_alone(
-    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_holds_anything_else_is_left_alone(files: list[str], tmp_path: Path) -> None:
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert main(["--output", str(tmp_path), "--seed", "1"]) == 2
-    assert capsys.readouterr().err.startswith(f"demo: OUTPUT: {tmp_path} holds something else than a demo. ")
+    refused = CliRunner().invoke(app, ["demo", "--output", str(tmp_path), "--seed", "1"])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"belay: OUTPUT: {tmp_path} holds something else than a demo. ")
     assert all((tmp_path / name).exists() for name in files)
 
 
@@ -91,11 +92,10 @@ def test_a_link_to_a_demo_is_not_followed_into_what_it_leads_to(tmp_path: Path) 
     assert (elsewhere / "summary.json").exists()
 
 
-def test_wrong_candles_name_their_variable_and_where_they_are_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_candles_name_their_variable_and_where_they_are_wrong(tmp_path: Path) -> None:
     (tmp_path / "candles.csv").write_text("no header\n")
     command = ["--candles", str(tmp_path / "candles.csv"), "--output", str(tmp_path / "demo")]
-    assert main(command) == 2
-    assert capsys.readouterr().err.startswith(f"demo: CANDLES: {tmp_path}/candles.csv, line 1: is not the header. ")
+    refused = CliRunner().invoke(app, ["demo", *command])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"belay: CANDLES: {tmp_path}/candles.csv, line 1: is not the header. ")
     assert not (tmp_path / "demo").exists()

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from belay.adapters.paper.candle_files import generated_candles
-from belay.demo import __main__ as demo
-from belay.demo.__main__ import is_healthy
+from belay.cli.main import app
 from belay.demo.market import GENERATED_FROM, WARM_UP, find_market
+from belay.demo.run import is_healthy
 from belay.demo.summary import count, summarise
 from belay.domain.errors import InvalidInput
 
@@ -243,12 +244,9 @@ def test_a_seed_gives_a_generated_market_that_is_labelled_so() -> None:
         (["--colour"], "--colour"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(
-    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert demo.main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("demo: ")
-    assert named in captured.err
-    assert captured.err.count("\n") == 1
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], named: str) -> None:
+    result = CliRunner().invoke(app, ["demo", *arguments])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("belay: ")
+    assert named in result.stderr
+    assert result.stderr.count("\n") == 1

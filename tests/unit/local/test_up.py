@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from belay.cli import places
 from belay.cli.documents import example_document
+from belay.cli.main import app
 from belay.cli.places import open_desk
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput, VenueUnavailable
@@ -338,10 +340,14 @@ def test_local_without_a_stack_says_how_to_start_one(local_stacks: dict[str, Pat
 # --- the commands ------------------------------------------------------------------------------------------------
 
 
-def test_down_is_harmless_where_nothing_runs(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    assert up.main(["stop", "--folder", str(place.folder)]) == 0
-    assert up.main(["stop", "--clean", "--folder", str(place.folder)]) == 0
-    assert capsys.readouterr().out == "Nothing runs here.\n" * 2
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_down_is_harmless_where_nothing_runs(place: Place) -> None:
+    for switched in ([], ["--clean"], ["--clean=1"], ["--clean", "1"], ["--clean="], ["--clean=0"]):
+        done = run("down", *switched, "--folder", str(place.folder))
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "Nothing runs here.\n", "")
     assert not place.folder.exists()
 
 
@@ -350,8 +356,10 @@ def test_clean_deletes_what_was_kept_and_no_folder_that_is_no_stacks(place: Plac
         place.keep(Begun(document=EXAMPLE, seed=7, start=NOW))
     other = place.folder.parent / "other"
     other.mkdir()
-    assert up.main(["stop", "--clean", "--folder", str(other)]) == 0
-    assert up.main(["stop", "--clean", "--folder", str(place.folder)]) == 0
+    assert run("down", "--clean=0", "--folder", str(place.folder)).exit_code == 0
+    assert place.folder.exists()
+    assert run("down", "--clean", "--folder", str(other)).exit_code == 0
+    assert run("down", "--folder", str(place.folder), "--clean").exit_code == 0
     assert other.exists()
     assert not place.folder.exists()
 
@@ -364,37 +372,46 @@ BAD_ACCOUNTS = {
 
 
 @pytest.mark.parametrize(("text", "problem"), BAD_ACCOUNTS.values(), ids=BAD_ACCOUNTS)
-def test_a_bad_account_file_is_refused_before_anything_is_started(
-    place: Place, capsys: pytest.CaptureFixture[str], text: str | None, problem: str
-) -> None:
+def test_a_bad_account_file_is_refused_before_anything_is_started(place: Place, text: str | None, problem: str) -> None:
     file = place.folder.parent / "account.json"
     if text is not None:
         file.write_text(text)
-    assert up.main(["start", "--account", str(file), "--folder", str(place.folder)]) == 2
-    assert problem in capsys.readouterr().err
+    refused = run("up", "--account", str(file), "--folder", str(place.folder))
+    assert refused.exit_code == 2
+    assert problem in refused.stderr
     assert not place.folder.exists()
 
 
-def test_while_another_command_is_at_work_up_says_so(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_while_another_command_is_at_work_up_says_so(place: Place) -> None:
     with place.owned():
-        assert up.main(["start", "--folder", str(place.folder)]) == 1
-    assert capsys.readouterr().err == "up: it is being started or stopped just now; try again in a moment\n"
+        failed = run("up", "--folder", str(place.folder))
+    assert failed.exit_code == 1
+    assert failed.stderr == "belay: it is being started or stopped just now; try again in a moment\n"
 
 
 USAGE = {
-    "no command": [],
     "an unknown command": ["restart"],
+    "a switch that is neither on nor off": ["down", "--clean", "perhaps"],
     "a time without a zone": ["tick", "--at", "2026-11-20T12:00:00"],
     "no time": ["tick", "--at", "noon"],
 }
 
 
 @pytest.mark.parametrize("arguments", USAGE.values(), ids=USAGE)
-def test_a_usage_error_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert up.main(arguments) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_a_usage_error_is_one_line(arguments: list[str]) -> None:
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
 
 
-def test_a_tick_by_hand_needs_a_running_stack(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    assert up.main(["tick", "--folder", str(place.folder)]) == 1
-    assert capsys.readouterr().err == "up: nothing runs here; start it with `make up`\n"
+def test_a_tick_by_hand_needs_a_running_stack(place: Place) -> None:
+    failed = run("tick", "--folder", str(place.folder), "--at", "2026-11-20T12:00:00+01:00")
+    assert (failed.exit_code, failed.stderr) == (1, "belay: nothing runs here; start it with `make up`\n")
+
+
+@pytest.mark.parametrize(("asked", "today"), [("start", "up"), ("stop", "down"), ("tick", "tick"), ("restart", "up")])
+def test_the_commands_of_yesterday_name_those_of_today_and_do_nothing(
+    asked: str, today: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert up.main([asked, "--folder", str(place.folder)]) == 2
+    assert f"this is `belay {today}` now" in capsys.readouterr().err
+    assert not place.folder.exists()

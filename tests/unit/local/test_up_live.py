@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from typer.testing import CliRunner
 
 from belay.cli.documents import example_document
+from belay.cli.main import app
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import EPOCH
@@ -253,10 +255,11 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_keys")
-def test_up_without_keys_starts_nothing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["start", "--venue", "binance", "--mode", "live", "--venue-options", OPTIONS]
-    assert up.main([*asked, "--folder", str(place.folder)]) == 2
-    assert capsys.readouterr().err.startswith("up: BELAY_EXECUTOR_KEY: is not set.")
+def test_up_without_keys_starts_nothing(place: Place) -> None:
+    asked = ["up", "--venue", "binance", "--mode", "live", "--venue-options", OPTIONS]
+    refused = CliRunner().invoke(app, [*asked, "--folder", str(place.folder)])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("belay: BELAY_EXECUTOR_KEY: is not set.")
     assert not place.folder.exists()
 
 
@@ -266,11 +269,12 @@ def test_prices_of_an_exchange_that_does_not_exist_are_refused_by_the_variable()
 
 
 @pytest.mark.usefixtures("no_keys")
-def test_a_live_stack_asks_for_its_keys_at_each_start(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_live_stack_asks_for_its_keys_at_each_start(place: Place) -> None:
     with place.owned():
         place.keep(Begun(document=LIVE, seed=7, start=EPOCH))
-    assert up.main(["start", "--folder", str(place.folder)]) == 2
-    assert capsys.readouterr().err.startswith("up: BELAY_EXECUTOR_KEY: is not set.")
+    refused = CliRunner().invoke(app, ["up", "--folder", str(place.folder)])
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("belay: BELAY_EXECUTOR_KEY: is not set.")
 
 
 def test_the_variables_of_a_stack_that_was_begun_change_nothing_but_a_file_does(

@@ -1,0 +1,37 @@
+"""What needs a person: list, resolve."""
+
+from typing import Annotated
+
+import typer
+
+from belay.cli import operations, views
+from belay.cli.options import Author
+from belay.cli.rendering import operations as told
+from belay.cli.session import Session, begin, command
+
+app = typer.Typer(help="What needs a person: list, resolve.", epilog="Example: belay incidents list")
+app.callback()(begin)
+
+
+@command(app, "belay incidents list --all", name="list")
+def list_incidents(
+    session: Session,
+    resolved_too: Annotated[bool, typer.Option("--all", help="The resolved ones too.")] = False,
+) -> None:
+    """List open incidents: what was compared, both values, what to do."""
+    desk = session.open()
+    found = views.incidents(desk.ledger, session.accounts(desk), resolved_too=resolved_too)
+    session.show(found, told.incidents)
+
+
+@command(app, 'belay incidents resolve balance_mismatch:USD --reason "a fee, paid by hand"', name="resolve")
+def resolve_incident(
+    session: Session,
+    incident_id: Annotated[str, typer.Argument(metavar="ID", help="As `belay incidents list` shows it.")],
+    reason: Annotated[str, typer.Option(help="What was found and done.")],
+    author: Author = "operator",
+) -> None:
+    """Close an incident and lift the stops that it set."""
+    desk = session.open()
+    name = session.one_account(desk)
+    session.show(operations.resolve_incident(desk, name, incident_id, reason, author), told.resolved)
