@@ -21,7 +21,7 @@ from belay.workflows.integrity import flaw_of, stop_for
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
 from belay.workflows.session import Session, open_session
-from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_order
+from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_as_judged, update_order
 
 GUARD_MARGIN_SECONDS = 2
 # Denials of an exit that nobody needs to act on: there is nothing to sell, or too little for the venue.
@@ -227,13 +227,8 @@ def _limits(verdict: Verdict) -> dict[str, Any]:
 
 def _wait(order: Order, session: Session, at: datetime, reason: str, detail: dict[str, Any]) -> Executed:
     """Leave the intent where it is: the reconciler publishes it again until it lapses."""
-    update_order(
-        session.services,
-        order.order_id,
-        at,
-        lambda latest, _, written: note(latest, f"waiting: {reason}", written, detail),
-        only_version=order.version,
-    )
+    waiting = f"waiting: {reason}"
+    update_as_judged(session.services, order, at, lambda latest, _, written: note(latest, waiting, written, detail))
     return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=reason)
 
 
@@ -256,7 +251,7 @@ def _deny(order: Order, session: Session, situation: Situation, verdict: Verdict
         return note(latest, cause, written, _limits(verdict))
 
     try:
-        denied = update_order(services, order.order_id, at, refuse, only_version=order.version)
+        denied = update_as_judged(services, order, at, refuse)
     except Conflict:
         if not situation.flaw:
             raise
