@@ -32,11 +32,12 @@ from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.slots import EPOCH
 from belay.local.programs import ROOT
-from belay.local.schedules import read_schedules
 from belay.ports import Venue
 from belay.replay import command as replay
+from belay.replay import plan
 from belay.replay.engine import ReplayEngine, replay_document
 from belay.replay.plan import Request, load_strategies
+from tests.scheduled import own_schedules
 
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ BTC, ETH = "BTC/USD", "ETH/USD"
 EMA, RSI = "ema-cross-btc", "rsi-reversion-btc"
 COSTS = {"fee": "0.001", "slippage": "0.0005"}
 DOCUMENT = replay_document(AccountDocument.parse(example_document()))
-TICKS = [schedule.event for schedule in read_schedules(ROOT / "template.yaml")]
+TICKS = [schedule.event for schedule in own_schedules(ROOT / "template.yaml")]
 LOAD = load_strategies(ROOT)
 
 
@@ -77,6 +78,13 @@ def printed(*arguments: str | Path) -> dict[str, Any]:
     assert result.exit_code == 0, result.stderr
     document: dict[str, Any] = json.loads(result.stdout)
     return document
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_schedules() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "read_schedules", own_schedules)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -376,11 +384,11 @@ def test_a_strategy_of_several_symbols_trades_each_of_them(two_markets: list[str
     ("arguments", "problem"),
     [
         ((), "--candles: there is no file for BTC/USD"),
-        (("--candles", "FILE", "martingale"), "STRATEGY: martingale is not scheduled"),
+        (("--candles", "FILE", "nobody_wrote_this"), "STRATEGY: nobody_wrote_this is not scheduled"),
         (("--candles", "FILE", "--timeframe", "4h"), "STRATEGY: nothing is scheduled"),
         (("--candles", "FILE", "--timeframe", "1w"), "'1w' is not one of '1m', '5m'"),
         (("--candles", "FILE", "--timeframe", "4h", "--algorithm", "ema_cross"), "ema-cross.parameters.fee"),
-        (("--candles", "FILE", "--algorithm", "martingale"), "no strategy is called martingale"),
+        (("--candles", "FILE", "--algorithm", "nobody_wrote_this"), "no strategy is called nobody_wrote_this"),
         (("--candles", "FILE", "--algorithm", "../ema"), "no strategy is called ../ema. Use one of"),
         (("--candles", "FILE", "--algorithm", "ema_cross", "My strategy"), "STRATEGY: String should match"),
         (("--candles", "FILE", "--algorithm", "ema_cross", "--symbol", "BTC"), "--symbol: String should match"),

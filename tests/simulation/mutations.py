@@ -84,7 +84,7 @@ def _concludes(order: Any, session: Any, seen: Any, outcome: Outcome) -> bool:
     def change(latest: Any, account: Any, stamp: Any) -> Any:
         return transitions.settle(latest, account, order.attempt.attempt_id, outcome, stamp)
 
-    return settling._change(order, session, seen.venue.time, change)
+    return updates.update_as_judged(session.services, order, seen.venue.time, change) is not None
 
 
 def _not_found_is_rejected(order: Any, missed: bool, session: Any, seen: Any) -> bool:
@@ -146,7 +146,9 @@ def _stores_any_proof(ledger: Any, proof: Any) -> None:
     ledger._proofs[proof.account, proof.fingerprint] = proof
 
 
-def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any) -> Any:
+def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any, account: Any = None) -> Any:
+    if account is not None:
+        ledger.save_account(account)
     ledger._decisions[record.decision_id] = record
     for order in orders:
         if order.order_id not in ledger._orders:
@@ -196,17 +198,16 @@ def _signs_when_it_leaves(true_venue: Any, request: Any) -> Outcome:
     return _true_submit(true_venue, request.model_copy(update=fresh))
 
 
-def _cancel_ends_it(session: Any, now: Any) -> int:
+def _cancel_ends_it(session: Any, now: Any, flawed: Any) -> int:
     """Asked to cancel, so it is cancelled."""
-    asked = _repeat_cancels(session, now)
+    asked = _repeat_cancels(session, now, flawed)
     for order in session.services.ledger.open_orders(session.document.account):
         if order.state in (OrderState.ACKNOWLEDGED, OrderState.PARTIALLY_FILLED):
-            updates.update_order(
+            updates.update_as_judged(
                 session.services,
-                order.order_id,
+                order,
                 now,
                 lambda o, _, stamp: transitions._move(o, OrderState.CANCELLED, "cancelled", stamp, {}),
-                only_version=order.version,
             )
     return asked
 

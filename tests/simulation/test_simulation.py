@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ def test_each_mutation_is_found(number: int) -> None:
     needed, broken = find_mutation(number)
     assert needed, f"nothing noticed that the code {MUTATIONS[number].name}"
     assert broken
+
+
+def test_each_mutation_takes_what_the_code_gives_it() -> None:
+    """A bug that fails where it is called would be found for that."""
+    for mutation in MUTATIONS:
+        for owner, name, bug in mutation.patches:
+            original = getattr(owner, name)
+            if callable(original):
+                signature(bug).bind(*signature(original).parameters)
 
 
 def test_a_slice_of_the_single_faults_breaks_no_promise() -> None:

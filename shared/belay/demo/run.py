@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from belay.adapters.aws.ledger import Tables
 from belay.cli import words
 from belay.cli.desk import Desk, desk_over, tables_of
 from belay.cli.documents import example_document
@@ -23,7 +24,7 @@ from belay.cli.rendering import story
 from belay.cli.terminal import Terminal, shows, terminal_console, written
 from belay.cli.terminal import as_json as exact
 from belay.demo.check import examine, lines
-from belay.demo.market import GENERATED_SEED, TIMEFRAME, Market, find_market
+from belay.demo.market import GENERATED_SEED, SYMBOL, TIMEFRAME, Market, find_market
 from belay.demo.replaying import Replay
 from belay.demo.report import write_report
 from belay.demo.summary import summarise
@@ -38,7 +39,8 @@ from belay.replay.showing import shown
 
 STAGE = "dev"
 # What a demo leaves there.
-LEFT, ROWS = {"aws", "report.html", "rows", "summary.json"}, {"evaluations.jsonl", "ledger.jsonl", "paper.jsonl"}
+LEFT = {"aws", "report.html", "rows", "summary.json"}
+ROWS = {f"{name}.jsonl" for name in ("evaluations", "paper", *Tables._fields)}
 CRASHES = 3  # each holds its message for the visibility timeout
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -55,11 +57,7 @@ def live_through(
 
     started, rows = time.monotonic(), folder / "rows"
     document = _replay_document(seed if chaos else None)
-    ticks = [
-        schedule.event
-        for schedule in read_schedules(ROOT / "template.yaml")
-        if schedule.event["timeframe"] == TIMEFRAME
-    ]
+    ticks = scheduled(document)
     with Stack(folder / "aws", say) as stack:
         outputs = stack.deploy({"FollowUpSeconds": "0"})
         desk = desk_over(STAGE, outputs, stack.client)
@@ -79,6 +77,13 @@ def live_through(
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     write_report(folder)
     return summary
+
+
+def scheduled(document: AccountDocument) -> list[dict[str, Any]]:
+    """The events of the schedules that trade the demo's market in its account, without their scheduled time."""
+    wanted = {"account": document.account, "symbol": SYMBOL, "timeframe": TIMEFRAME}
+    schedules = read_schedules(ROOT / "template.yaml")
+    return [schedule.event for schedule in schedules if wanted.items() <= schedule.event.items()]
 
 
 def _replay_document(seed: int | None) -> AccountDocument:

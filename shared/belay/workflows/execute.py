@@ -22,7 +22,7 @@ from belay.workflows.integrity import MOVED_ON, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
 from belay.workflows.session import Session, open_session
-from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_order
+from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_as_judged, update_order
 
 GUARD_MARGIN_SECONDS = 2
 # Denials of an exit that nobody needs to act on: there is nothing to sell, or too little for the venue.
@@ -243,14 +243,9 @@ def _limits(verdict: Verdict) -> dict[str, Any]:
 
 def _wait(order: Order, session: Session, at: datetime, reason: str, detail: dict[str, Any]) -> Executed:
     """Leave the intent where it is: the reconciler publishes it again until it lapses."""
+    waiting = f"waiting: {reason}"
     with suppress(Conflict):  # a remark is not worth a message
-        update_order(
-            session.services,
-            order.order_id,
-            at,
-            lambda latest, _, written: note(latest, f"waiting: {reason}", written, detail),
-            only_version=order.version,
-        )
+        update_as_judged(session.services, order, at, lambda latest, _, written: note(latest, waiting, written, detail))
     return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=reason)
 
 
@@ -270,7 +265,7 @@ def _deny(order: Order, session: Session, situation: Situation, verdict: Verdict
             return deny(latest, cause, written, _limits(verdict), settled=not pages)
         return note(latest, cause, written, _limits(verdict))
 
-    denied = update_order(services, order.order_id, at, refuse, only_version=order.version)
+    denied = update_as_judged(services, order, at, refuse)
     if denied is None:
         # Someone claimed or changed it since it was read: what was checked is no longer what is stored.
         return _find_out(services.ledger.order(order.order_id) or order, session)

@@ -1,18 +1,17 @@
 """What still has to happen: cancels to repeat, intents to publish again or to lapse, slots that nobody evaluated."""
 
 from collections.abc import Container
-from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
 
+from belay.domain.account import Account
 from belay.domain.errors import VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, Order, claimable
 from belay.domain.slots import Slot
-from belay.domain.transitions import note, release
-from belay.ports import Services
+from belay.domain.transitions import Change, Stamp, note, release
+from belay.ports import CancelRequest, Services
 from belay.workflows.session import Session
-from belay.workflows.updates import lapse_order, open_incident, tell_refused, update_order
+from belay.workflows.updates import lapse_order, open_incident, tell_refused, update_as_judged
 
 PUBLISH_AGAIN_AFTER = timedelta(seconds=30)
 TICK_GRACE = timedelta(seconds=120)
@@ -24,27 +23,38 @@ def repeat_cancels(session: Session, now: datetime, flawed: Container[str] = ())
     Args:
         flawed: ids of orders whose records do not hold together: a cancel of them is asked for, nothing is recorded.
     """
-    services, asked = session.services, 0
-    for request in services.ledger.cancel_requests(session.document.account):
-        order = services.ledger.order(request.order_id)
-        if request.order_id in flawed:
-            if order is not None and order.attempt is not None:
-                with suppress(VenueUnavailable):
-                    session.venue.cancel(order.symbol, order.order_id)
-        elif order is None or order.settled:
-            services.ledger.clear_cancel(request.account, request.order_id)
-        elif order.state in NEVER_SENT:
-            lapse_order(services, request.order_id, now, request.reason)
-        elif claimable(order, session.venue.profile):
-            _release(session, order, now, f"cancelled: {request.reason}")
-        else:
-            try:
-                session.venue.cancel(order.symbol, order.order_id)
-            except VenueUnavailable:
-                continue
-            asked += 1
-            _note(session, order, now, "cancel requested", {"reason": request.reason})
-    return asked
+    requests = session.services.ledger.cancel_requests(session.document.account)
+    return sum(_cancel(request, session, now, request.order_id in flawed) for request in requests)
+
+
+def _cancel(request: CancelRequest, session: Session, now: datetime, flawed: bool) -> bool:
+    """Ask the venue, or end here what never got there. Whether it was asked."""
+    services, order = session.services, session.services.ledger.order(request.order_id)
+    if flawed:
+        return order is not None and order.attempt is not None and _asked(order, session)
+    if order is None or order.settled:
+        services.ledger.clear_cancel(request.account, request.order_id)
+        return False
+    if order.state in NEVER_SENT:
+        lapse_order(services, request.order_id, now, request.reason)
+        return False
+    if claimable(order, session.venue.profile):
+        cause = f"cancelled: {request.reason}"
+        update_as_judged(services, order, now, lambda o, account, stamp: release(o, account, stamp, cause))
+        return False
+    if not _asked(order, session):
+        return False
+    evidence = {"reason": request.reason}
+    update_as_judged(services, order, now, lambda o, _, stamp: note(o, "cancel requested", stamp, evidence))
+    return True
+
+
+def _asked(order: Order, session: Session) -> bool:
+    try:
+        session.venue.cancel(order.symbol, order.order_id)
+    except VenueUnavailable:
+        return False
+    return True
 
 
 def publish_again(session: Session, now: datetime, flawed: Container[str] = ()) -> int:
@@ -60,7 +70,7 @@ def publish_again(session: Session, now: datetime, flawed: Container[str] = ()) 
             # Only what was never sent: an exit that was is given up where it is looked up once more.
             lapse_order(services, order.order_id, now)
         elif now >= order.created_at + PUBLISH_AGAIN_AFTER:
-            again = _note(session, order, now, "published again", {}, publications=order.publications + 1)
+            again = update_as_judged(services, order, now, _published_again)
             if again is not None:
                 services.queue.publish_intent(again)
                 published += 1
@@ -75,26 +85,8 @@ def tell_again(services: Services, account: str) -> None:
             open_incident(services, incident)
 
 
-def _release(session: Session, order: Order, now: datetime, cause: str) -> Order | None:
-    return update_order(
-        session.services,
-        order.order_id,
-        now,
-        lambda latest, account, stamp: release(latest, account, stamp, cause),
-        only_version=order.version,
-    )
-
-
-def _note(
-    session: Session, order: Order, now: datetime, cause: str, detail: dict[str, Any], **updates: Any
-) -> Order | None:
-    return update_order(
-        session.services,
-        order.order_id,
-        now,
-        lambda latest, _, stamp: note(latest, cause, stamp, detail, **updates),
-        only_version=order.version,
-    )
+def _published_again(order: Order, _: Account, stamp: Stamp) -> Change:
+    return note(order, "published again", stamp, {}, publications=order.publications + 1)
 
 
 def tick_missed_slots(session: Session, now: datetime) -> int:

@@ -1,18 +1,17 @@
 """What became of each order that was sent: judge absence, confirm, release. Submits nothing."""
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from datetime import datetime, timedelta
 
-from belay.domain.account import Account
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, TERMINAL, UNRESOLVED, Order, OrderState
 from belay.domain.reconciliation import residuals
 from belay.domain.record import ZERO, base_asset, quote_asset
-from belay.domain.transitions import Change, Stamp, conclude_absent, note, presume_unknown, release
+from belay.domain.transitions import conclude_absent, note, presume_unknown, release
 from belay.domain.venues import VenueStatus
 from belay.workflows.resolve import close_unknown
 from belay.workflows.session import Session
-from belay.workflows.updates import exit_not_placed, open_incident, update_order
+from belay.workflows.updates import exit_not_placed, open_incident, update_as_judged
 from belay.workflows.views import Views
 
 ANSWER_BOUND = timedelta(seconds=60)
@@ -57,41 +56,37 @@ def _judge_absence(order: Order, missed: bool, session: Session, views: Views) -
     Args:
         missed: a well-formed look-up did not find it; otherwise it could not be looked up.
     """
-    now, profile = views.venue.time, session.venue.profile
+    services, now, profile = session.services, views.venue.time, session.venue.profile
     if order.attempt is None:
         raise ValueError(f"order {order.order_id} is {order.state} without a claim")
     claimed_at = order.attempt.request.claimed_at
     if order.state is OrderState.SUBMITTED and now >= claimed_at + ANSWER_BOUND:
-        return _change(order, session, now, lambda o, _, stamp: presume_unknown(o, "no answer", stamp))
+        unknown = update_as_judged(services, order, now, lambda o, _, stamp: presume_unknown(o, "no answer", stamp))
+        return unknown is not None
     provable = profile.absence_provable_from(order.attempt.fence_at)
     retained = now <= claimed_at + timedelta(seconds=profile.closed_retention_seconds)
     counts = missed and retained and provable is not None and now >= provable
     if now >= (provable or claimed_at) + UNKNOWN_BOUND and (not counts or len(order.misses) >= MISSES_NEEDED):
-        open_incident(session.services, _unknown_outcome(order, now))
+        open_incident(services, _unknown_outcome(order, now))
     spaced = not order.misses or now >= order.misses[-1] + timedelta(seconds=profile.miss_spacing_seconds)
     return counts and spaced and _count_miss(order, session, views)
 
 
 def _count_miss(order: Order, session: Session, views: Views) -> bool:
     """One more miss that counts; True when it was the last one needed."""
-    now = views.venue.time
+    services, now = session.services, views.venue.time
     misses = (*order.misses, now)[-MISSES_NEEDED:]
     evidence = {"not_found_at": [f"{at:%FT%TZ}" for at in misses]}
     if len(misses) < MISSES_NEEDED or _something_moved(order, views):
-        _change(order, session, now, lambda o, _, stamp: note(o, "not found", stamp, evidence, misses=misses))
+        update_as_judged(services, order, now, lambda o, _, stamp: note(o, "not found", stamp, evidence, misses=misses))
         return False
-    absent = _change(order, session, views.read_at, lambda o, a, stamp: conclude_absent(o, a, evidence, stamp))
-    if absent:
-        close_unknown(session.services, order, "absence proven")
-    return absent
-
-
-def _change(
-    order: Order, session: Session, now: datetime, change_of: Callable[[Order, Account, Stamp], Change]
-) -> bool:
-    """Change an order as it was judged; False when it moved meanwhile."""
-    changed = update_order(session.services, order.order_id, now, change_of, only_version=order.version)
-    return changed is not None
+    absent = update_as_judged(
+        services, order, views.read_at, lambda o, account, stamp: conclude_absent(o, account, evidence, stamp)
+    )
+    if absent is None:
+        return False
+    close_unknown(services, order, "absence proven")
+    return True
 
 
 def _something_moved(order: Order, views: Views) -> bool:
@@ -124,7 +119,7 @@ def _confirm(order: Order, session: Session, views: Views) -> bool:
     if again and now < order.expires_at:
         if not order.misses:
             cause = "absence confirmed, may be sent again"
-            _change(order, session, now, lambda o, _, stamp: note(o, cause, stamp, {}, misses=(now,)))
+            update_as_judged(session.services, order, now, lambda o, _, stamp: note(o, cause, stamp, {}, misses=(now,)))
         return False
     return _release(order, session, views, f"{order.state} confirmed")
 
@@ -145,7 +140,8 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
     if order.state in NOT_PLACED:
         # Before it is settled: were it the other way round, a crash in between would leave nobody to tell.
         exit_not_placed(session.services, order, f"the order is {order.state}", now)
-    return _change(order, session, now, lambda o, a, stamp: release(o, a, stamp, cause))
+    released = update_as_judged(session.services, order, now, lambda o, a, stamp: release(o, a, stamp, cause))
+    return released is not None
 
 
 def _just_read(order: Order, views: Views) -> bool:

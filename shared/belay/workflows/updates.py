@@ -63,6 +63,16 @@ def update_order(
     raise Conflict(f"order {order_id}")
 
 
+def update_as_judged(
+    services: Services,
+    order: Order,
+    exchange_time: Utc | None,
+    change_of: Callable[[Order, Account, Stamp], Change | None],
+) -> Order | None:
+    """Like `update_order`, but only while the order is as the caller judged it: None, too, when it moved meanwhile."""
+    return update_order(services, order.order_id, exchange_time, change_of, only_version=order.version)
+
+
 def open_incident(services: Services, incident: Incident, stop: StopLevel | None = None) -> None:
     """Stop what an incident affects, tell on-call, record it; one that is open already is not told again.
 
