@@ -30,11 +30,13 @@ from belay.cli.views import missing_limits
 from belay.demo import __main__ as demo
 from belay.demo.check_rules import CHECKS as CHECKS_OF_A_RUN
 from belay.demo.summary import count
+from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.incidents import IncidentKind
 from belay.local.daemon import STAGE
 from tests.pages import ROOT, page, pages
 from tests.rights import MAY_WRITE
+from tests.unit.cli.test_cli import Office, Switch
 from tests.unit.demo.test_summary import evaluations, ledger, paper
 from tests.unit.test_template import ALARMS, FUNCTIONS, TEMPLATE
 
@@ -244,6 +246,20 @@ def test_every_command_that_is_mentioned_exists_with_each_of_its_options(command
     asked = CliRunner().invoke(app, [*words, "--help"])
     assert asked.exit_code == 0, asked.stderr
     assert "Usage: " in asked.stdout
+
+
+def test_the_first_start_on_paper_goes_as_the_first_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands one after the other at one desk, whose switch is halted until it is released."""
+    office = Office(switch=Switch(level=StopLevel.HALTED))
+    monkeypatch.chdir(tmp_path)
+    lines = [line for line in page("README.md").section("## Deploying in paper mode").shown() if line[:6] == "belay "]
+    for line in lines:
+        printed = office.text(*shlex.split(line)[1:])
+        if line == "belay account example":
+            (tmp_path / "account.json").write_text(printed)
+    assert len(lines) == 4
+    assert office.switch.level is StopLevel.RUNNING
+    assert "Account paper" in printed
 
 
 def test_the_schedule_that_is_fired_by_hand_is_one_of_the_templates() -> None:
