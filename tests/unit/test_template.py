@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,16 @@ def test_a_functions_log_group_has_a_retention_and_is_the_only_one_it_may_write(
     assert writable == [attribute(group, "Arn")]
 
 
+# ---- Version ------------------------------------------------------------------------------------------
+
+
+def test_the_stack_tells_the_projects_version_which_the_changelog_has_as_its_latest() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert TEMPLATE["Outputs"]["Version"]["Value"] == version
+    releases = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert next(release for release in releases if release != "Unreleased") == version
+
+
 # ---- Alarms --------------------------------------------------------------------------------------
 
 HEARTBEATS = {"EvaluatorHeartbeatAlarm", "ReconcilerHeartbeatAlarm"}
@@ -318,10 +329,15 @@ def test_an_alarm_on_failures_stays_quiet_without_data(name: str) -> None:
 def test_an_alarm_reaches_the_person_on_call_and_says_what_to_do(name: str) -> None:
     description = ALARMS[name]["AlarmDescription"]
     assert ALARMS[name]["AlarmActions"] == ON_CALL
-    assert all(part in description for part in ("Symptom: ", "First action: ", "Runbook: README.md#"))
+    assert all(part in description for part in ("Symptom: ", "First action: ", "Runbook: shared/RUNBOOK.md#"))
     assert len(description) <= 1024
-    chapter = description.split("README.md#")[1].strip().replace("-", " ")
-    assert chapter in (ROOT / "README.md").read_text().lower()
+
+
+@pytest.mark.parametrize("name", sorted(ALARMS))
+def test_an_alarm_points_to_the_entry_of_its_own_name_in_the_runbook(name: str) -> None:
+    entry = ALARMS[name]["AlarmName"]["Fn::Sub"].removeprefix("belay-${Stage}-")
+    assert ALARMS[name]["AlarmDescription"].split("shared/RUNBOOK.md#")[1].split() == [entry]
+    assert f"\n### {entry}\n" in (ROOT / "shared/RUNBOOK.md").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
