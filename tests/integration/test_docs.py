@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from belay.adapters.paper.candle_files import COLUMNS, generated_candles
 from belay.cli.main import app
 from belay.domain.slots import EPOCH
-from belay.local.stack import ROOT, SAM
-from belay.replay.command import load_strategies
+from belay.local.programs import ROOT, SAM
+from belay.replay.plan import load_strategies
 from tests.pages import page, pages
 
 SHOWN = sorted({command for page in pages() for command in page.shown()})

@@ -1,8 +1,0 @@
-"""The demo is a command of `belay` now: says so, and does nothing else."""
-
-import sys
-
-from belay.cli.exits import BAD_INPUT
-
-print("demo: this is `belay demo` now. See `belay demo --help`.", file=sys.stderr)
-sys.exit(BAD_INPUT)
