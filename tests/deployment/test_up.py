@@ -19,7 +19,7 @@ from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli import operations
 from belay.cli.desk import Desk, desk_over
 from belay.cli.documents import example_document
-from belay.domain.account import Account, StopLevel
+from belay.domain.account import Account, Stop, StopLevel
 from belay.domain.decisions import DecisionRecord
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import iso
@@ -50,12 +50,13 @@ Finished = subprocess.CompletedProcess[str]
 class Books(NamedTuple):
     """What ledger and venue hold at one moment, of decisions the first; a later hour's would only hold.
 
-    `requests` is how many the venue ever received.
+    `stops` are the operators', `requests` is how many the venue ever received.
     """
 
     decision: DecisionRecord
     orders: tuple[Order, ...]
     account: Account
+    stops: tuple[Stop, ...]
     switch: StopLevel
     balances: dict[str, str]
     requests: int
@@ -116,6 +117,7 @@ class Local:
             decision=desk.ledger.decisions(ACCOUNT, STRATEGY, LIMIT)[-1],
             orders=desk.ledger.orders(ACCOUNT, LIMIT),
             account=desk.ledger.account(ACCOUNT),
+            stops=desk.ledger.operator_stops(ACCOUNT).stops,
             switch=desk.switch.read().level,
             balances={asset: str(held) for asset, held in state.balances.items()} if state else {},
             requests=len(venue.submissions()),
@@ -270,6 +272,6 @@ def test_a_killed_daemon_leaves_nothing_that_blocks_the_next_up_which_halts_ever
     assert recovered.orphans == set()
     assert "may be lost" in recovered.up.stderr
     assert recovered.books.switch is StopLevel.HALTED
-    assert [stop.level for stop in recovered.books.account.stops] == [StopLevel.HALTED]
+    assert [stop.level for stop in recovered.books.stops] == [StopLevel.HALTED]
     assert recovered.books.decision == traded.decision
     assert recovered.left == []
