@@ -25,11 +25,11 @@ from belay.domain.documents import AccountDocument
 from belay.domain.proofs import fingerprint
 from belay.domain.record import iso
 from belay.domain.slots import Tick
-from belay.local.schedules import read_schedules
 from belay.local.stack import ROOT
 from belay.ports import Services
 from belay.replay.pace import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
 from tests.builders import NOW
+from tests.scheduled import own_schedules
 from tests.world import Crash, World
 
 type Row = dict[str, str]
@@ -62,7 +62,7 @@ def _crash(status: int) -> None:
 
 
 class Demo(World):
-    """A world in which the strategies of template.yaml trade a generated market, slot by slot.
+    """A world in which the project's own schedules trade a generated market, slot by slot.
 
     `instances`: how many there are of each, under names of their own.
     """
@@ -77,7 +77,7 @@ class Demo(World):
         self.ticks = [
             {**schedule.event, "strategy": f"{schedule.strategy}{f'-{number}' if number else ''}"}
             for number in range(instances)
-            for schedule in read_schedules(ROOT / "template.yaml")
+            for schedule in own_schedules(ROOT / "template.yaml")
         ]
         self.evaluations: list[dict[str, Any]] = []
 

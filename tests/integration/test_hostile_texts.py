@@ -39,7 +39,6 @@ from belay.domain.orders import OrderState
 from belay.domain.reconciliation import Mismatch
 from belay.domain.texts import shown
 from belay.local import up
-from belay.local.schedules import read_schedules
 from belay.pages import page as pages
 from belay.ports import CancelRequest, SwitchReading
 from belay.replay import command as replaying
@@ -67,6 +66,7 @@ from tests.builders import (
 )
 from tests.demo_rows import Demo, write_demo
 from tests.hostile import EVERYTHING, HOSTILE, SAFE, Field, Poison, Poisoned, Together, acting, text_fields
+from tests.scheduled import own_schedules
 
 ACCOUNT, HOURS = "paper", 24
 WRITES = (
@@ -377,7 +377,7 @@ def _quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(replaying, "read_schedules", read_once)
 
 
-made_once, read_once = cache(get_command), cache(read_schedules)
+made_once, read_once = cache(get_command), cache(own_schedules)
 
 
 @pytest.fixture(scope="module")
@@ -476,6 +476,7 @@ def replayed(candles: Path) -> Replayed:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replaying, "ReplayEngine", Engine)
+        patch.setattr(replaying, "read_schedules", read_once)
         result = CliRunner().invoke(app, ["replay", "--candles", str(candles)])
     assert result.exit_code == 0, result.stderr
     return lived[0]

@@ -31,11 +31,11 @@ from belay.domain.incidents import IncidentKind
 from belay.domain.market import Candle
 from belay.domain.orders import Order
 from belay.domain.slots import EPOCH
-from belay.local.schedules import read_schedules
 from belay.local.stack import ROOT
 from belay.ports import Venue
 from belay.replay import command as replay
 from belay.replay.engine import ReplayEngine, replay_document
+from tests.scheduled import own_schedules
 
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ BTC, ETH = "BTC/USD", "ETH/USD"
 EMA, RSI = "ema-cross-btc", "rsi-reversion-btc"
 COSTS = {"fee": "0.001", "slippage": "0.0005"}
 DOCUMENT = replay_document(AccountDocument.parse(example_document()))
-TICKS = [schedule.event for schedule in read_schedules(ROOT / "template.yaml")]
+TICKS = [schedule.event for schedule in own_schedules(ROOT / "template.yaml")]
 LOAD = replay.load_strategies(ROOT)
 
 
@@ -76,6 +76,13 @@ def printed(*arguments: str | Path) -> dict[str, Any]:
     assert result.exit_code == 0, result.stderr
     document: dict[str, Any] = json.loads(result.stdout)
     return document
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_schedules() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay, "read_schedules", own_schedules)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -375,11 +382,11 @@ def test_a_strategy_of_several_symbols_trades_each_of_them(two_markets: list[str
     ("arguments", "problem"),
     [
         ((), "--candles: there is no file for BTC/USD"),
-        (("--candles", "FILE", "martingale"), "STRATEGY: martingale is not scheduled"),
+        (("--candles", "FILE", "nobody_wrote_this"), "STRATEGY: nobody_wrote_this is not scheduled"),
         (("--candles", "FILE", "--timeframe", "4h"), "STRATEGY: nothing is scheduled"),
         (("--candles", "FILE", "--timeframe", "1w"), "--timeframe: 1w is not a timeframe"),
         (("--candles", "FILE", "--timeframe", "4h", "--algorithm", "ema_cross"), "ema-cross.parameters.fee"),
-        (("--candles", "FILE", "--algorithm", "martingale"), "no strategy is called martingale"),
+        (("--candles", "FILE", "--algorithm", "nobody_wrote_this"), "no strategy is called nobody_wrote_this"),
         (("--candles", "FILE", "--algorithm", "../ema"), "no strategy is called ../ema. Use one of"),
         (("--candles", "FILE", "--algorithm", "ema_cross", "My strategy"), "STRATEGY: String should match"),
         (("--candles", "FILE", "--algorithm", "ema_cross", "--symbol", "BTC"), "--symbol: String should match"),

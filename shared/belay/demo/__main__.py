@@ -24,7 +24,7 @@ from belay.cli.explain import explain
 from belay.cli.make_variables import switch, whole
 from belay.cli.terminal import Terminal, as_json, shows, terminal_console, written
 from belay.demo.check import examine, lines
-from belay.demo.market import GENERATED_SEED, TIMEFRAME, Market, find_market
+from belay.demo.market import GENERATED_SEED, SYMBOL, TIMEFRAME, Market, find_market
 from belay.demo.replaying import Replay
 from belay.demo.report import write_report
 from belay.demo.summary import summarise
@@ -56,11 +56,7 @@ def run(market: Market, seed: int, chaos: bool, folder: Path, out: Terminal, pro
 
     started, rows = time.monotonic(), folder / "rows"
     document = _replay_document(seed if chaos else None)
-    ticks = [
-        schedule.event
-        for schedule in read_schedules(ROOT / "template.yaml")
-        if schedule.event["timeframe"] == TIMEFRAME
-    ]
+    ticks = scheduled(document)
     with Stack(folder / "aws", say) as stack:
         outputs = stack.deploy({"FollowUpSeconds": "0"})
         desk = desk_over(STAGE, outputs, stack.client)
@@ -80,6 +76,13 @@ def run(market: Market, seed: int, chaos: bool, folder: Path, out: Terminal, pro
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     write_report(folder)
     return summary
+
+
+def scheduled(document: AccountDocument) -> list[dict[str, Any]]:
+    """The events of the schedules that trade the demo's market in its account, without their scheduled time."""
+    wanted = {"account": document.account, "symbol": SYMBOL, "timeframe": TIMEFRAME}
+    schedules = read_schedules(ROOT / "template.yaml")
+    return [schedule.event for schedule in schedules if wanted.items() <= schedule.event.items()]
 
 
 def _replay_document(seed: int | None) -> AccountDocument:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from belay.adapters.paper.candle_files import generated_candles
+from belay.cli.documents import example_document
 from belay.demo import __main__ as demo
 from belay.demo.__main__ import is_healthy
 from belay.demo.market import GENERATED_FROM, WARM_UP, find_market
 from belay.demo.summary import count, summarise
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
+from belay.local.schedules import Schedule
 
 OPENED = ["2019-10-17T08:00:00Z", "2019-10-17T09:00:00Z"]
 DECISION = "dev.paper.ema-cross-btc.BTC/USD.1h.2019-10-17T08:00Z"
@@ -231,6 +234,15 @@ def test_a_seed_gives_a_generated_market_that_is_labelled_so() -> None:
     market = find_market(None, 24, 7, print)
     assert market.label == "generated, seed 7"
     assert len(market.slots) == 24
+
+
+def test_the_demo_runs_the_schedules_of_its_account_and_market_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has a document for another account, or candles of another market."""
+    own = {"account": "paper", "strategy": "dip-btc", "symbol": "BTC/USD", "timeframe": "1h"}
+    others = [{"account": "other"}, {"symbol": "ETH/USD"}, {"timeframe": "1m"}]
+    written = [Schedule("Dip", "rate(1 hour)", event) for event in (own, *({**own, **other} for other in others))]
+    monkeypatch.setattr(demo, "read_schedules", lambda _: written)
+    assert demo.scheduled(AccountDocument.parse(example_document())) == [own]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from belay.domain.errors import InvalidInput
 from belay.local.schedules import read_schedules
+from tests.scheduled import own_schedules
 
 PROJECT = Path(__file__).parents[3] / "template.yaml"
 TICK = {
@@ -48,7 +49,7 @@ def without(name: str) -> dict[str, Any]:
 
 
 def test_the_projects_own_strategies_are_found_in_the_order_of_the_template() -> None:
-    schedules = read_schedules(PROJECT)
+    schedules = own_schedules(PROJECT)
     assert [(schedule.name, schedule.strategy) for schedule in schedules] == [
         ("EmaCrossBtc", "ema-cross-btc"),
         ("RsiReversionBtc", "rsi-reversion-btc"),

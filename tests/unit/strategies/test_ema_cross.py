@@ -198,8 +198,8 @@ def test_a_strategy_is_found_by_its_file_name() -> None:
     assert load("ema_cross") is ema_cross
 
 
-@pytest.mark.parametrize("name", ["martingale", "__init__", "os", "", "ema_cross.decide"])
+@pytest.mark.parametrize("name", ["nobody_wrote_this", "__init__", "os", "", "ema_cross.decide"])
 def test_an_unknown_strategy_is_one_clear_error(name: str) -> None:
-    with pytest.raises(InvalidInput, match="Use one of: ema_cross") as refused:
+    with pytest.raises(InvalidInput, match=r"Use one of: .*\bema_cross\b") as refused:
         load(name)
     assert refused.value.field == "tick.algorithm"
