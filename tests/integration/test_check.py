@@ -344,6 +344,13 @@ def a_head_that_is_not_known_beside_the_account(run: Run) -> str:
     return str(order["sk"])
 
 
+@breaks(CHAINED, "a head of version")
+def a_head_of_another_text_of_the_order(run: Run) -> str:
+    order = run.order()
+    run.find("accounts", f"ANCHOR#{order['body']['order_id']}")[0]["body"]["order_digest"] = "0" * 32
+    return str(order["sk"])
+
+
 @breaks(CHAINED, "an order ffff")
 def a_head_of_no_order(run: Run) -> str:
     run.add("accounts", run.find("accounts", "ANCHOR#*")[0], "ANCHOR#ffff", order_id="ffff")

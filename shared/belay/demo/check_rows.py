@@ -67,7 +67,8 @@ SELECT row, body ->> 'order_id' AS order_id, body ->> 'previous' AS previous, di
 FROM item WHERE file = 'ledger' AND pk GLOB 'DECISION#*' AND sk GLOB 'ORDER#*#FILL#*';
 
 CREATE TABLE anchor AS
-SELECT row, body ->> 'order_id' AS order_id, body ->> 'version' AS version, body ->> 'head' AS head
+SELECT row, body ->> 'order_id' AS order_id, body ->> 'version' AS version, body ->> 'head' AS head,
+    body ->> 'order_digest' AS order_digest
 FROM item WHERE file = 'accounts' AND pk GLOB 'ACCOUNT#*' AND sk GLOB 'ANCHOR#*' AND sk NOT GLOB '*#ACCEPTED';
 
 CREATE TABLE incident AS

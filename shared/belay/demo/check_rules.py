@@ -142,9 +142,8 @@ CHECKS = (
         SELECT ledger_order.row, 'a head of version ' || ledger_order.version || ' beside the account',
             coalesce('one of version ' || anchor.version, 'none')
         FROM ledger_order LEFT JOIN anchor ON anchor.order_id = ledger_order.id
-        WHERE iif(ledger_order.version,
-            anchor.version IS NOT ledger_order.version OR anchor.head IS NOT ledger_order.head,
-            anchor.version IS NOT NULL)
+        WHERE (ledger_order.version OR anchor.version IS NOT NULL) AND (anchor.version IS NOT ledger_order.version
+            OR anchor.head IS NOT ledger_order.head OR anchor.order_digest IS NOT ledger_order.bare)
         UNION ALL
         SELECT row, 'an order ' || order_id, 'none' FROM anchor WHERE order_id NOT IN (SELECT id FROM ledger_order)
         """,
