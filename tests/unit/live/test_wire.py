@@ -175,6 +175,7 @@ BROKEN: dict[str, tuple[bytes, dict[str, str], str]] = {
     "another encoding": (b"{}", {"Content-Encoding": "br"}, "not asked for"),
     "a depth": (b"[" * 5000 + b"]" * 5000, {}, "deeper than"),
     "a number": (b'{"price": "1e999999999"}', {}, "a number of more than"),
+    "many items": (b'{"trades": [' + b"{}," * 10_000 + b"{}]}", {}, "items in one list"),
     "many values": (b"[" + b"0," * 1_100_000 + b"0]", {}, "values"),
 }
 

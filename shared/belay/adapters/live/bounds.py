@@ -27,6 +27,8 @@ MIB = 1_048_576
 # is a tenth of that. What an account is answered is shorter: a page of 1,000 trades has 0.3 MB.
 PUBLIC_BYTES, PRIVATE_BYTES = 16 * MIB, 2 * MIB
 VALUES = 1_000_000
+# Of one list or object. The longest honest ones are lists of markets and of assets, a few thousand; pages end at 1,000.
+ITEMS = 10_000
 # Honest answers are six deep.
 DEPTH = 32
 # The longest honest number has 27 digits; an exponent is written in few, and seldom.
@@ -35,6 +37,9 @@ DIGITS, EXPONENT_DIGITS = 64, 2
 ENCODINGS = {"": None, "identity": None, "gzip": 47, "x-gzip": 47, "deflate": 47}
 TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+NO_SHAPE = bytes(sorted(set(range(256)) - set(b'[]{},"')))
+ESCAPE, UNESCAPED_TEXT = re.compile(rb"\\.", re.DOTALL), re.compile(rb'"[^"]*+"')
+INNERMOST = re.compile(rb"[\[{],*+[\]}]")
 # Where there may be a number out of bounds: only then all of them are looked at. Escapes may hide one.
 SUSPECT = re.compile(r"[\d.]\s*[eE]\s*[+-]?[\d_]{3}|[\d._]{65}|\\u")
 # Whatever ccxt would take for a number.
@@ -80,12 +85,15 @@ def believable_text(body: bytes) -> str:
     """The text of a body in which nothing is out of bounds.
 
     Raises:
-        OutOfBounds: too many values, too deep, or a number that nobody should compute with.
+        OutOfBounds: too many values, too many of them in one list or object, too deep, or a number that nobody should
+            compute with.
     """
     if max(sum(map(body.count, (b",", b"[", b"{"))), sum(map(body.count, (b"]", b"}")))) > VALUES:
         raise OutOfBounds(f"more than {VALUES} values")
     if _too_deep(body):
         raise OutOfBounds(f"deeper than {DEPTH} levels")
+    if _too_many_items(body):
+        raise OutOfBounds(f"more than {ITEMS} items in one list or object")
     text = body.decode("utf-8", "replace")
     if SUSPECT.search(text) and _has_unbelievable_number(text):
         raise OutOfBounds(f"a number of more than {DIGITS} digits, or with an exponent of more than {EXPONENT_DIGITS}")
@@ -103,6 +111,18 @@ def _too_deep(body: bytes) -> bool:
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest > DEPTH
+
+
+def _too_many_items(body: bytes) -> bool:
+    """Whether a list or an object has more than `ITEMS`: from the inside out, what is left of one are its commas."""
+    if body.count(b",") < ITEMS:
+        return False
+    # Without a pair of quotes two texts may become one: what stood within texts still does.
+    shape = ESCAPE.sub(b"", body).translate(None, NO_SHAPE).replace(b'""', b"")
+    left, removed = UNESCAPED_TEXT.sub(b"", shape), 1
+    while removed and b"," * ITEMS not in left:
+        left, removed = INNERMOST.subn(b"", left)
+    return removed > 0
 
 
 def _has_unbelievable_number(text: str) -> bool:
