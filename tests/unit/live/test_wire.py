@@ -23,12 +23,14 @@ NOWHERE = "http://127.0.0.1:9/order"
 
 
 class Spoken:
-    """What the server answers to every request, and the paths it was asked for."""
+    """What the server answers to every request, and the paths it was asked for. `instead` is sent once in the place of
+    an answer, which then comes over the same connection ahead of the next one."""
 
     def __init__(self) -> None:
         self.status = 200
         self.body: str | bytes = "{}"
         self.headers: dict[str, str] = {}
+        self.instead = b""
         self.silent = threading.Event()
         self.asked: list[str] = []
         self.url = ""
@@ -40,6 +42,7 @@ def server() -> Iterator[Spoken]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        late = b""
 
         def do_GET(self) -> None:
             spoken.asked.append(f"{self.command} {self.path}")
@@ -48,8 +51,12 @@ def server() -> Iterator[Spoken]:
                 spoken.silent.wait(5)
                 self.close_connection = True
                 return
-            self.send_response(spoken.status)
             body = spoken.body.encode() if isinstance(spoken.body, str) else spoken.body
+            self.wfile.write(self.late or spoken.instead)
+            if spoken.instead:
+                spoken.instead, self.late = b"", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+                return
+            self.send_response(spoken.status)
             for name, value in {"Content-Length": str(len(body)), **spoken.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -136,6 +143,31 @@ def test_what_cannot_be_told_from_a_request_counts_as_if_it_might_have_arrived(s
         asking.request("POST", f"{spoken.url}/order", headers={"X": "a\nb"})
     assert asking.last is not None
     assert asking.last.phase is Phase.NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        *dict.fromkeys((101, 102, 103, 199), Phase.OUT_OF_BOUNDS).items(),
+        *dict.fromkeys((204, 304), Phase.ANSWERED).items(),
+    ],
+)
+def test_no_request_reads_what_was_left_of_the_answer_before(spoken: Spoken, status: int, phase: Phase) -> None:
+    """An interim status is no answer, and neither does the connection serve again, where the real one may follow."""
+    spoken.instead, spoken.body = b"HTTP/1.1 %d Odd\r\n\r\n" % status, "the first"
+    with wire() as asking:
+        with suppress(VenueUnavailable):
+            asking.request("POST", f"{spoken.url}/order")
+        assert asking.last is not None
+        assert (asking.last.phase, asking.last.body) == (phase, "")
+        spoken.body = "the second"
+        assert asking.request("GET", spoken.url).text == "the second"
+
+
+def test_the_answer_behind_a_100_is_the_answer(spoken: Spoken) -> None:
+    spoken.instead = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+    with wire() as asking:
+        assert asking.request("GET", spoken.url).text == "[]"
 
 
 # --- where it goes ------------------------------------------------------------------------------------

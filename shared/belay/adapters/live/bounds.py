@@ -45,6 +45,8 @@ SUSPECT = re.compile(r"[\d.]\s*[eE]\s*[+-]?[\d_]{3}|[\d._]{65}|\\u")
 # Whatever ccxt would take for a number.
 NUMBER = re.compile(r"\s*+[+-]?[\d_]*+(?:\.[\d_]*+)?\s*+(?:[eE]\s*+[+-]?(?P<exponent>[\d_]*+))?\s*+")
 HEX_ID = re.compile(r"[0-9a-f]{32}")
+# A body that is sent all the same is left in the connection.
+WITHOUT_BODY = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
 
 
 class OutOfBounds(Exception):
@@ -225,9 +227,21 @@ class TimedSocket(io.RawIOBase):
 
 
 class TimedResponse(http.client.HTTPResponse):
+    """What is answered by a deadline, and whose end is certain: behind any other, the connection is not used again,
+    since the next request would read what is left of this answer as its own."""
+
     def __init__(self, connected: socket.socket, *arguments: Any, **options: Any) -> None:
         timed: Any = TimedSocket(connected, current())
         super().__init__(timed, *arguments, **options)
+
+    def begin(self) -> None:
+        """Raises OutOfBounds for an interim answer: only 100 is waited behind, and `http.client` takes any other for
+        the answer itself."""
+        super().begin()
+        if self.status < http.HTTPStatus.OK:
+            raise OutOfBounds("an interim status instead of an answer")
+        if self.status in WITHOUT_BODY:
+            self.will_close = True
 
 
 def _by(deadline: Deadline, connected: socket.socket) -> socket.socket:
