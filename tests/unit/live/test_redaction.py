@@ -114,6 +114,10 @@ def test_what_looks_like_a_key_or_a_signature_is_not_told_whoever_owns_it(text: 
     assert Redaction().told(text) == told
 
 
+def test_what_is_told_can_be_stored() -> None:
+    assert REDACTION.told("\ud800 and \U0001f44d\udfff") == "\ufffd and \U0001f44d\ufffd"
+
+
 @pytest.mark.parametrize(
     "text",
     [

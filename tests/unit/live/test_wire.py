@@ -301,6 +301,26 @@ def test_no_answer_shows_the_key_to_anybody(spoken: Spoken) -> None:
     assert asking.last.document() == response.json()
 
 
+@pytest.mark.parametrize("redact", [None, str])
+def test_every_text_of_an_answer_can_be_stored(spoken: Spoken, redact: Any) -> None:
+    """Half a character is none; a whole one and what only looks like an escape stay."""
+    spoken.body = r'{"\ud800": ["\uDBFF\ud83d\uDe00", "\\ud800 \\\udfff", "\ud83d\n\ude00"], "a": "\u00e9"}'
+    with wire(redact=redact) as asking:
+        read = asking.request("GET", spoken.url).json()
+    assert read == {
+        "\ufffd": ["\ufffd\U0001f600", "\\ud800 \\\ufffd", "\ufffd\n\ufffd"],
+        "a": "\u00e9",
+    }
+    assert asking.last is not None
+    assert (asking.last.document(), asking.last.body.isascii()) == (read, False)
+
+
+def test_a_key_across_half_a_character_leaves_no_half(spoken: Spoken) -> None:
+    spoken.body = r'["\ud83d\udc4d"]'
+    with wire(redact=lambda text: text.replace(r"\udc4d", "[redacted]")) as asking:
+        assert asking.request("GET", spoken.url).json() == ["\ufffd[redacted]"]
+
+
 def test_the_transports_own_log_tells_nothing(spoken: Spoken, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     spoken.headers = {"bad header": "planted"}

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote
 
+from belay.domain.texts import storable
+
 REDACTED = "[redacted]"
 # So many characters of a key in a row are a part of it. Of a shorter value only the whole is, as a word of its own.
 FRAGMENT = 8
@@ -72,8 +74,8 @@ class Redaction:
         return _without(text, hidden)
 
     def told(self, text: object, length: int = TEXT_LENGTH) -> str:
-        """What may be told: without the key and without what looks like one, and only then cut."""
-        left = PEM.sub(REDACTED, self.clear(str(text)[:LONGEST]))
+        """What may be told and stored: without the key and without what looks like one, and only then cut."""
+        left = PEM.sub(REDACTED, self.clear(storable(str(text)[:LONGEST])))
         for pattern in (NAMED, BEARER):
             left = pattern.sub(rf"\g<name>{REDACTED}", left)
         return RUN.sub(REDACTED, left)[:length]
