@@ -1032,7 +1032,7 @@ def told_of(trading: Trading, account: LiveAccount) -> str:
 def test_a_venue_that_repeats_a_key_does_not_get_it_told(
     trading: Trading, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In whatever encoding, as whatever it is answered, and to whatever is asked."""
+    """In every encoding that is looked for, as whatever it is answered, and to whatever is asked."""
     caplog.set_level(logging.DEBUG)
     account, values = trading.kept, trading.keys.values.values()
     status, body = REPEATED[trading.venue][place]
