@@ -160,13 +160,13 @@ def keep_running(place: Place, given: Given, say: Voice) -> None:
 
 
 def hold_live(stack: Stack, say: Say) -> None:
-    """A live account waits for a person at each start: whatever was released before, nothing leaves now."""
+    """A live account waits for a person at each start: whatever was released before, not even an exit leaves now."""
     try:
         outputs = stack.read_outputs()
     except ClientError:
         return  # a new deployment has no switch, which stops it
     switch = desk_over(STAGE, outputs, stack.client).switch
-    if switch.read().level is StopLevel.RUNNING:
+    if switch.read().level is not StopLevel.HALTED:
         switch.write(StopLevel.HALTED, "a live account starts halted", AUTHOR, datetime.now(UTC))
         say("Halted: a live account is released anew after each start")
 

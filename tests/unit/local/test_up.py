@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -19,6 +20,7 @@ from belay.cli import places
 from belay.cli.documents import example_document
 from belay.cli.main import app
 from belay.cli.places import open_desk
+from belay.domain.account import Stop, StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.local import up
@@ -36,6 +38,7 @@ from belay.local.leftovers import end_leftovers, leftovers
 from belay.local.place import Begun, Place
 from belay.local.programs import StackError
 from belay.local.stack import Administrator, Stack
+from tests.builders import SYMBOL, make_stop
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXAMPLE = AccountDocument.parse(example_document())
@@ -222,6 +225,23 @@ def test_the_first_signal_unwinds_and_the_next_ones_disturb_nothing() -> None:
         stopped_twice()
     assert unwound == [signal.SIGTERM, signal.SIGINT]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+WHAT_LEAVES: dict[str, tuple[StopLevel, tuple[Stop, ...], str]] = {
+    "running": (StopLevel.RUNNING, (), r"^It trades\.$"),
+    "a symbol stopped": (StopLevel.RUNNING, (make_stop(symbol=SYMBOL),), r"^It trades, except what is stopped\.$"),
+    "exits only": (StopLevel.REDUCE_ONLY, (), "sends exits only: no entry before it is released"),
+    "the account halted": (StopLevel.RUNNING, (make_stop(), make_stop(symbol=SYMBOL)), r"sends no order before[^,]*$"),
+    "the account's exits only": (StopLevel.RUNNING, (make_stop(level=StopLevel.REDUCE_ONLY),), "sends exits only"),
+    "halted": (StopLevel.HALTED, (make_stop(level=StopLevel.REDUCE_ONLY),), "sends no order before it is released"),
+}
+
+
+@pytest.mark.parametrize(("switch", "stops", "told"), WHAT_LEAVES.values(), ids=WHAT_LEAVES)
+def test_up_says_what_is_sent_by_the_strictest_of_switch_and_stops(
+    switch: StopLevel, stops: tuple[Stop, ...], told: str
+) -> None:
+    assert re.search(told, up.what_leaves(up.level_of_all(switch, stops), stops))
 
 
 # --- the emulator's process and port -------------------------------------------------------------------------
