@@ -43,6 +43,7 @@ WHAT_LEAVES = {
     StopLevel.REDUCE_ONLY: "It decides, and sends exits only: no entry before it is released",
     StopLevel.RUNNING: "It trades",
 }
+LOST = "what happened since the last clean stop could not be stored; the next `make up` starts halted"
 EVERYTHING = (None, None)  # the scope of a stop of the whole account
 
 
@@ -218,7 +219,11 @@ def belay() -> str:
 
 
 def stop(place: Place, clean: bool) -> None:
-    """Stop the daemon and wait for it; with `clean` delete everything afterwards. Harmless where nothing runs."""
+    """Stop the daemon and wait for it; with `clean` delete everything afterwards. Harmless where nothing runs.
+
+    Raises:
+        StackError: it does not stop, or its last run was not stored and is not to be deleted.
+    """
     owner = place.owner()
     if owner:
         with suppress(ProcessLookupError):
@@ -228,8 +233,9 @@ def stop(place: Place, clean: bool) -> None:
             if time.monotonic() > deadline:
                 raise StackError(f"process {owner} does not stop (log: {place.log})")
             time.sleep(POLL_SECONDS)
-        lost = place.unstored.exists()
-        print(f"Not all of its state could be stored (log: {place.log})" if lost else "Stopped; all is kept.")
+        if place.unstored.exists() and not clean:
+            raise StackError(f"stopped, but {LOST} (log: {place.log})")
+        print("Stopped." if clean else "Stopped; all is kept.")
     elif end_leftovers(place.state):
         print("Its daemon was killed; the emulator that was left is ended, too.")
     else:
