@@ -34,11 +34,11 @@ from belay.local.generated_market import GeneratedMarket
 from belay.local.leftovers import end_leftovers
 from belay.local.place import DELETE_ALL, Begun, Place
 from belay.local.programs import StackError
-from belay.local.stack import STACK_NAME, Stack
+from belay.local.stack import STACK_NAME, STAGE, Stack
 from belay.local.ticker import Deliver, Say, Schedule, Ticker, read_schedules, tick_of
 from belay.ports import Clock
 
-STAGE, AUTHOR = "dev", "make up"
+AUTHOR = "make up"
 PERIOD_SECONDS = 1.0
 DRAIN_SECONDS, POLL_SECONDS = 10.0, 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

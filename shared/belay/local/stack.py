@@ -44,7 +44,7 @@ from belay.local.programs import (
 )
 
 EMULATOR = Path(__file__).with_name("emulator.py")
-STACK_NAME = "belay-local"
+STACK_NAME, STAGE = "belay-local", "dev"
 START_SECONDS = 60
 CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=32)
 
@@ -185,7 +185,7 @@ class Stack:
         `parameters` override the local defaults: this machine's architecture, no schedules, short visibility.
         """
         defaults = {
-            "Stage": "dev",
+            "Stage": STAGE,
             "Architecture": machine_architecture(),
             "ScheduleState": "DISABLED",
             "VisibilityTimeout": "30",

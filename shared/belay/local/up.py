@@ -26,13 +26,13 @@ from belay.domain.errors import InvalidInput
 from belay.domain.texts import paragraph, shown
 from belay.local.account import paper_settings, require_same_market, source
 from belay.local.announcement import announcement, local_clients
-from belay.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, run
+from belay.local.daemon import DRAIN_SECONDS, POLL_SECONDS, Given, deliver_with, run
 from belay.local.keys import read_keys, without_keys
 from belay.local.leftovers import end_leftovers
 from belay.local.place import BEGIN_ANEW, Place
 from belay.local.private import keep_private, private_folder
 from belay.local.programs import ROOT, STOP_SECONDS, StackError
-from belay.local.stack import STACK_NAME
+from belay.local.stack import STACK_NAME, STAGE
 from belay.local.ticker import Firing, Schedule, read_schedules, tick_of
 from belay.local.variables import Variables
 
