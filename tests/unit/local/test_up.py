@@ -317,7 +317,7 @@ def test_a_stack_answers_on_the_same_port_whenever_it_runs_on_its_state(tmp_path
         (tmp_path / "port").write_text(str(port))
         stack = Stack(tmp_path)
         assert stack.endpoint == f"http://127.0.0.1:{port}"
-        with pytest.raises(StackError, match=f"port {port}, .* is in use"):
+        with pytest.raises(StackError, match=rf"port {port}, .* is in use.*`ss -ltnp 'sport = :{port}'`.*CLEAN=1"):
             stack.start()
     assert not stack.running
 
