@@ -40,7 +40,7 @@ from belay.ports import Clock, MarketData, Services, Venue
 from belay.workflows.adopt import answer as adopt
 from belay.workflows.doctor import answer
 from belay.workflows.reconcile import reconcile
-from tests.builders import make_document, make_limits, make_paper_settings, make_stop
+from tests.builders import make_document, make_incident, make_limits, make_paper_settings, make_stop
 from tests.integration.test_build import ENVIRONMENT
 from tests.venue_server import ManualTime, VenueServer
 from tests.world import World
@@ -56,7 +56,7 @@ LAYER = "layer:1"
 # What fails where no function opens the account.
 UNOPENED = {"executor", "reconciler", "keys differ"}
 # What a new key at a known venue is told all the same.
-EXPECTED = {"executor key, addresses", "reconciler key, addresses", "unverified"}
+EXPECTED = {"executor key, addresses", "reconciler key, addresses", "unverified", "hosts"}
 
 
 @dataclass
@@ -309,8 +309,9 @@ def test_a_healthy_account_passes_every_check(practice: Practice) -> None:
         "on-call",
         "kill switch",
         "document",
+        "stops",
+        "incidents",
         "limits",
-        "hosts",
         "reconciler key",
         "reconciler key, withdrawal",
         "executor key",
@@ -330,7 +331,7 @@ def test_a_healthy_account_passes_every_check(practice: Practice) -> None:
     }
     assert checks["executor key"]["found"] == "is accepted and may read and trade"
     assert checks["reconciler key"]["found"] == "is accepted and may read and cancel"
-    assert checks["hosts"]["found"] == practice.server.url
+    assert checks["hosts"]["found"].startswith(f"{practice.server.url}; http is for tests")
 
 
 @BOTH
@@ -627,6 +628,19 @@ def test_a_fee_currency_that_the_account_holds_and_does_not_list_is_warned_of(bi
 # --- the document -------------------------------------------------------------------------------------
 
 
+def test_an_account_that_is_stopped_is_told_so_and_how_to_go_on(binance: Practice) -> None:
+    halted = binance.run("halt", "--scope", "account", "--reason", "something smells", "--author", "ann")
+    assert halted.exit_code == 0
+    incident = make_incident(account="main")
+    binance.ledger.open_incident(incident)
+    level, found, remedy = binance.check("stops")
+    assert (level, found) == ("warn", "the whole account: halted by ann (something smells)")
+    assert "belay release --scope account --account main" in remedy
+    level, found, remedy = binance.check("incidents")
+    assert (level, found) == ("warn", f"1 open: {incident.incident_id}")
+    assert f"belay incidents resolve {incident.incident_id} --account main" in remedy
+
+
 @BOTH
 def test_every_missing_limit_is_named(practice: Practice) -> None:
     practice.store(limits=make_limits(max_position_notional={}, max_order_notional=None, clock_offset_seconds=None))
@@ -660,7 +674,7 @@ def test_a_document_that_was_rewritten_in_the_ledger_is_named_and_nothing_is_ask
 def test_every_host_that_a_key_may_be_sent_to_is_told_whole(practice: Practice) -> None:
     urls = practice.document().options["urls"]["api"] | {"private": "https://api.evil.example:8443/api/v3"}
     practice.store(options={"urls": {"api": urls}, "timeout": 100})
-    assert practice.check("hosts") == ("ok", f"{practice.server.url}, https://api.evil.example:8443", "")
+    assert practice.check("hosts")[1].startswith(f"{practice.server.url}, https://api.evil.example:8443; ")
 
 
 def test_a_venue_without_a_profile_fails_before_anything_is_asked_of_it(binance: Practice) -> None:
@@ -794,6 +808,8 @@ def test_a_paper_account_on_a_live_market_gets_what_applies(kraken: Practice) ->
         "on-call": "warn",
         "kill switch": "ok",
         "document": "ok",
+        "stops": "ok",
+        "incidents": "ok",
         "limits": "ok",
         "clock": "ok",
         f"symbol {kraken.symbol}": "ok",

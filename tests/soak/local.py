@@ -12,10 +12,10 @@ from typing import Any
 
 from belay.cli.desk import Desk, desk_over
 from belay.local.announcement import announcement, local_clients
-from belay.local.daemon import STAGE
 from belay.local.keys import without_keys
 from belay.local.leftovers import leftovers
 from belay.local.place import Place
+from belay.local.stack import STAGE
 from tests.soak.server import Server
 
 ACCOUNT = "live"

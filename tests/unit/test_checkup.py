@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from belay.adapters.live.profiles import load_profile
 from belay.adapters.live.reading import Unbelievable, read_rights
-from belay.domain.account import StopLevel
+from belay.domain.account import Stop, StopLevel
 from belay.domain.checkup import (
     Access,
     DoctorRequest,
@@ -26,6 +26,7 @@ from belay.domain.checkup import (
     judge_clock,
     judge_gate,
     judge_hosts,
+    judge_incidents,
     judge_keys,
     judge_limits,
     judge_on_call,
@@ -33,6 +34,7 @@ from belay.domain.checkup import (
     judge_profile,
     judge_refusal,
     judge_size,
+    judge_stops,
     judge_switch,
     ok,
     plain,
@@ -47,6 +49,7 @@ from tests.builders import (
     make_market,
     make_order,
     make_situation,
+    make_stop,
     make_venue_order,
 )
 
@@ -401,7 +404,46 @@ def test_a_closed_gate_is_warned_of(why_closed: str | None, age: int | None, lev
     assert (finding.level, finding.found) == (level, found)
 
 
+STOPS = {
+    "an operator's, of everything": (
+        make_stop(author="ann"),
+        "the whole account: halted by ann (maintenance)",
+        "belay release --scope account --account paper --reason ...",
+    ),
+    "an operator's, of one symbol of a strategy": (
+        make_stop(strategy="my strategy", symbol="BTC/USD", level=StopLevel.REDUCE_ONLY),
+        "my strategy in BTC/USD: reduce-only by operator (maintenance)",
+        "belay release --scope account --account paper --strategy 'my strategy' --symbol BTC/USD --reason ...",
+    ),
+    "an incident's": (
+        make_stop(author="belay", incident="overfill:abc", reason="incident overfill:abc"),
+        "the whole account: halted by belay (incident overfill:abc)",
+        "belay incidents resolve overfill:abc --account paper --reason ...",
+    ),
+}
+
+
+@pytest.mark.parametrize(("stop", "found", "command"), STOPS.values(), ids=STOPS)
+def test_what_is_stopped_is_warned_of_with_the_command_that_lifts_it(stop: Stop, found: str, command: str) -> None:
+    finding = judge_stops("paper", (stop,))
+    assert (finding.level, finding.found) == (Level.WARN, found)
+    assert finding.remedy == f"Once the cause is dealt with: {command}."
+
+
+def test_open_incidents_are_warned_of() -> None:
+    finding = judge_incidents("paper", ["overfill:abc", "balance_mismatch:USD"])
+    assert (finding.level, finding.found) == (Level.WARN, "2 open: overfill:abc, balance_mismatch:USD")
+    assert "belay incidents resolve overfill:abc --account paper" in finding.remedy
+
+
+def test_an_account_that_nothing_stops_is_fit() -> None:
+    assert [judge_stops("paper", ()).level, judge_incidents("paper", ()).level] == [Level.OK, Level.OK]
+
+
 def test_every_host_is_told_and_none_at_all_is_a_failure() -> None:
     origins = ("http://127.0.0.1:8080", "https://api.example:443")
-    assert judge_hosts(origins).found == "http://127.0.0.1:8080, https://api.example:443"
+    assert judge_hosts(origins[1:]) == ok("hosts", "https://api.example:443")
+    on_this_machine = judge_hosts(origins)
+    assert on_this_machine.level is Level.WARN
+    assert on_this_machine.found.startswith("http://127.0.0.1:8080, https://api.example:443; http is for tests")
     assert judge_hosts(()).level is Level.FAIL

@@ -33,7 +33,7 @@ from belay.demo.summary import count
 from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.incidents import IncidentKind
-from belay.local.daemon import STAGE
+from belay.local.stack import STAGE
 from tests.pages import ROOT, page, pages
 from tests.rights import MAY_WRITE
 from tests.unit.cli.test_cli import Office, Switch

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from belay.domain.errors import FIELD, InvalidInput
 from belay.domain.slots import Tick
-from belay.domain.texts import bounded, paragraph, shown
+from belay.domain.texts import bounded, paragraph, shown, storable
 from tests.builders import make_tick
 from tests.hostile import HOSTILE, SAFE
 
@@ -54,6 +54,15 @@ def test_a_shown_text_is_one_line_without_a_control_format_or_surrogate(text: st
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_shown_text_can_be_written_in_utf_8(name: str) -> None:
     assert shown(HOSTILE[name]).encode().decode() == shown(HOSTILE[name])
+
+
+@given(text=st.text(st.characters(exclude_categories=())))
+def test_a_storable_text_can_be_encoded_and_keeps_every_whole_character(text: str) -> None:
+    once = storable(text)
+    assert once.encode().decode() == once
+    assert [(sign, kept) for sign, kept in zip(text, once, strict=True) if sign != kept] == [
+        (sign, "\ufffd") for sign in text if "\ud800" <= sign <= "\udfff"
+    ]
 
 
 @given(text=TEXTS, most=st.integers(1, 50))

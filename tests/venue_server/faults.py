@@ -18,12 +18,13 @@ Process = Literal["now", "never", "held", "copied", "replayed"]
 Answer = Literal[
     "normal", "hang", "close", "reset", "cut", "html", "empty", "truncated", "braces", "redirect",
     "status", "error", "rate_limited", "banned", "maintenance", "restricted",
-    "drip", "bomb", "deep", "number", "long_id", "echo",
+    "drip", "bomb", "deep", "number", "long_id", "echo", "items", "interim", "half",
 ]  # fmt: skip
 """`close` and `reset` end the connection without a byte, `cut` in the middle of the body; the rest are bodies.
 
 Those of the last line are hostile: a byte now and then and no end, 64 MiB in 64 KiB, brackets in brackets, a number of
-a billion digits, an id of thousands, and everything that the request and its key were made of.
+a billion digits, an id of thousands, everything that the request and its key were made of, a list of a hundred thousand
+objects, an interim status and nothing behind it, and an error whose code and text are halves of characters.
 """
 HoldAt = Literal["gateway", "engine", "matching"]
 """Where a held request waits: before every check; before the last check; after it, where the venue has such a place."""
@@ -72,6 +73,9 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "accept_number": {"answer": "number"},
     "accept_long_id": {"answer": "long_id"},
     "accept_echo": {"answer": "echo"},
+    "accept_items": {"answer": "items"},
+    "accept_interim": {"answer": "interim"},
+    "accept_half": {"answer": "half"},
 }
 
 

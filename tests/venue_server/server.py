@@ -297,12 +297,16 @@ BODIES: dict[str, Callable[[Handled], Reply]] = {
     "braces": lambda _handled: Reply(200, "{}"),
     "redirect": lambda handled: Reply(302, "", headers={"Location": f"{FOLLOWED}{handled.number}"}),
     "status": lambda handled: Reply(handled.fault.status, HTML, "text/html"),
+    "interim": lambda _handled: Reply(103, ""),
+    "half": lambda _handled: Reply(400, HALF),
 }
-LEVELS, DIGITS = 100_000, 5_000
+HALF = r'{"code": "\ud800", "msg": "\uDFFF", "error": ["\ud800:\uDFFF"]}'
+LEVELS, DIGITS, ITEMS = 100_000, 5_000, 100_000
 # A good reply, spoilt: what is behind it can still be read by whoever reads without bounds.
 SPOILT: dict[str, Callable[[str], str]] = {
     "truncated": lambda body: body[: len(body) // 2],
     "deep": lambda body: _beside(body, "[" * LEVELS + "]" * LEVELS),
+    "items": lambda body: _beside(body, "[" + "{}," * ITEMS + "{}]"),
     "number": lambda body: _beside(re.sub(r'"[0-9]+\.?[0-9]*"', '"1e999999999"', body), "1e999999999"),
     "long_id": lambda body: re.sub(
         r'("orderId": |"txid": \["|^\[?)(?=[0-9A-Z])', lambda found: found[0] + "9" * DIGITS, body

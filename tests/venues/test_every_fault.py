@@ -142,6 +142,7 @@ def test_a_hostile_answer_leaves_the_order_unknown_and_tells_nothing_of_the_key(
     desk.go_on(60 if name == "accept_drip" else 12 * 60)  # a drip takes real time with each read
     told = [*desk.alerts.incidents, *desk.ledger.incidents(ACCOUNT), desk.ledger.story(order.decision_id)]
     shown = f"{told} {vars(desk.ledger)} {desk.reconciled} {caplog.text}".lower()
+    assert shown.encode()
     secrets = {value[at : at + 12] for key in desk.keys.keys.values() for value in key.values() for at in range(20)}
     assert desk.alerts.incidents or name in ("accept_drip", "accept_long_id")
     assert not [secret for secret in secrets if secret.lower() in shown]

@@ -21,10 +21,12 @@ from belay.domain.checkup import (
     fail,
     judge_gate,
     judge_hosts,
+    judge_incidents,
     judge_keys,
     judge_limits,
     judge_on_call,
     judge_profile,
+    judge_stops,
     judge_switch,
     ok,
     refused,
@@ -60,6 +62,8 @@ def _dumped(findings: list[Finding]) -> list[Document]:
 def _examine_account(desk: Desk, name: str) -> tuple[Document, SwitchView | None]:
     """Everything about one account, and how its executor reads the switch, if it said so."""
     configuration, findings = _stored_document(desk, name)
+    findings.append(judge_stops(name, views.standing_stops(desk.ledger, name)))
+    findings.append(judge_incidents(name, (incident.incident_id for incident in desk.ledger.open_incidents(name))))
     if configuration is None:
         return {"account": name, "venue": None, "mode": None, "checks": _dumped(findings)}, None
     document = configuration.document

@@ -6,10 +6,11 @@ from typing import Any
 
 from belay.adapters.live.profiles import profile_of
 from belay.cli.desk import Desk
-from belay.cli.views import standing_stops
+from belay.cli.views import standing_stops, strategies
 from belay.domain.account import Account, OperatorStops, Stop, StopLevel
 from belay.domain.adoption import AdoptRequest
 from belay.domain.chain import Acceptance, Anchor
+from belay.domain.decisions import MANUAL
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
@@ -68,9 +69,10 @@ def halt_account(
     """Stop one account, or one strategy or symbol of it; tells what may still be on its way to the venue.
 
     Raises:
-        InvalidInput: the account has no such symbol, so that the stop would cover nothing.
+        InvalidInput: the account has no such symbol or strategy, so that the stop would cover nothing.
     """
     _require_symbol(desk.ledger, account, symbol)
+    _require_strategy(desk.ledger, account, strategy)
     stop = Stop(level=level, strategy=strategy, symbol=symbol, reason=reason, author=author, at=desk.now())
     change_stops(desk.ledger, account, lambda held: held.with_stop(stop))
     return {
@@ -86,6 +88,19 @@ def _require_symbol(ledger: Ledger, account: str, symbol: str | None) -> None:
     if symbol is not None and configuration is not None and symbol not in configuration.document.symbols:
         known = ", ".join(configuration.document.symbols)
         raise InvalidInput("--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}.")
+
+
+def _require_strategy(ledger: Ledger, account: str, strategy: str | None) -> None:
+    """A strategy is known by a tick, a position, or an order; orders by hand are always possible."""
+    if strategy is None:
+        return
+    held = ledger.account(account)
+    reserving = {reservation.strategy for reservation in held.reservations.values()}
+    known = {MANUAL, *strategies(ledger, account), *held.positions, *reserving}
+    if strategy not in known:
+        problem = f"account {account} has no strategy {strategy}: nothing is stopped"
+        remedy = f"Strategies: {', '.join(sorted(known))}. One that never ticked is stopped with the whole account."
+        raise InvalidInput("--strategy", problem, remedy)
 
 
 def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:

@@ -15,6 +15,7 @@ from belay.cli.desk import Desk
 from belay.cli.places import open_desk
 from belay.cli.terminal import Terminal, as_json, terminal_console
 from belay.domain.errors import InvalidInput
+from belay.local.stack import STAGE as LOCAL_STAGE
 
 PANEL = "Shared options"
 
@@ -55,7 +56,15 @@ class Session:
         return replace(self, **{name: context.params[name] for name in said}, said=self.said | said)
 
     def open(self) -> Desk:
-        return self.opened(self.stage, self.local)
+        """The desk of the stage, or of the local stack, whose stage is its own whatever the environment names.
+
+        Raises:
+            InvalidInput: another stage was written beside --local.
+        """
+        if self.local and "stage" in self.said and self.stage != LOCAL_STAGE:
+            problem = f"{self.stage} was named, but --local acts on the stack of this machine, stage {LOCAL_STAGE}"
+            raise InvalidInput("--stage", problem, "Leave out one of the two.")
+        return self.opened(LOCAL_STAGE if self.local else self.stage, self.local)
 
     def show(self, document: Any, on_terminal: Callable[[Terminal, Any], None]) -> None:
         if self.as_json:

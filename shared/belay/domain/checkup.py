@@ -6,6 +6,7 @@ fail   the account would not trade as meant, or more could be lost than must be
 """
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import ValidationError, model_validator
 
-from belay.domain.account import Account, StopLevel
+from belay.domain.account import Account, Stop, StopLevel
 from belay.domain.documents import AccountDocument, Limits
 from belay.domain.errors import InvalidInput
 from belay.domain.market import Market
@@ -155,12 +156,52 @@ def judge_limits(missing: Iterable[str]) -> Finding:
     return ok("limits", "all are stated")
 
 
+def judge_stops(account: str, stops: Iterable[Stop]) -> Finding:
+    """What is stopped of an account, by whom, and the command that lifts each stop."""
+    standing = tuple(stops)
+    if not standing:
+        return ok("stops", "none")
+    found = _listed([f"{_stopped(stop)}: {stop.level} by {stop.author} ({stop.reason})" for stop in standing])
+    commands = dict.fromkeys(_lifting(account, stop) for stop in standing)
+    return warn("stops", found, f"Once the cause is dealt with: {_listed(list(commands))}.")
+
+
+def _stopped(stop: Stop) -> str:
+    named = [part for part in (stop.strategy, stop.symbol) if part]
+    return " in ".join(named) or "the whole account"
+
+
+def _lifting(account: str, stop: Stop) -> str:
+    if stop.incident:
+        return _resolving(account, stop.incident)
+    scope = {"--account": account, "--strategy": stop.strategy, "--symbol": stop.symbol}
+    options = " ".join(f"{option} {shlex.quote(value)}" for option, value in scope.items() if value)
+    return f"belay release --scope account {options} --reason ..."
+
+
+def _resolving(account: str, incident_id: str) -> str:
+    return f"belay incidents resolve {shlex.quote(incident_id)} --account {shlex.quote(account)} --reason ..."
+
+
+def judge_incidents(account: str, incident_ids: Iterable[str]) -> Finding:
+    """What waits for a person, by the ids of the open incidents."""
+    waiting = list(incident_ids)
+    if not waiting:
+        return ok("incidents", "none is open")
+    remedy = f"Read belay incidents list and do what it says; then {_resolving(account, waiting[0])}."
+    return warn("incidents", f"{len(waiting)} open: {_listed(waiting)}", remedy)
+
+
 def judge_hosts(origins: Collection[str]) -> Finding:
     """Where a live account's requests go, and with them its keys: everything that may be asked, whole."""
     if not origins:
         remedy = "Correct the account document's options: each host is https, or http on this machine."
         return fail("hosts", "none that may be asked", remedy)
-    return ok("hosts", ", ".join(origins))
+    told = ", ".join(origins)
+    if any(origin.startswith("http:") for origin in origins):
+        found = f"{told}; http is for tests: whoever holds that port reads the key's name and every request, whole"
+        return warn("hosts", found, "Use https hosts for real money, or be sure that the port is your own program's.")
+    return ok("hosts", told)
 
 
 def judge_profile(profile: ProfileFacts, listed: Collection[str], held: Iterable[str]) -> tuple[Finding, ...]:

@@ -1,4 +1,4 @@
-"""How a text from outside is shown to a person: nothing in it acts on what shows it. Changes no stored text."""
+"""What a text from outside may be: one that can be stored, and shown to a person without acting on what shows it."""
 
 import re
 import unicodedata
@@ -11,6 +11,13 @@ IGNORED = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 MORE = "…"
+SURROGATE = re.compile("[\ud800-\udfff]")
+NO_CHARACTER = "\ufffd"
+
+
+def storable(text: str) -> str:
+    """The text, of which every part is a character: a lone surrogate is half of one, and can be encoded by nobody."""
+    return text if text.isascii() else SURROGATE.sub(NO_CHARACTER, text)
 
 
 def shown(text: str) -> str:

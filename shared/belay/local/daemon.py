@@ -32,13 +32,13 @@ from belay.local.account import exchange_answers, first_document, require_same_m
 from belay.local.announcement import announced
 from belay.local.generated_market import GeneratedMarket
 from belay.local.leftovers import end_leftovers
-from belay.local.place import Begun, Place
+from belay.local.place import DELETE_ALL, Begun, Place
 from belay.local.programs import StackError
-from belay.local.stack import STACK_NAME, Stack
+from belay.local.stack import STACK_NAME, STAGE, Stack
 from belay.local.ticker import Deliver, Say, Schedule, Ticker, read_schedules, tick_of
 from belay.ports import Clock
 
-STAGE, AUTHOR = "dev", "make up"
+AUTHOR = "make up"
 PERIOD_SECONDS = 1.0
 DRAIN_SECONDS, POLL_SECONDS = 10.0, 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -160,26 +160,33 @@ def keep_running(place: Place, given: Given, say: Voice) -> None:
 
 
 def hold_live(stack: Stack, say: Say) -> None:
-    """A live account waits for a person at each start: whatever was released before, nothing leaves now."""
+    """A live account waits for a person at each start: whatever was released before, not even an exit leaves now."""
     try:
         outputs = stack.read_outputs()
     except ClientError:
         return  # a new deployment has no switch, which stops it
     switch = desk_over(STAGE, outputs, stack.client).switch
-    if switch.read().level is StopLevel.RUNNING:
+    if switch.read().level is not StopLevel.HALTED:
         switch.write(StopLevel.HALTED, "a live account starts halted", AUTHOR, datetime.now(UTC))
         say("Halted: a live account is released anew after each start")
 
 
 def halt_after_loss(stack: Stack, say: Say) -> None:
-    """What the emulator held since its last clean stop may be lost, a stop that an operator had set included."""
+    """What the emulator held since its last clean stop may be lost, a stop that an operator had set included.
+
+    Raises:
+        StackError: so little was stored that nothing can be halted.
+    """
     say("The last run did not end with `make down`: what happened since the last clean stop may be lost")
     try:
         outputs = stack.read_outputs()
     except ClientError:
         return  # not even the deployment was stored; a new one starts halted
     desk = desk_over(STAGE, outputs, stack.client)
-    operations.halt_everything(desk, StopLevel.HALTED, "the local stack did not end cleanly", AUTHOR)
+    try:
+        operations.halt_everything(desk, StopLevel.HALTED, "the local stack did not end cleanly", AUTHOR)
+    except operations.Incomplete as error:
+        raise StackError(f"{error}. If it stays so, {DELETE_ALL}") from None
     say("Everything is halted until you have looked and released it")
 
 

@@ -3,13 +3,15 @@
 SOCKET is the number of a socket that listens already, the only one. The first line of standard input names the
 administrator of this run, and the end of that input is the end of whoever started it, with which everything here ends.
 The guard passes on what is signed with a key of this run: the administrator's, or one that the emulator has made from
-its own secret. Nothing that a browser sends for a page is passed on. A secret parameter is never written down.
+its own secret. Nothing that a browser sends for a page is passed on. A secret parameter is never written down. What
+could not be stored ends this with a failure, and what cannot be restored is never taken for nothing.
 """
 
 import asyncio
 import importlib
 import importlib.metadata
 import json
+import logging
 import os
 import resource
 import secrets
@@ -18,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs
@@ -25,9 +28,10 @@ from urllib.parse import parse_qs
 WRITTEN_FOR = "1.5.33"
 # What is replaced or called here, by module.
 NEEDED = {
-    "app": ("AUTH", "app"),
+    "app": ("AUTH", "_get_module", "_load_persisted_state", "_state_map", "app", "save_all"),
     "core.iam_evaluator": ("CredentialResolutionError", "resolve_credential"),
     "core.lambda_runtime": ("execution_credentials",),
+    "core.persistence": ("STATE_DIR", "load_state", "logger"),
     "core.router": ("extract_access_key_id",),
     "core.sigv4": ("header_signature_failure", "parse_header_signature"),
     "services.lambda_svc": ("execution_credentials",),
@@ -59,11 +63,15 @@ def main() -> None:
     parts = load()
     salt_function_keys(parts, secrets.token_hex(32))
     keep_secrets_unwritten(parts["services.ssm"])
+    restore_all_or_end(parts["app"], parts["core.persistence"])
+    storing = Storing(parts["app"], parts["core.persistence"].logger)
     try:
         serve(guarded(parts, os.environ["GATEWAY_PORT"]), int(sys.argv[1]))
     finally:
         if ended.is_set():
             kill_all()
+    if not storing.succeeded:
+        sys.exit("the AWS emulator could not store all of its state")
 
 
 def end_with_starter(ended: threading.Event) -> None:
@@ -118,6 +126,56 @@ def keep_secrets_unwritten(ssm: Any) -> None:
         return state
 
     ssm.get_state = without_secrets
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+class Storing(logging.Handler):
+    """Whether all of the state was stored in the end: the emulator logs what it could not store, and goes on."""
+
+    def __init__(self, app: Any, log: logging.Logger) -> None:
+        super().__init__(logging.ERROR)
+        self.succeeded = self._failed = False
+        save_all = app.save_all
+
+        def save(services: Mapping[str, Any]) -> None:
+            self._failed = False
+            save_all(services)
+            self.succeeded = not self._failed
+
+        app.save_all = save
+        log.addHandler(self)
+
+    def emit(self, _record: logging.LogRecord) -> None:
+        self._failed = True
+
+
+def restore_all_or_end(app: Any, persistence: Any) -> None:
+    """Left alone, the emulator begins with nothing in the place of what it cannot restore, and stores that in the end.
+
+    Instead the process ends before it answers anything, and every file stays as it is.
+    """
+
+    def restore() -> None:
+        for service, module in app._state_map.items():
+            file = Path(persistence.STATE_DIR, f"{service}.json")
+            try:
+                if file.exists():
+                    restore_one(app._get_module(module), persistence.load_state(service))
+            except Exception as error:
+                print(f"the AWS emulator cannot restore {file}: {error}", file=sys.stderr, flush=True)
+                os._exit(1)  # the server that calls this would go on after an exception
+
+    app._load_persisted_state = restore
+
+
+def restore_one(service: Any, state: Any) -> None:
+    """Raises ValueError where there is nothing to be restored."""
+    if state is None:
+        raise ValueError("it is damaged, or of a later version; put a copy there, or delete all: `make down CLEAN=1`")
+    if state:
+        service.load_persisted_state(state)
 
 
 # --- the guard -------------------------------------------------------------------------------------------------------

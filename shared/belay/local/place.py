@@ -24,7 +24,8 @@ from belay.domain.record import Record, Utc
 from belay.local.private import private_folder, write_private
 from belay.local.programs import StackError
 
-BEGIN_ANEW = "Give one that fits, or begin anew: `make down CLEAN=1` deletes this stack with its ledger."
+DELETE_ALL = "begin anew: `make down CLEAN=1` deletes this stack with its ledger"
+BEGIN_ANEW = f"Give one that fits, or {DELETE_ALL}."
 
 
 class Begun(Record):

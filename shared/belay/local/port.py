@@ -10,6 +10,11 @@ from pathlib import Path
 
 from belay.local.programs import StackError
 
+IN_USE = (
+    "port {port}, which this stack was deployed with, is in use. `ss -ltnp 'sport = :{port}'` shows by which program: "
+    "end that one, or try again later. Only `make down CLEAN=1` lets the stack take another, and it gives up the ledger"
+)
+
 
 def port_file(state: Path) -> Path:
     return state / "port"
@@ -30,8 +35,7 @@ def listening(port: int) -> Iterator[socket.socket]:
             door.bind(("127.0.0.1", port))
             door.listen()
         except OSError:
-            problem = f"port {port}, which this stack was deployed with, is in use; try again later"
-            raise StackError(problem) from None
+            raise StackError(IN_USE.format(port=port)) from None
         yield door
 
 

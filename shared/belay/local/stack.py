@@ -44,7 +44,7 @@ from belay.local.programs import (
 )
 
 EMULATOR = Path(__file__).with_name("emulator.py")
-STACK_NAME = "belay-local"
+STACK_NAME, STAGE = "belay-local", "dev"
 START_SECONDS = 60
 CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1}, max_pool_connections=32)
 
@@ -87,6 +87,7 @@ class Stack:
         self._say = say or tell
         self._port = kept_port(self.state)
         self._process: subprocess.Popen[bytes] | None = None
+        self._stored = True
 
     @property
     def endpoint(self) -> str:
@@ -152,11 +153,11 @@ class Stack:
     def stop(self) -> bool:
         """End the emulator, which stores its state, and every worker it started; harmless when stopped.
 
-        Returns whether all of its state was stored.
+        Returns whether all of its state was stored, when it was last stopped.
         """
         process, self._process = self._process, None
         if process is None:
-            return True
+            return self._stored
         ended_before = process.poll() is not None
         process.terminate()
         try:
@@ -168,7 +169,10 @@ class Stack:
             process.wait()
             _close(process)
             shutil.rmtree(self.state / "workers", ignore_errors=True)
-        return process.returncode == 0 and not ended_before
+            self._stored = process.returncode == 0 and not ended_before
+        if process.returncode > 0 and not ended_before:
+            self._say(f"The AWS emulator could not store its state (log: {self.log})")
+        return self._stored
 
     def restart(self) -> None:
         """Stop and start on the same state and port: every worker is a new process afterwards."""
@@ -181,7 +185,7 @@ class Stack:
         `parameters` override the local defaults: this machine's architecture, no schedules, short visibility.
         """
         defaults = {
-            "Stage": "dev",
+            "Stage": STAGE,
             "Architecture": machine_architecture(),
             "ScheduleState": "DISABLED",
             "VisibilityTimeout": "30",

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,23 +20,31 @@ from belay.adapters.live.profiles import profile_of
 from belay.cli import views, words
 from belay.cli.desk import MakeClient, desk_over
 from belay.cli.exits import BAD_INPUT
-from belay.domain.account import StopLevel
+from belay.domain.account import Stop, StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.texts import paragraph, shown
 from belay.local.account import paper_settings, require_same_market, source
 from belay.local.announcement import announcement, local_clients
-from belay.local.daemon import DRAIN_SECONDS, POLL_SECONDS, STAGE, Given, deliver_with, run
+from belay.local.daemon import DRAIN_SECONDS, POLL_SECONDS, Given, deliver_with, run
 from belay.local.keys import read_keys, without_keys
 from belay.local.leftovers import end_leftovers
 from belay.local.place import BEGIN_ANEW, Place
 from belay.local.private import keep_private, private_folder
 from belay.local.programs import ROOT, STOP_SECONDS, StackError
-from belay.local.stack import STACK_NAME
+from belay.local.stack import STACK_NAME, STAGE
 from belay.local.ticker import Firing, Schedule, read_schedules, tick_of
 from belay.local.variables import Variables
 
 LONGEST_INTERVAL = timedelta(days=366)
+# What of an account is sent, by the level that holds for all of it.
+WHAT_LEAVES = {
+    StopLevel.HALTED: "It decides, but sends no order before it is released",
+    StopLevel.REDUCE_ONLY: "It decides, and sends exits only: no entry before it is released",
+    StopLevel.RUNNING: "It trades",
+}
+LOST = "what happened since the last clean stop could not be stored; the next `make up` starts halted"
+EVERYTHING = (None, None)  # the scope of a stop of the whole account
 
 
 def start(place: Place, variables: Variables, *, same_key: bool) -> int:
@@ -118,11 +126,13 @@ def describe(place: Place) -> None:
         ("gate", "open" if gate["open"] else f"closed: {gate['reason']}"),
         ("switch", f"{switch.level}: {switch.reason}"),
     ]
-    if stops := views.standing_stops(desk.ledger, document.account):
+    stops = views.standing_stops(desk.ledger, document.account)
+    level = level_of_all(switch.level, stops)
+    if stops:
         rows.append(("stops", f"{len(stops)}: see `{belay()} --local status`"))
     if incidents := views.incidents(desk.ledger, (document.account,), resolved_too=False):
         rows.append(("incidents", f"{len(incidents)} open: see `{belay()} --local incidents list`"))
-    trades = switch.level is StopLevel.RUNNING
+    trades = level is StopLevel.RUNNING
     commands = [
         (f"{belay()} --local status", "how it stands"),
         (f"{belay()} --local decisions", "what was decided, and why"),
@@ -133,10 +143,21 @@ def describe(place: Place) -> None:
     ]
     print(f"Belay runs on this machine, on an AWS emulator at {shown(found['endpoint'])}\n")
     show(rows)
-    waits = "It decides, but sends no order before it is released."
-    print(f"\n{('It trades, except what is stopped.' if stops else 'It trades.') if trades else waits}\n")
+    print(f"\n{what_leaves(level, stops)}\n")
     show(commands)
     print(f"\nLog: {place.log}")
+
+
+def level_of_all(switch: StopLevel, stops: Iterable[Stop]) -> StopLevel:
+    """How far everything of an account is stopped: by the switch, or by a stop of the whole account."""
+    whole = (stop.level for stop in stops if stop.scope == EVERYTHING)
+    return max((switch, *whole), key=lambda level: level.rank)
+
+
+def what_leaves(level: StopLevel, stops: Iterable[Stop]) -> str:
+    """What is sent at this level of everything; stops of a strategy or symbol may take something away from it."""
+    narrowed = level is not StopLevel.HALTED and any(stop.scope != EVERYTHING for stop in stops)
+    return f"{WHAT_LEAVES[level]}{', except what is stopped' if narrowed else ''}."
 
 
 def paper_rows(document: AccountDocument, schedules: Sequence[Schedule]) -> list[tuple[str, str]]:
@@ -198,7 +219,11 @@ def belay() -> str:
 
 
 def stop(place: Place, clean: bool) -> None:
-    """Stop the daemon and wait for it; with `clean` delete everything afterwards. Harmless where nothing runs."""
+    """Stop the daemon and wait for it; with `clean` delete everything afterwards. Harmless where nothing runs.
+
+    Raises:
+        StackError: it does not stop, or its last run was not stored and is not to be deleted.
+    """
     owner = place.owner()
     if owner:
         with suppress(ProcessLookupError):
@@ -208,8 +233,9 @@ def stop(place: Place, clean: bool) -> None:
             if time.monotonic() > deadline:
                 raise StackError(f"process {owner} does not stop (log: {place.log})")
             time.sleep(POLL_SECONDS)
-        lost = place.unstored.exists()
-        print(f"Not all of its state could be stored (log: {place.log})" if lost else "Stopped; all is kept.")
+        if place.unstored.exists() and not clean:
+            raise StackError(f"stopped, but {LOST} (log: {place.log})")
+        print("Stopped." if clean else "Stopped; all is kept.")
     elif end_leftovers(place.state):
         print("Its daemon was killed; the emulator that was left is ended, too.")
     else:

@@ -265,6 +265,19 @@ def test_halt_of_one_symbol_leaves_the_switch_and_the_rest_running(office: Offic
     assert strictest(stops, STRATEGY, "ETH/USD")[0] is StopLevel.RUNNING
 
 
+@pytest.mark.parametrize("strategy", [STRATEGY, "holder", "manual"])
+def test_halt_of_one_strategy_is_for_what_ticked_what_holds_something_and_orders_by_hand(
+    office: Office, strategy: str
+) -> None:
+    office.ledger.register_schedule(make_tick())
+    held = {"holder": {SYMBOL: Position(quantity=Decimal(1), cost=Decimal(1))}}
+    change_account(office.ledger, ACCOUNT, lambda account: account.bumped(positions=held))
+    office.json("halt", "--scope", "account", "--strategy", strategy)
+    assert [stop.strategy for stop in office.ledger.operator_stops(ACCOUNT).stops] == [strategy]
+    refused = office.run("halt", "--scope", "account", "--strategy", "typo")
+    assert f"Strategies: {', '.join(sorted(['holder', 'manual', STRATEGY]))}." in refused.stderr
+
+
 def test_a_stop_is_written_again_when_another_was_set_meanwhile(office: Office) -> None:
     class Contended(InMemoryLedger):
         lost = 3
@@ -613,6 +626,10 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
         (
             ["halt", "--scope", "account", "--symbol", "DOGE/USD"],
             "DOGE/USD is not one of the account's symbols",
+        ),
+        (
+            ["halt", "--scope", "account", "--strategy", "typo"],
+            "has no strategy typo: nothing is stopped. Strategies: manual. One that never ticked is stopped with",
         ),
         (
             ["release", "--scope", "planet"],

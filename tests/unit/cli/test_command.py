@@ -106,18 +106,35 @@ class Opened:
 @pytest.mark.parametrize(
     "arguments",
     [
-        "--stage prod --local --json account show",
-        "account --stage prod --local --json show",
-        "account show --stage=prod --local --json",
-        "--local account --json show --stage prod",
-        "--stage dev account --stage test show --stage prod --local --json",
+        "--stage prod --account paper --json account show",
+        "account --stage prod --account paper --json show",
+        "account show --stage=prod --account paper --json",
+        "--account paper account --json show --stage prod",
+        "--stage dev account --stage test show --stage prod --account=paper --json",
     ],
 )
 def test_a_shared_option_stands_before_or_after_and_the_nearest_one_wins(office: Office, arguments: str) -> None:
     opened = Opened(office)
     done = run(*arguments.split(), obj=opened, BELAY_STAGE="another")
     assert json.loads(done.stdout)["version"] == 1
-    assert opened.asked == [("prod", True)]
+    assert opened.asked == [("prod", False)]
+
+
+@pytest.mark.parametrize("arguments", ["--local status", "status --local", "status --local --stage dev"])
+def test_the_local_stack_has_its_own_stage_whatever_the_environment_names(office: Office, arguments: str) -> None:
+    opened = Opened(office)
+    done = run(*arguments.split(), obj=opened, BELAY_STAGE="prod")
+    assert done.exit_code == OK
+    assert opened.asked == [("dev", True)]
+
+
+@pytest.mark.parametrize("arguments", ["--local --stage prod halt", "--stage prod halt --local"])
+def test_another_stage_beside_local_is_refused_and_nothing_is_opened(office: Office, arguments: str) -> None:
+    opened = Opened(office)
+    refused = run(*arguments.split(), obj=opened)
+    assert (refused.exit_code, refused.stdout) == (BAD_INPUT, "")
+    assert refused.stderr.startswith("belay: --stage: prod was named, but --local acts on the stack of this machine")
+    assert opened.asked == []
 
 
 @pytest.mark.parametrize(("environment", "stage"), [({"BELAY_STAGE": "prod"}, "prod"), ({"BELAY_STAGE": ""}, "dev")])

@@ -5,7 +5,8 @@ import io
 import json
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from belay.adapters.live import bounds
 from belay.adapters.live.bounds import (
     DEPTH,
     DIGITS,
+    ITEMS,
     PRIVATE_BYTES,
     VALUES,
     Deadline,
@@ -103,11 +105,36 @@ def test_brackets_in_texts_are_no_depth() -> None:
 
 
 def test_an_answer_may_have_as_many_values_as_the_bound() -> None:
-    assert believable_text(b"[" + b"0," * (VALUES - 1) + b"0]")
+    rows = b"[" + b"0," * (ITEMS - 1) + b"0]"
+    assert believable_text(b"[" + b",".join([rows] * (VALUES // (ITEMS + 1))) + b"]")
     with pytest.raises(OutOfBounds, match="values"):
         believable_text(b"[" + b"0," * VALUES + b"0]")
     with pytest.raises(OutOfBounds, match="values"):
         believable_text(b"]" * (VALUES + 1))
+
+
+TRICKY = (b'"["', b'"\\"]"', b'"[\\\\"', b'""', b'",,,"')
+LISTS: dict[str, Callable[[int], bytes]] = {
+    "numbers": lambda items: b"[" + b",".join([b"0"] * items) + b"]",
+    "objects": lambda items: b"[" + b",".join([b'{"a": [], "b": 1}'] * items) + b"]",
+    "texts": lambda items: b"[" + b",".join(islice(cycle(TRICKY), items)) + b"]",
+    "an object": lambda items: b"{" + b",".join(b'"%d,": "[,]"' % number for number in range(items)) + b"}",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_one_list_or_object_may_have_as_many_items_as_the_bound(name: str) -> None:
+    honest, hostile = (LISTS[name](items) for items in (ITEMS, ITEMS + 1))
+    assert (len(json.loads(honest)), len(json.loads(hostile))) == (ITEMS, ITEMS + 1)
+    for around in (b"%b", b'{"error": [], "result": [[1], %b, 2]}'):
+        assert believable_text(around % honest)
+        with pytest.raises(OutOfBounds, match="items"):
+            believable_text(around % hostile)
+
+
+def test_commas_in_texts_are_no_items() -> None:
+    text = json.dumps({"message": "," * ITEMS * 2, "and": ['\\",[' * ITEMS, "],{" * ITEMS]})
+    assert believable_text(text.encode()) == text
 
 
 HONEST = [
@@ -155,7 +182,7 @@ def test_attacks_of_any_size_cost_little_memory() -> None:
     """300 MiB in 300 KiB, and as many objects as fit into the bounds."""
     spaces = zlib.compressobj(9)
     bomb = b"".join(spaces.compress(b" " * 1_048_576) for _ in range(300)) + spaces.flush()
-    objects = b"[" + b'{"":[]},' * 200_000
+    objects = b"[" + (b"[" + b'{"":[]},' * 9_000 + b"0],") * 22
     tracemalloc.start()
     try:
         with pytest.raises(OutOfBounds):

@@ -10,6 +10,7 @@ from belay.adapters.live.connect import RisingNonce, connect, open_wire, origins
 from belay.adapters.live.fence import pin
 from belay.adapters.live.profiles import load_profile
 from belay.adapters.live.wire import Budget, ForeignHost
+from belay.domain.errors import InvalidInput
 from tests.builders import NOW, make_document, make_order, make_request, seconds
 
 CLAIMED = 1709294403000
@@ -71,6 +72,30 @@ def test_the_hosts_of_a_document_are_told_and_asked_instead() -> None:
     assert origins_of(tested) == ("https://testnet.binance.vision:443",)
     named = make_document(venue="bybit", mode="live", paper=None, options={"hostname": "bybit.eu"})
     assert origins_of(named) == ("https://api.bybit.eu:443",)
+
+
+@pytest.mark.parametrize(
+    ("venue", "options", "place"),
+    [
+        ("binance", {"hostname": "broker.example"}, "hostname"),
+        ("kraken", {"hostname": "broker.example"}, "hostname"),
+        ("binance", {"urls": {"api": "https://broker.example"}}, "urls.api"),
+        ("binance", {"urls": {"api": {"privat": "https://broker.example"}}}, "urls.api.privat"),
+        ("binance", {"urls": {"api": {"private": {"v3": "https://broker.example"}}}}, "urls.api.private"),
+        ("bybit", {"urls": {"hostnames": {"spot": "broker.example"}}}, "urls.hostnames"),
+        ("htx", {"urls": {"hostnames": {"spots": "broker.example"}}}, "urls.hostnames.spots"),
+        ("htx", {"options": {"fetchMarkets": {"types": ["spot"]}}}, "options.fetchMarkets.types"),
+    ],
+)
+def test_an_option_that_the_class_would_ignore_or_break_on_is_refused(
+    venue: str, options: dict[str, Any], place: str
+) -> None:
+    """Where nothing is made with a host, the key would go to the real one."""
+    document = make_document(venue=venue, mode="live", paper=None, options=options)
+    for make in (lambda: origins_of(document), lambda: instance(venue, options=options)):
+        with pytest.raises(InvalidInput) as refused:
+            make()
+        assert refused.value.field == f"account.options.{place}"
 
 
 def test_what_is_no_origin_is_never_asked() -> None:

@@ -263,6 +263,20 @@ def test_what_an_exchange_answers_is_bounded_on_paper_too(exchange: Exchange) ->
         exchange.market_data().time()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"urls": None}, {"urls": []}, {"urls": {"api": None}}, {"urls": {"api": {"public": {}}}}, {"options": [1]},
+        {"hostname": 5}, {"hostname": "broker.example"}, {"session": "x"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_option_of_an_unexpected_shape_is_named(options: dict[str, Any]) -> None:
+    """Also on paper, where a document may set anything that ccxt's constructor takes."""
+    with pytest.raises(InvalidInput, match=r"^account\.options"):
+        CcxtMarketData("kraken", options)
+
+
 def test_nobody_is_asked_in_the_clear_but_this_machine_whatever_the_options_say() -> None:
     data = CcxtMarketData("kraken", {"urls": {"api": {"public": "http://169.254.169.254/latest"}}})
     with pytest.raises(ForeignHost):

@@ -1,4 +1,4 @@
-"""Nothing secret in a text: a key in whatever encoding, a part of it, and what looks like a key or a signature."""
+"""Nothing secret in a text: a key in every encoding below, a part of it, and what looks like a key or a signature."""
 
 import base64
 import html
@@ -76,8 +76,14 @@ def test_a_key_across_the_cut_is_redacted_before_it_is_cut(before: int) -> None:
 
 
 def test_a_short_value_is_found_as_a_word_only() -> None:
-    assert REDACTION.clear("hunter2, Hunter2 and hunter22") == f"{REDACTED}, {REDACTED} and hunter22"
-    assert Redaction(("1",)).clear("1 of 1") == "1 of 1"
+    assert REDACTION.told("hunter2, Hunter2 and hunter22") == f"{REDACTED}, {REDACTED} and hunter22"
+    assert Redaction(("1",)).told("1 of 1") == "1 of 1"
+
+
+@pytest.mark.parametrize("value", ["ab", "SELL", "usdt", "100.5", "id", "BTCUSDT"])
+def test_an_answer_keeps_its_words_however_short_a_passphrase_is(value: str) -> None:
+    answer = '{"ab": "ab", "id": "12", "symbol": "BTCUSDT", "side": "SELL", "asset": "USDT", "amount": "100.5"}'
+    assert Redaction((KEY, value)).clear(answer) == answer
 
 
 def test_what_a_key_was_is_known_after_it_was_changed() -> None:
@@ -112,6 +118,10 @@ OTHERS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize(("text", "told"), OTHERS.values(), ids=OTHERS)
 def test_what_looks_like_a_key_or_a_signature_is_not_told_whoever_owns_it(text: str, told: str) -> None:
     assert Redaction().told(text) == told
+
+
+def test_what_is_told_can_be_stored() -> None:
+    assert REDACTION.told("\ud800 and \U0001f44d\udfff") == "\ufffd and \U0001f44d\ufffd"
 
 
 @pytest.mark.parametrize(

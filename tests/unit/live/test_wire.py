@@ -23,12 +23,14 @@ NOWHERE = "http://127.0.0.1:9/order"
 
 
 class Spoken:
-    """What the server answers to every request, and the paths it was asked for."""
+    """What the server answers to every request, and the paths it was asked for. `instead` is sent once in the place of
+    an answer, which then comes over the same connection ahead of the next one."""
 
     def __init__(self) -> None:
         self.status = 200
         self.body: str | bytes = "{}"
         self.headers: dict[str, str] = {}
+        self.instead = b""
         self.silent = threading.Event()
         self.asked: list[str] = []
         self.url = ""
@@ -40,6 +42,7 @@ def server() -> Iterator[Spoken]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        late = b""
 
         def do_GET(self) -> None:
             spoken.asked.append(f"{self.command} {self.path}")
@@ -48,8 +51,12 @@ def server() -> Iterator[Spoken]:
                 spoken.silent.wait(5)
                 self.close_connection = True
                 return
-            self.send_response(spoken.status)
             body = spoken.body.encode() if isinstance(spoken.body, str) else spoken.body
+            self.wfile.write(self.late or spoken.instead)
+            if spoken.instead:
+                spoken.instead, self.late = b"", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+                return
+            self.send_response(spoken.status)
             for name, value in {"Content-Length": str(len(body)), **spoken.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -138,6 +145,31 @@ def test_what_cannot_be_told_from_a_request_counts_as_if_it_might_have_arrived(s
     assert asking.last.phase is Phase.NO_ANSWER
 
 
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        *dict.fromkeys((101, 102, 103, 199), Phase.OUT_OF_BOUNDS).items(),
+        *dict.fromkeys((204, 304), Phase.ANSWERED).items(),
+    ],
+)
+def test_no_request_reads_what_was_left_of_the_answer_before(spoken: Spoken, status: int, phase: Phase) -> None:
+    """An interim status is no answer, and neither does the connection serve again, where the real one may follow."""
+    spoken.instead, spoken.body = b"HTTP/1.1 %d Odd\r\n\r\n" % status, "the first"
+    with wire() as asking:
+        with suppress(VenueUnavailable):
+            asking.request("POST", f"{spoken.url}/order")
+        assert asking.last is not None
+        assert (asking.last.phase, asking.last.body) == (phase, "")
+        spoken.body = "the second"
+        assert asking.request("GET", spoken.url).text == "the second"
+
+
+def test_the_answer_behind_a_100_is_the_answer(spoken: Spoken) -> None:
+    spoken.instead = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+    with wire() as asking:
+        assert asking.request("GET", spoken.url).text == "[]"
+
+
 # --- where it goes ------------------------------------------------------------------------------------
 
 
@@ -175,6 +207,7 @@ BROKEN: dict[str, tuple[bytes, dict[str, str], str]] = {
     "another encoding": (b"{}", {"Content-Encoding": "br"}, "not asked for"),
     "a depth": (b"[" * 5000 + b"]" * 5000, {}, "deeper than"),
     "a number": (b'{"price": "1e999999999"}', {}, "a number of more than"),
+    "many items": (b'{"trades": [' + b"{}," * 10_000 + b"{}]}", {}, "items in one list"),
     "many values": (b"[" + b"0," * 1_100_000 + b"0]", {}, "values"),
 }
 
@@ -266,6 +299,26 @@ def test_no_answer_shows_the_key_to_anybody(spoken: Spoken) -> None:
     assert response.json() == {"id": "[redacted]", 'a"b': "[redacted]\n", "c": "[redacted]A"}
     assert asking.last is not None
     assert asking.last.document() == response.json()
+
+
+@pytest.mark.parametrize("redact", [None, str])
+def test_every_text_of_an_answer_can_be_stored(spoken: Spoken, redact: Any) -> None:
+    """Half a character is none; a whole one and what only looks like an escape stay."""
+    spoken.body = r'{"\ud800": ["\uDBFF\ud83d\uDe00", "\\ud800 \\\udfff", "\ud83d\n\ude00"], "a": "\u00e9"}'
+    with wire(redact=redact) as asking:
+        read = asking.request("GET", spoken.url).json()
+    assert read == {
+        "\ufffd": ["\ufffd\U0001f600", "\\ud800 \\\ufffd", "\ufffd\n\ufffd"],
+        "a": "\u00e9",
+    }
+    assert asking.last is not None
+    assert (asking.last.document(), asking.last.body.isascii()) == (read, False)
+
+
+def test_a_key_across_half_a_character_leaves_no_half(spoken: Spoken) -> None:
+    spoken.body = r'["\ud83d\udc4d"]'
+    with wire(redact=lambda text: text.replace(r"\udc4d", "[redacted]")) as asking:
+        assert asking.request("GET", spoken.url).json() == ["\ufffd[redacted]"]
 
 
 def test_the_transports_own_log_tells_nothing(spoken: Spoken, caplog: pytest.LogCaptureFixture) -> None:

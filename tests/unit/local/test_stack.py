@@ -80,6 +80,27 @@ def test_an_emulator_that_ends_at_once_shows_its_log(monkeypatch: pytest.MonkeyP
         Stack(tmp_path / "state").start()
 
 
+# A web server on the socket that it is given, which ends with code 1 when it is asked to.
+STORES_NOTHING = f"""
+import signal
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("No space left on device"))
+{OPEN_TO_ALL.replace("send_response(200)", "send_response(403)")}
+"""
+
+
+def test_an_emulator_that_stored_nothing_says_so_however_often_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unable, said = tmp_path / "unable", list[str]()
+    unable.write_text(f"#!{sys.executable}\nimport sys\n{STORES_NOTHING}")
+    unable.chmod(0o755)
+    monkeypatch.setattr(harness, "MINISTACK", unable)
+    stack = Stack(tmp_path / "state", said.append)
+    stack.start()
+    assert [stack.stop(), stack.stop()] == [False, False]
+    assert said == [f"The AWS emulator could not store its state (log: {stack.log})"]
+
+
 def test_an_emulator_that_answers_whoever_asks_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     open_to_all = tmp_path / "open"
     open_to_all.write_text(f"#!{sys.executable}\n{OPEN_TO_ALL}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -19,9 +20,10 @@ from belay.cli import places
 from belay.cli.documents import example_document
 from belay.cli.main import app
 from belay.cli.places import open_desk
-from belay.domain.documents import AccountDocument
+from belay.domain.account import Stop, StopLevel
+from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import InvalidInput, VenueUnavailable
-from belay.local import up
+from belay.local import daemon, up
 from belay.local.account import (
     exchange_answers,
     first_document,
@@ -36,6 +38,8 @@ from belay.local.leftovers import end_leftovers, leftovers
 from belay.local.place import Begun, Place
 from belay.local.programs import StackError
 from belay.local.stack import Administrator, Stack
+from tests.builders import SYMBOL, make_stop
+from tests.unit.cli.test_cli import Office
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXAMPLE = AccountDocument.parse(example_document())
@@ -224,6 +228,49 @@ def test_the_first_signal_unwinds_and_the_next_ones_disturb_nothing() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+WHAT_LEAVES: dict[str, tuple[StopLevel, tuple[Stop, ...], str]] = {
+    "running": (StopLevel.RUNNING, (), r"^It trades\.$"),
+    "a symbol stopped": (StopLevel.RUNNING, (make_stop(symbol=SYMBOL),), r"^It trades, except what is stopped\.$"),
+    "exits only": (StopLevel.REDUCE_ONLY, (), "sends exits only: no entry before it is released"),
+    "the account halted": (StopLevel.RUNNING, (make_stop(), make_stop(symbol=SYMBOL)), r"sends no order before[^,]*$"),
+    "the account's exits only": (StopLevel.RUNNING, (make_stop(level=StopLevel.REDUCE_ONLY),), "sends exits only"),
+    "halted": (StopLevel.HALTED, (make_stop(level=StopLevel.REDUCE_ONLY),), "sends no order before it is released"),
+}
+
+
+@pytest.mark.parametrize(("switch", "stops", "told"), WHAT_LEAVES.values(), ids=WHAT_LEAVES)
+def test_up_says_what_is_sent_by_the_strictest_of_switch_and_stops(
+    switch: StopLevel, stops: tuple[Stop, ...], told: str
+) -> None:
+    assert re.search(told, up.what_leaves(up.level_of_all(switch, stops), stops))
+
+
+class KeptStack:
+    """A local stack that was deployed before, as `halt_after_loss` sees it."""
+
+    def read_outputs(self) -> dict[str, str]:
+        return OUTPUTS
+
+    def client(self, _service: str) -> None: ...
+
+
+def test_after_a_run_that_was_not_stored_a_paper_account_is_halted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office()
+    office.ledger.store_configuration(Configuration(version=1, document=EXAMPLE, author="ann", stored_at=NOW))
+    monkeypatch.setattr(daemon, "desk_over", lambda *_: office.desk())
+    daemon.halt_after_loss(cast("Stack", KeptStack()), print)
+    assert office.switch.level is StopLevel.HALTED
+    assert [stop.level for stop in office.ledger.operator_stops(EXAMPLE.account).stops] == [StopLevel.HALTED]
+
+
+def test_a_stack_of_which_too_little_was_stored_says_how_to_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office()
+    office.switch.broken = True
+    monkeypatch.setattr(daemon, "desk_over", lambda *_: office.desk())
+    with pytest.raises(StackError, match=r"NOT everything is stopped: .*CLEAN=1"):
+        daemon.halt_after_loss(cast("Stack", KeptStack()), print)
+
+
 # --- the emulator's process and port -------------------------------------------------------------------------
 
 
@@ -270,7 +317,7 @@ def test_a_stack_answers_on_the_same_port_whenever_it_runs_on_its_state(tmp_path
         (tmp_path / "port").write_text(str(port))
         stack = Stack(tmp_path)
         assert stack.endpoint == f"http://127.0.0.1:{port}"
-        with pytest.raises(StackError, match=f"port {port}, .* is in use"):
+        with pytest.raises(StackError, match=rf"port {port}, .* is in use.*`ss -ltnp 'sport = :{port}'`.*CLEAN=1"):
             stack.start()
     assert not stack.running
 
@@ -349,6 +396,45 @@ def test_down_is_harmless_where_nothing_runs(place: Place) -> None:
         done = run("down", *switched, "--folder", str(place.folder))
         assert (done.exit_code, done.stdout, done.stderr) == (0, "Nothing runs here.\n", "")
     assert not place.folder.exists()
+
+
+def run_until_stopped(place: Place, stored: bool) -> subprocess.Popen[bytes]:
+    """A daemon of `place` that owns it until it is asked to stop."""
+    script = (
+        "import pathlib, signal, sys; from belay.local.place import Place\n"
+        "place, stored = Place(pathlib.Path(sys.argv[1])), sys.argv[2] == 'True'\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "with place.owned():\n"
+        "    place.unstored.touch()\n"
+        "    print('owned', flush=True)\n"
+        "    signal.pause()\n"
+        "    if stored: place.unstored.unlink()\n"
+    )
+    command = [sys.executable, "-c", script, str(place.folder), str(stored)]
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    owner.stdout.readline()
+    return owner
+
+
+def test_down_says_that_all_is_kept_where_it_is(place: Place) -> None:
+    with run_until_stopped(place, stored=True):
+        done = run("down", "--folder", str(place.folder))
+    assert (done.exit_code, done.stdout) == (0, "Stopped; all is kept.\n")
+
+
+def test_down_fails_where_the_last_run_was_not_stored(place: Place) -> None:
+    with run_until_stopped(place, stored=False):
+        failed = run("down", "--folder", str(place.folder))
+    assert (failed.exit_code, failed.stdout) == (1, "")
+    assert "stopped, but what happened since the last clean stop could not be stored" in failed.stderr
+    assert place.unstored.exists()
+
+
+def test_down_deletes_a_run_that_was_not_stored(place: Place) -> None:
+    with run_until_stopped(place, stored=False):
+        done = run("down", "--clean", "--folder", str(place.folder))
+    assert (done.exit_code, done.stdout) == (0, f"Stopped.\nDeleted {place.folder}\n")
 
 
 def test_clean_deletes_what_was_kept_and_no_folder_that_is_no_stacks(place: Place) -> None:

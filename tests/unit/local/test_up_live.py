@@ -3,23 +3,28 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from typer.testing import CliRunner
 
+from belay.adapters.memory.ports import InMemoryKillSwitch
 from belay.cli.documents import example_document
 from belay.cli.main import app
+from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.slots import EPOCH
+from belay.local import daemon, up
 from belay.local import keys as api_keys
-from belay.local import up
 from belay.local.account import first_document, require_same_market, source
-from belay.local.daemon import Given
+from belay.local.daemon import Given, hold_live
 from belay.local.keys import read_keys, store, variable, without_keys
 from belay.local.place import Begun, Place
 from belay.local.programs import StackError
+from belay.local.stack import Stack
 from belay.local.variables import Variables
 
 HOSTS = {"urls": {"api": {"public": "http://127.0.0.1:8080/api/v3", "private": "http://127.0.0.1:8080/api/v3"}}}
@@ -238,6 +243,52 @@ def test_an_emulator_that_does_not_answer_fails_the_start_and_nothing_else() -> 
     with pytest.raises(StackError, match="could not be stored") as failed:
         store(ssm, read_keys(KEYS, LIVE, same_key=False))
     assert "planted" not in str(failed.value)
+
+
+# --- what was released before --------------------------------------------------------------------------------------
+
+
+class KeptStack:
+    """A local stack whose switch was kept, as `hold_live` sees it; `deployed` is whether there is a deployment."""
+
+    def __init__(self, deployed: bool = True) -> None:
+        self.deployed = deployed
+
+    def read_outputs(self) -> dict[str, str]:
+        if not self.deployed:
+            raise ClientError({"Error": {"Code": "ValidationError"}}, "DescribeStacks")
+        return {}
+
+    def client(self, _service: str) -> None: ...
+
+
+@pytest.fixture
+def switch(monkeypatch: pytest.MonkeyPatch) -> InMemoryKillSwitch:
+    switch = InMemoryKillSwitch()
+    monkeypatch.setattr(daemon, "desk_over", lambda *_: SimpleNamespace(switch=switch))
+    return switch
+
+
+@pytest.mark.parametrize("level", [StopLevel.RUNNING, StopLevel.REDUCE_ONLY])
+def test_a_live_account_sends_not_even_exits_after_a_start_before_it_is_released(
+    switch: InMemoryKillSwitch, level: StopLevel
+) -> None:
+    switch.write(level, "released before", "ann", EPOCH)
+    said: list[str] = []
+    hold_live(cast("Stack", KeptStack()), said.append)
+    assert switch.read().level is StopLevel.HALTED
+    assert said == ["Halted: a live account is released anew after each start"]
+
+
+def test_a_live_account_that_is_halted_keeps_the_reason_why(switch: InMemoryKillSwitch) -> None:
+    switch.write(StopLevel.HALTED, "something smells", "ann", EPOCH)
+    hold_live(cast("Stack", KeptStack()), print)
+    assert switch.read().reason == "something smells"
+
+
+def test_a_new_live_stack_has_no_switch_to_set(switch: InMemoryKillSwitch) -> None:
+    hold_live(cast("Stack", KeptStack(deployed=False)), print)
+    assert switch.text is None
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

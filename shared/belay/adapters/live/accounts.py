@@ -47,7 +47,7 @@ class LiveAccounts:
 
         Raises:
             InvalidInput: the document leaves out what must be said, or says what it may not; its venue has no profile,
-                or ccxt no such exchange.
+                or ccxt no such exchange; its class has no place for an option.
         """
         document.require_trusted(self._stage)
         profile = profile_of(document)

@@ -27,6 +27,8 @@ MIB = 1_048_576
 # is a tenth of that. What an account is answered is shorter: a page of 1,000 trades has 0.3 MB.
 PUBLIC_BYTES, PRIVATE_BYTES = 16 * MIB, 2 * MIB
 VALUES = 1_000_000
+# Of one list or object. The longest honest ones are lists of markets and of assets, a few thousand; pages end at 1,000.
+ITEMS = 10_000
 # Honest answers are six deep.
 DEPTH = 32
 # The longest honest number has 27 digits; an exponent is written in few, and seldom.
@@ -35,11 +37,16 @@ DIGITS, EXPONENT_DIGITS = 64, 2
 ENCODINGS = {"": None, "identity": None, "gzip": 47, "x-gzip": 47, "deflate": 47}
 TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+NO_SHAPE = bytes(sorted(set(range(256)) - set(b'[]{},"')))
+ESCAPE, UNESCAPED_TEXT = re.compile(rb"\\.", re.DOTALL), re.compile(rb'"[^"]*+"')
+INNERMOST = re.compile(rb"[\[{],*+[\]}]")
 # Where there may be a number out of bounds: only then all of them are looked at. Escapes may hide one.
 SUSPECT = re.compile(r"[\d.]\s*[eE]\s*[+-]?[\d_]{3}|[\d._]{65}|\\u")
 # Whatever ccxt would take for a number.
 NUMBER = re.compile(r"\s*+[+-]?[\d_]*+(?:\.[\d_]*+)?\s*+(?:[eE]\s*+[+-]?(?P<exponent>[\d_]*+))?\s*+")
 HEX_ID = re.compile(r"[0-9a-f]{32}")
+# A body that is sent all the same is left in the connection.
+WITHOUT_BODY = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
 
 
 class OutOfBounds(Exception):
@@ -80,12 +87,15 @@ def believable_text(body: bytes) -> str:
     """The text of a body in which nothing is out of bounds.
 
     Raises:
-        OutOfBounds: too many values, too deep, or a number that nobody should compute with.
+        OutOfBounds: too many values, too many of them in one list or object, too deep, or a number that nobody should
+            compute with.
     """
     if max(sum(map(body.count, (b",", b"[", b"{"))), sum(map(body.count, (b"]", b"}")))) > VALUES:
         raise OutOfBounds(f"more than {VALUES} values")
     if _too_deep(body):
         raise OutOfBounds(f"deeper than {DEPTH} levels")
+    if _too_many_items(body):
+        raise OutOfBounds(f"more than {ITEMS} items in one list or object")
     text = body.decode("utf-8", "replace")
     if SUSPECT.search(text) and _has_unbelievable_number(text):
         raise OutOfBounds(f"a number of more than {DIGITS} digits, or with an exponent of more than {EXPONENT_DIGITS}")
@@ -103,6 +113,18 @@ def _too_deep(body: bytes) -> bool:
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest > DEPTH
+
+
+def _too_many_items(body: bytes) -> bool:
+    """Whether a list or an object has more than `ITEMS`: from the inside out, what is left of one are its commas."""
+    if body.count(b",") < ITEMS:
+        return False
+    # Without a pair of quotes two texts may become one: what stood within texts still does.
+    shape = ESCAPE.sub(b"", body).translate(None, NO_SHAPE).replace(b'""', b"")
+    left, removed = UNESCAPED_TEXT.sub(b"", shape), 1
+    while removed and b"," * ITEMS not in left:
+        left, removed = INNERMOST.subn(b"", left)
+    return removed > 0
 
 
 def _has_unbelievable_number(text: str) -> bool:
@@ -205,9 +227,21 @@ class TimedSocket(io.RawIOBase):
 
 
 class TimedResponse(http.client.HTTPResponse):
+    """What is answered by a deadline, and whose end is certain: behind any other, the connection is not used again,
+    since the next request would read what is left of this answer as its own."""
+
     def __init__(self, connected: socket.socket, *arguments: Any, **options: Any) -> None:
         timed: Any = TimedSocket(connected, current())
         super().__init__(timed, *arguments, **options)
+
+    def begin(self) -> None:
+        """Raises OutOfBounds for an interim answer: only 100 is waited behind, and `http.client` takes any other for
+        the answer itself."""
+        super().begin()
+        if self.status < http.HTTPStatus.OK:
+            raise OutOfBounds("an interim status instead of an answer")
+        if self.status in WITHOUT_BODY:
+            self.will_close = True
 
 
 def _by(deadline: Deadline, connected: socket.socket) -> socket.socket:

@@ -8,7 +8,7 @@ from typing import Any
 from belay.adapters.aws.secrets import Credentials
 from belay.adapters.live.profiles import profile_of
 from belay.adapters.live.profiles.model import CcxtProfile
-from belay.adapters.live.public_market import exchange_class
+from belay.adapters.live.public_market import configured
 from belay.adapters.live.wire import SILENT, Budget, Wire
 from belay.domain.documents import AccountDocument
 from belay.domain.live_options import HOSTNAME, LIVE_OPTIONS, origin_of
@@ -56,7 +56,7 @@ def connect(document: AccountDocument, profile: CcxtProfile, wire: Wire, credent
     """An instance of the venue's class: the document's options, the profile's over them, then what is never given up.
 
     Raises:
-        InvalidInput: ccxt has no such exchange.
+        InvalidInput: ccxt has no such exchange; its class has no place for an option of the document.
     """
     exchange = _instance(document, credentials.options() if credentials else {})
     exchange.options = exchange.deep_extend(exchange.options, profile.preflight.options, FORCED_OPTIONS)
@@ -79,7 +79,7 @@ def origins_of(document: AccountDocument) -> tuple[str, ...]:
     """Every `scheme://host:port` that a live account talks to, and its key may be sent to.
 
     Raises:
-        InvalidInput: its venue has no profile, or ccxt no such exchange.
+        InvalidInput: its venue has no profile, or ccxt no such exchange; its class has no place for an option.
     """
     profile = profile_of(document)
     return tuple(sorted(_origins(_instance(document, {}), profile.sections)))
@@ -87,7 +87,7 @@ def origins_of(document: AccountDocument) -> tuple[str, ...]:
 
 def _instance(document: AccountDocument, credentials: dict[str, str]) -> Any:
     chosen = {name: value for name, value in document.options.items() if name in LIVE_OPTIONS - {"timeout"}}
-    exchange = exchange_class(document.venue)({**chosen, **FORCED, **credentials})
+    exchange = configured(document.venue, chosen, {**FORCED, **credentials})
     if document.sandbox:
         exchange.set_sandbox_mode(True)
     return exchange

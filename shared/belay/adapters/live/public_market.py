@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import re
 import sys
 import threading
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable, unchained
+from belay.domain.live_options import HOSTNAME
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
 from belay.domain.slots import EPOCH, TIMEFRAMES
@@ -54,18 +56,77 @@ def exchange_class(exchange_id: str) -> type[Any]:
     return found
 
 
+def configured(exchange_id: str, options: Mapping[str, Any], forced: Mapping[str, Any]) -> Any:
+    """An instance of the class with a document's options, and what is set whatever they say.
+
+    Raises:
+        InvalidInput: ccxt has no such exchange; an option that its class would ignore, or cannot be made with.
+    """
+    found = exchange_class(exchange_id)
+    if options.keys() & {"hostname", "options", "urls"}:
+        _require_places(found(), options)
+    try:
+        return found({**options, **forced})
+    except Exception as error:
+        problem = type(error).__name__
+    raise _refused_options(exchange_id, problem)
+
+
+def _refused_options(exchange_id: str, problem: str) -> InvalidInput:
+    return InvalidInput(
+        "account.options", f"ccxt's {exchange_id} cannot be made with them ({problem})", "Correct or leave them out."
+    )
+
+
+def _require_places(own: Any, options: Mapping[str, Any]) -> None:
+    """Each option has the shape of the class's own, and a host stands where the class takes one from: any other would
+    be ignored, and a key sent where nobody meant it to go."""
+    place = _misplaced(options.get("urls", {}), own.urls, "urls", known=True)
+    place = place or _misplaced(options.get("options", {}), own.options, "options", known=False)
+    if place:
+        problem = f"ccxt's {own.id} has no such place, or another kind of value there"
+        raise InvalidInput(f"account.options.{place}", problem, "Correct it, or leave it out.")
+    uses_hostname = HOSTNAME in json.dumps(own.urls.get("api"), default=str)
+    if "hostname" in options and not (uses_hostname and isinstance(options["hostname"], str)):
+        raise InvalidInput(
+            "account.options.hostname", f"no address of ccxt's {own.id} is made with it", "Set urls, or leave it out."
+        )
+
+
+def _misplaced(given: Any, own: Any, place: str, *, known: bool) -> str | None:
+    """The first place where `given` has another shape than `own`, or, if each must be `known`, that it lacks."""
+    if _shape(given) is not _shape(own):
+        return place
+    for name, value in given.items() if isinstance(given, dict) else ():
+        inner, theirs = f"{place}.{name}", own.get(name)
+        absent = inner if known else None
+        found = absent if theirs is None else _misplaced(value, theirs, inner, known=known)
+        if found:
+            return found
+    return None
+
+
+def _shape(value: Any) -> type:
+    return next((shape for shape in (dict, list) if isinstance(value, shape)), object)
+
+
 def connect_public(exchange_id: str, options: Mapping[str, Any]) -> Any:
     """An instance that signs nothing, over the same transport as a live one: within bounds, to its own hosts."""
     # Only where a venue is asked: these take time to import.
     from belay.adapters.live.connect import attach
     from belay.adapters.live.wire import Budget, Wire
 
-    exchange = exchange_class(exchange_id)({**options, "enableRateLimit": False})
+    exchange = configured(exchange_id, options, {"enableRateLimit": False})
     asked = options.get("timeout", TIMEOUT_MILLISECONDS)
     milliseconds = asked if isinstance(asked, int | float) else TIMEOUT_MILLISECONDS
     seconds = min(max(milliseconds, 1), LONGEST_MILLISECONDS) / 1000
-    attach(exchange, Wire(seconds, seconds, Budget(UNCOUNTED, 0, time.monotonic)))
-    return exchange
+    try:
+        attach(exchange, Wire(seconds, seconds, Budget(UNCOUNTED, 0, time.monotonic)))
+    except Exception as error:
+        problem = type(error).__name__
+    else:
+        return exchange
+    raise _refused_options(exchange_id, problem)
 
 
 class CcxtMarketData:

@@ -1,4 +1,4 @@
-"""Nothing secret in a text: what a key is made of, in whatever encoding, and what looks like a key or a signature.
+"""Nothing secret in a text: what a key is made of, in the encodings below, and what looks like a key or a signature.
 
 Every text that leaves an adapter is redacted whole and cut afterwards, since a cut key is still a part of a key.
 """
@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote
 
+from belay.domain.texts import storable
+
 REDACTED = "[redacted]"
-# So many characters of a key in a row are a part of it. Of a shorter value only the whole is, as a word of its own.
+# So many characters of a key in a row are a part of it. Of a shorter value only the whole is, as a word of its own, and
+# only in what is told: in an answer the same word is a side, an asset or an amount.
 FRAGMENT = 8
 SHORTEST = 4
 CODE_LENGTH, TEXT_LENGTH = 100, 300
@@ -62,21 +65,26 @@ class Redaction:
                 self._fragments = {**self._fragments, length: _Fragments(length, known | windows)}
 
     def clear(self, text: str) -> str:
-        """The text without any part of the key."""
-        lowered, hidden = text.translate(LOWER), []
-        for length, fragments in self._fragments.items():
-            hidden += [(at, at + length) for at in fragments.places(lowered)]
-        for word in tuple(self._words):
-            found = re.finditer(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", lowered)
-            hidden += [match.span() for match in found]
-        return _without(text, hidden)
+        """An answer's text without any part of the key."""
+        return _without(text, self._parts(text.translate(LOWER)))
 
     def told(self, text: object, length: int = TEXT_LENGTH) -> str:
-        """What may be told: without the key and without what looks like one, and only then cut."""
-        left = PEM.sub(REDACTED, self.clear(str(text)[:LONGEST]))
+        """What may be told and stored: without the key and without what looks like one, and only then cut."""
+        whole = storable(str(text)[:LONGEST])
+        lowered = whole.translate(LOWER)
+        left = PEM.sub(REDACTED, _without(whole, [*self._parts(lowered), *self._whole_words(lowered)]))
         for pattern in (NAMED, BEARER):
             left = pattern.sub(rf"\g<name>{REDACTED}", left)
         return RUN.sub(REDACTED, left)[:length]
+
+    def _parts(self, lowered: str) -> list[tuple[int, int]]:
+        found = self._fragments.items()
+        return [(at, at + length) for length, fragments in found for at in fragments.places(lowered)]
+
+    def _whole_words(self, lowered: str) -> Iterator[tuple[int, int]]:
+        for word in tuple(self._words):
+            for match in re.finditer(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", lowered):
+                yield match.span()
 
 
 class _Fragments:

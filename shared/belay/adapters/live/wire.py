@@ -36,6 +36,7 @@ from belay.adapters.live.bounds import (
 )
 from belay.domain.errors import BelayError, VenueUnavailable
 from belay.domain.live_options import origin_of
+from belay.domain.texts import NO_CHARACTER
 
 # Their lines hold the addresses of signed requests and what was answered; ccxt's hold the keys.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
@@ -47,6 +48,10 @@ LONGEST_PAUSE_SECONDS = 259_200
 ASKED_TO_WAIT = frozenset({418, 429})
 CHUNK_BYTES = 65_536
 PLAIN_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u00([2-7][0-9a-fA-F])")
+# A surrogate that is written as an escape; kept are a pair, which is one character, and what is no escape at all.
+SURROGATE = re.compile(
+    r"\\(?P<kept>\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
 
 
 class Phase(StrEnum):
@@ -227,7 +232,7 @@ class Wire(requests.Session):
         """No redirect is followed, nor even read: `requests` would take in its whole body."""
 
     def _text(self, response: requests.Response) -> str:
-        """The answer's text, whole and within its bounds, without a key in it."""
+        """The answer's text, whole and within its bounds, without a key in it; every part of it can be stored."""
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         most = PUBLIC_BYTES if self._redact is None else PRIVATE_BYTES
         try:
@@ -235,9 +240,9 @@ class Wire(requests.Session):
         except Exception:
             response.close()
             raise
-        if self._redact is None:
-            return text
-        return self._redact(PLAIN_ESCAPE.sub(_character, text) if "\\u00" in text else text)
+        if self._redact is not None:
+            text = self._redact(PLAIN_ESCAPE.sub(_character, text) if "\\u00" in text else text)
+        return SURROGATE.sub(_storable, text) if "\\ud" in text.lower() else text
 
     def _is_order(self, call: Call) -> bool:
         return self._order_path is not None and call.method == "POST" and call.path.endswith(self._order_path)
@@ -268,6 +273,11 @@ def _character(escape: re.Match[str]) -> str:
     """A plain character that was written as an escape, which could hide a key; JSON's own two stay as they are."""
     character = chr(int(escape[2], 16))
     return escape[0] if character in '"\\\x7f' else escape[1] + character
+
+
+def _storable(escape: re.Match[str]) -> str:
+    """As `texts.storable`, before an escape becomes half a character."""
+    return escape[0] if escape["kept"] else NO_CHARACTER
 
 
 def _never_connected(error: ConnectionFailed) -> bool:

@@ -21,6 +21,9 @@ TICK = Decimal("0.01")
 VOLUME_STEP = Decimal("0.0001")
 # Two years of one-minute candles have some 60 MB. All of them are held in memory, where they take twenty times as much.
 MOST_BYTES = 64 * 2**20
+# Milliseconds since 1970 that are believed of a candle: from 2009, before which there was none, to 2100.
+EARLIEST, LATEST = 1_230_768_000_000, 4_102_444_800_000
+SHOWN = 40  # signs of what is wrong that an error repeats
 
 
 def read_candles(path: Path, timeframe: str) -> tuple[Candle, ...]:
@@ -97,17 +100,18 @@ def _number(where: str, column: str, text: str) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite():
-        raise _wrong(where, column, f"{text!r} is not a number")
+        raise _wrong(where, column, f"{text[:SHOWN]!r} is not a number")
     return number
 
 
 def _instant(where: str, milliseconds: Decimal) -> datetime:
-    try:
-        if milliseconds != int(milliseconds):
-            raise _wrong(where, "timestamp", f"{milliseconds} is not a whole number of milliseconds")
-        return EPOCH + timedelta(milliseconds=int(milliseconds))
-    except OverflowError:
-        raise _wrong(where, "timestamp", f"{milliseconds} is not a time in milliseconds") from None
+    # Bounded before it is an int, which of a number such as 1E+4000000 would be computed for hours.
+    if not EARLIEST <= milliseconds <= LATEST:
+        problem = f"{milliseconds:.20g} is not a time in milliseconds between {EARLIEST} and {LATEST}"
+        raise _wrong(where, "timestamp", problem)
+    if milliseconds != int(milliseconds):
+        raise _wrong(where, "timestamp", f"{milliseconds:.20g} is not a whole number of milliseconds")
+    return EPOCH + timedelta(milliseconds=int(milliseconds))
 
 
 def _check_follows(where: str, earlier: Candle, later: Candle, timeframe: str) -> None:
