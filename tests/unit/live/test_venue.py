@@ -1244,6 +1244,44 @@ def test_only_the_symbols_that_are_traded_are_kept(trading: Trading) -> None:
     assert "ETH" not in text
 
 
+def plant(patch: pytest.MonkeyPatch, **planted: Any) -> None:
+    """A venue whose list of markets says more than it should."""
+    listed = LiveMarketData._list_markets
+
+    def more(market_data: LiveMarketData) -> dict[str, Any]:
+        markets = listed(market_data)
+        info = planted.get("info", {})
+        return {symbol: {**market, **planted, "info": {**market["info"], **info}} for symbol, market in markets.items()}
+
+    patch.setattr(LiveMarketData, "_list_markets", more)
+
+
+@BOTH
+def test_of_a_market_only_names_numbers_and_flags_that_are_needed_are_kept(
+    trading: Trading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks in public may hold no key, and would not recognise one."""
+    key = trading.keys.values["apiKey"]
+    plant(monkeypatch, note="unheard of", settleId=key, marginModes={key: True, "cross": key}, info={"more": key})
+    account = trading.open()
+    assert account.venue.submit(trading.request(account)).kind is OutcomeKind.ACCEPTED
+    [text] = trading.cache._texts.values()
+    assert trading.symbol in text
+    assert not [part for part in (key, "unheard of") if part in text]
+
+
+@BOTH
+def test_a_list_of_markets_that_repeats_a_part_of_a_known_key_is_not_kept(
+    trading: Trading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = trading.open()
+    account.venue._key.get()
+    plant(monkeypatch, baseId=trading.keys.values["apiKey"][:12])
+    with pytest.raises(VenueUnavailable, match="no believable list of markets"):
+        account.market_data.market(trading.symbol)
+    assert trading.cache._texts == {}
+
+
 @BOTH
 def test_a_symbol_that_was_not_foreseen_is_added(trading: Trading) -> None:
     account = trading.open()

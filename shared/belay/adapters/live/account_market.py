@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from belay.adapters.live.outcomes import errors_in, meaning_of
 from belay.adapters.live.profiles.answers import Meaning
 from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.public_market import CcxtMarketData
+from belay.adapters.live.reading import Unbelievable
 from belay.adapters.live.wire import Budget
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, VenueUnavailable
@@ -22,6 +24,17 @@ REMEDY = "trade from a region and an address that it serves"
 CLOCK_AGE = timedelta(seconds=5)
 MARKETS_AGE = timedelta(hours=1)
 Markets = dict[str, dict[str, Any]]
+# Of ccxt's markets; `altname` is Kraken's. What else there is, nobody here reads.
+PARTS = frozenset(
+    {
+        "id", "lowercaseId", "symbol", "base", "quote", "settle", "baseId", "quoteId", "settleId", "altname", "type",
+        "spot", "margin", "swap", "future", "option", "index", "active", "contract", "linear", "inverse", "subType",
+        "taker", "maker", "contractSize", "percentage", "tierBased", "feeSide", "precision", "limits", "created",
+        "expiry", "expiryDatetime", "strike", "optionType", "marginModes",
+    }
+)  # fmt: skip
+# A name, shorter than the keys of most venues, or a number.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+-]{0,23}|[0-9.]{1,64}")
 
 
 class VenueClock:
@@ -77,10 +90,17 @@ class LiveMarketData(CcxtMarketData):
     """Implements `ports.MarketData` for one live account, and knows its markets by the venue's ids.
 
     Markets are fetched whole, cut down to the account's symbols, and used for an hour, also by later processes.
+    `redact` takes a key out of a text: what it would change is not believed.
     """
 
     def __init__(
-        self, document: AccountDocument, profile: CcxtProfile, budget: Budget, local: Clock, cache: MarketCache
+        self,
+        document: AccountDocument,
+        profile: CcxtProfile,
+        budget: Budget,
+        local: Clock,
+        cache: MarketCache,
+        redact: Callable[[str], str] = str,
     ) -> None:
         super().__init__(
             document.venue,
@@ -90,6 +110,7 @@ class LiveMarketData(CcxtMarketData):
         self._exchange.number = str  # as in every other instance, which are given these markets
         self._profile = profile
         self._cache = cache
+        self._redact = redact
         self._key = _cache_key(document)
         self._wanted = set(document.symbols)
         self._local = local
@@ -170,10 +191,13 @@ class LiveMarketData(CcxtMarketData):
     def _fetch_all(self) -> None:
         listed = self._list_markets()
         trimmed = {symbol: _trimmed(listed[symbol], self._profile) for symbol in self._wanted & listed.keys()}
+        packed = _packed(trimmed, self._local.now())
+        if self._redact(packed) != packed:
+            raise Unbelievable("list of markets")  # it repeats a key
         self._keep(trimmed, self._local.now())
         self._symbols |= _ids(listed.values())
         self._not_listed = self._wanted - listed.keys()
-        self._cache.store(self._key, _packed(trimmed, self._local.now()))
+        self._cache.store(self._key, packed)
 
     def _keep(self, markets: Markets, fetched_at: datetime) -> None:
         self._listed, self._fetched_at, self._not_listed = markets, fetched_at, None
@@ -192,8 +216,27 @@ def _ids(markets: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _trimmed(market: Mapping[str, Any], profile: CcxtProfile) -> dict[str, Any]:
+    """What is needed of a market, and of that only names, numbers and flags: it is kept where others read it.
+
+    Raises:
+        Unbelievable: the venue's name of it is none.
+    """
     needed, info = profile.market.info, market.get("info") or {}
-    return {**market, "info": info if needed is None else {name: info[name] for name in needed if name in info}}
+    known = market.keys() if needed is None else PARTS & market.keys()
+    kept = {name: _plain(market[name]) for name in sorted(known - {"info"})}
+    if not isinstance(kept.get("id"), str):
+        raise Unbelievable("market's id")
+    return {**kept, "info": _plain({name: info[name] for name in (info if needed is None else needed) if name in info})}
+
+
+def _plain(value: Any) -> Any:
+    """The value without any text that is longer than a name; a part of an object or a list, not at all."""
+    if isinstance(value, dict):
+        plain = {name: _plain(part) for name, part in value.items() if _plain(name) is not None}
+        return {name: part for name, part in plain.items() if part is not None or value[name] is None}
+    if isinstance(value, list | tuple):
+        return [part for part in map(_plain, value) if part is not None]
+    return value if not isinstance(value, str) or NAME.fullmatch(value) else None
 
 
 def _cache_key(document: AccountDocument) -> str:

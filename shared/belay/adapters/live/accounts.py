@@ -55,5 +55,5 @@ class LiveAccounts:
         budget = self._budgets.setdefault(document.account, open_budget(document, profile, self._clock))
         name = getattr(document, self._secret) if self._secret else None
         key = Key(self._secrets, name, profile.credentials)
-        market_data = LiveMarketData(document, profile, budget, self._clock, self._cache)
+        market_data = LiveMarketData(document, profile, budget, self._clock, self._cache, key.redaction.clear)
         return LiveAccount(market_data, CcxtVenue(document, profile, market_data, key, budget))
