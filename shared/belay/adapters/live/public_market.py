@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -64,12 +65,18 @@ def configured(exchange_id: str, options: Mapping[str, Any], forced: Mapping[str
     """
     found = exchange_class(exchange_id)
     if options.keys() & {"hostname", "options", "urls"}:
-        _require_places(found(), options)
+        _require_places(_untouched(exchange_id), options)
     try:
         return found({**options, **forced})
     except Exception as error:
         problem = type(error).__name__
     raise _refused_options(exchange_id, problem)
+
+
+@cache
+def _untouched(exchange_id: str) -> Any:
+    """The class as it is by itself, made once: a submission, which opens an instance of its own, has little time."""
+    return exchange_class(exchange_id)()
 
 
 def _refused_options(exchange_id: str, problem: str) -> InvalidInput:
