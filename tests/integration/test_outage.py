@@ -194,8 +194,8 @@ def test_an_exit_outlives_a_clock_that_is_hours_ahead() -> None:
     world = ready()
     world.holding("0.1")
     world.reconcile()
-    world.steps.always("market.time", changed(lambda now: now + timedelta(hours=6)))
     (exit_order,) = world.decide(make_reduce())
+    world.steps.always("market.time", changed(lambda now: now + timedelta(hours=6)))
     world.deliver()
     world.reconcile()
     assert world.state(exit_order) is OrderState.CREATED

@@ -21,7 +21,7 @@ from belay.ports import Services
 from belay.workflows.integrity import MOVED_ON, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
-from belay.workflows.session import Session, open_session
+from belay.workflows.session import CLOCKS_APART, Session, open_session
 from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_as_judged, update_order
 
 GUARD_MARGIN_SECONDS = 2
@@ -84,12 +84,13 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
 
 def _held_back(order: Order, session: Session, situation: Situation, verdict: Verdict) -> Executed | None:
     """What keeps an order from being claimed now. Records that do not hold together wait for the reconciler, which has
-    them looked at; what is late lapses."""
+    them looked at; what is late lapses, unless a clock is broken that says so."""
     if situation.flaw:
         detail = f"records: {situation.flaw}"
         return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=detail)
-    waits_for_clock = verdict.action is LineVerdict.WAIT and verdict.reason == "clock_offset_seconds"
-    if situation.now >= order.expires_at and not waits_for_clock:
+    if situation.now >= order.expires_at:
+        if abs(situation.offset_seconds) > CLOCKS_APART.total_seconds():
+            return _wait(order, session, situation.now, "clock_offset_seconds", _limits(verdict))
         lapsed = lapse_order(session.services, order.order_id, situation.now)
         return Executed(order_id=order.order_id, result="lapsed", state=(lapsed or order).state)
     if verdict.action is LineVerdict.DENY:

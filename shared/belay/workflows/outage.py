@@ -12,7 +12,7 @@ from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import Mismatch
 from belay.ports import Services, Suspicion
-from belay.workflows.session import Session
+from belay.workflows.session import CLOCKS_APART, Session
 from belay.workflows.updates import end_incident, open_incident
 from belay.workflows.views import Views
 
@@ -43,7 +43,7 @@ def end_outage(session: Session, account: Account) -> None:
     So is a difference of the clocks that is back within the account's bound.
     """
     services, stopped_by = session.services, {stop.incident for stop in account.stops}
-    agree = abs(session.market_data.time() - session.clock.now()) <= session.clock_bound
+    agree = abs(session.market_data.time() - session.clock.now()) <= _bound(session)
     for incident_id in (UNREACHABLE, refusal(RECONCILING), *([CLOCKS] if agree else [])):
         known = services.ledger.incident(account.account, incident_id)
         if incident_id in stopped_by or (known is not None and known.status == "open"):
@@ -62,7 +62,7 @@ def end_refusal(services: Services, account: Account) -> bool:
     return True
 
 
-def clock_mismatch(session: Session, views: Views) -> tuple[Mismatch, ...]:
+def clock_mismatch(views: Views) -> tuple[Mismatch, ...]:
     """The venue's clock is too far from the machine's to conclude anything from it; seen twice, a person is asked."""
     if views.clocks_agree:
         return ()
@@ -70,7 +70,7 @@ def clock_mismatch(session: Session, views: Views) -> tuple[Mismatch, ...]:
         kind=IncidentKind.CLOCK_OFFSET,
         subject="machine",
         symbol=None,
-        expected=f"the venue's clock within {session.clock_bound.total_seconds():.0f} s of this machine's",
+        expected=f"the venue's clock within {CLOCKS_APART.total_seconds():.0f} s of this machine's",
         actual=f"{views.offset.total_seconds():.0f} s",
         action="Look at both clocks. No order is proven absent, settled or given up by a wrong clock; this ends by "
         "itself once they agree.",
@@ -88,12 +88,16 @@ def clocks_differ(session: Session, order: Order, offset: Decimal, at: datetime)
         account=order.account,
         kind=IncidentKind.CLOCK_OFFSET,
         subject="machine",
-        expected=f"the venue's clock within {session.clock_bound.total_seconds():.0f} s of this machine's",
+        expected=f"the venue's clock within {_bound(session).total_seconds():.0f} s of this machine's",
         actual=f"{offset} s",
         action="Wait for the machine's clock, or look at the venue's; nothing is sent before they agree.",
         opened_at=at,
     )
     open_incident(session.services, incident)
+
+
+def _bound(session: Session) -> timedelta:
+    return timedelta(seconds=session.document.limits.clock_offset_seconds or 0)
 
 
 def refusal(subject: str) -> str:

@@ -22,7 +22,7 @@ from belay.workflows.integrity import Examination
 from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
-from belay.workflows.session import Session, open_session
+from belay.workflows.session import CLOCKS_APART, Session, open_session
 from belay.workflows.settling import settle_orders
 from belay.workflows.updates import open_incident, update_order
 from belay.workflows.views import Views, next_cursor, read
@@ -73,7 +73,7 @@ def reconcile(account: str, services: Services) -> Reconciled:
             findings = compare(views.ledger, views.venue)
             mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
             mismatches += integrity.mismatches(flawed, services.ledger.unreadable(account))
-            mismatches += clock_mismatch(session, views)
+            mismatches += clock_mismatch(views)
             certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
             _open(session, certain, views.venue.time)
             alarmed = alarmed or bool(certain)
@@ -225,11 +225,11 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
 
 
 def _now(session: Session) -> datetime:
-    """Venue time, or our own clock while the venue does not answer: intents must lapse even then. Where the two differ
-    too much, the earlier: an exit that waits is not given up by a wrong clock."""
+    """Venue time, or our own clock while the venue does not answer: intents must lapse even then. Where one of the
+    two is broken, the earlier: an exit that waits is not given up by a wrong clock."""
     local = session.clock.now()
     try:
         venue = session.market_data.time()
     except VenueUnavailable:
         return local
-    return venue if abs(venue - local) <= session.clock_bound else min(venue, local)
+    return venue if abs(venue - local) <= CLOCKS_APART else min(venue, local)

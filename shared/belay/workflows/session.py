@@ -8,8 +8,8 @@ from belay.domain.errors import InvalidInput
 from belay.domain.proofs import fingerprint
 from belay.ports import Clock, MarketData, Services, Venue
 
-# What an account whose document names no bound may differ by, in seconds.
-WITHOUT_A_BOUND = 60
+# Where venue and machine are further apart, one clock is broken. Below, the venue's is followed: it judges fences.
+CLOCKS_APART = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,6 @@ class Session:
     @property
     def document(self) -> AccountDocument:
         return self.configuration.document
-
-    @property
-    def clock_bound(self) -> timedelta:
-        """How far the venue's clock may be from the machine's before nothing is concluded from it."""
-        return timedelta(seconds=self.document.limits.clock_offset_seconds or WITHOUT_A_BOUND)
 
     @property
     def fingerprint(self) -> str:

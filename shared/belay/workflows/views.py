@@ -10,7 +10,7 @@ from belay.domain.reconciliation import LedgerView, VenueView
 from belay.domain.record import Record
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Cursor
-from belay.workflows.session import Session
+from belay.workflows.session import CLOCKS_APART, Session
 
 OVERLAP = timedelta(seconds=60)
 MOST_PAGES = 1000  # of a symbol's trades in one run; more than a run has time for
@@ -32,8 +32,8 @@ class Views(Record):
     could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
     are trades kept as unattributed although they were counted meanwhile. `refusal` is code and remedy where the venue
     refuses a part to this key. `offset` is how far the venue's clock was from the machine's, `clocks_agree` whether
-    that is within the account's bound: beyond it nothing is concluded from the time that passed. `missing` are orders
-    that hold a reservation and are not in the ledger."""
+    that is believable: otherwise one of them is broken, and nothing is concluded from the time that passed. `missing`
+    are orders that hold a reservation and are not in the ledger."""
 
     ledger: LedgerView
     venue: VenueView
@@ -115,7 +115,7 @@ def read(session: Session) -> Views:
         refusal=gaps.refusal,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
         offset=offset,
-        clocks_agree=abs(offset) <= session.clock_bound,
+        clocks_agree=abs(offset) <= CLOCKS_APART,
         missing=tuple(order_id for order_id in account.reservations if order_id not in found),
     )
 
