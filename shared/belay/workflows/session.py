@@ -8,8 +8,9 @@ from belay.domain.errors import InvalidInput
 from belay.domain.proofs import fingerprint
 from belay.ports import Clock, MarketData, Services, Venue
 
-# Where venue and machine are further apart, one clock is broken. Below, the venue's is followed: it judges fences.
-CLOCKS_APART = timedelta(minutes=10)
+# Where venue and machine are further apart, one clock is broken: AWS refuses what is signed by a clock further off.
+# Below, the venue's is followed, since it judges fences.
+CLOCKS_APART = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
