@@ -60,7 +60,12 @@ def _settles_anyway(order: Any, account: Any, _attempt_id: str, outcome: Any, st
     if order.attempt is None:
         return None
     claimed = order.model_copy(update={"state": OrderState.SUBMITTED})
-    return _settle(claimed, account, order.attempt.attempt_id, outcome, stamp)
+    return _from(order, _settle(claimed, account, order.attempt.attempt_id, outcome, stamp))
+
+
+def _from(order: Any, change: Any) -> Any:
+    """A change that says it was computed from the order as it is stored: the bug is in the rules, not in the books."""
+    return change and change.model_copy(update={"previous_digest": order.bare_digest})
 
 
 def _loses(*forgiven: str, claims_only: bool = False) -> Callable[[Any, Any], list[str]]:
@@ -127,7 +132,7 @@ def _slot_by_clock(tick: Any, services: Any, load: Any) -> Any:
 
 def _claims_what_the_message_says(order: Any, *arguments: Any) -> Any:
     """The message was written when the order was new."""
-    return _claim(order.model_copy(update={"state": OrderState.CREATED}), *arguments)
+    return _from(order, _claim(order.model_copy(update={"state": OrderState.CREATED}), *arguments))
 
 
 def _first_page(session: Any, symbol: str, start: Any, now: Any, gaps: list[str]) -> Any:
