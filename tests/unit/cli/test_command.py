@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shlex
 import subprocess
 import sys
@@ -303,3 +304,10 @@ def test_no_charts_and_no_exchange_are_loaded_by_what_does_not_need_them() -> No
     assert "belay.cli.main" in loaded
     heavy = ("plotly", "ccxt", "jinja2", "belay.demo", "belay.replay", "belay.pages", "belay.local.up")
     assert [name for name in loaded if name.startswith(heavy)] == []
+
+
+def test_the_demo_as_it_was_started_once_names_the_command_of_today(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("belay.demo", run_name="__main__")
+    assert ended.value.code == BAD_INPUT
+    assert "this is `belay demo` now" in capsys.readouterr().err
