@@ -63,7 +63,8 @@ def _examine_account(desk: Desk, name: str) -> tuple[Document, SwitchView | None
     """Everything about one account, and how its executor reads the switch, if it said so."""
     configuration, findings = _stored_document(desk, name)
     findings.append(judge_stops(name, views.standing_stops(desk.ledger, name)))
-    findings.append(judge_incidents(name, (incident.incident_id for incident in desk.ledger.open_incidents(name))))
+    waiting = views.incidents(desk.ledger, (name,), resolved_too=False)
+    findings.append(judge_incidents(name, (incident["incident_id"] for incident in waiting)))
     if configuration is None:
         return {"account": name, "venue": None, "mode": None, "checks": _dumped(findings)}, None
     document = configuration.document
