@@ -31,9 +31,8 @@ class Views(Record):
     """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
     could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
     are trades kept as unattributed although they were counted meanwhile. `refusal` is code and remedy where the venue
-    refuses a part to this key. `offset` is how far the venue's clock was from the machine's, `clocks_agree` whether
-    that is believable: otherwise one of them is broken, and nothing is concluded from the time that passed. `missing`
-    are orders that hold a reservation and are not in the ledger."""
+    refuses a part to this key. `offset` is how far the venue's clock was from the machine's. `missing` are orders that
+    hold a reservation and are not in the ledger."""
 
     ledger: LedgerView
     venue: VenueView
@@ -43,7 +42,11 @@ class Views(Record):
     no_longer_waiting: tuple[VenueTrade, ...]
     missing: tuple[str, ...]
     offset: timedelta
-    clocks_agree: bool
+
+    @property
+    def clocks_agree(self) -> bool:
+        """Otherwise one of the two is broken, and nothing is concluded from the time that passed."""
+        return abs(self.offset) <= CLOCKS_APART
 
     @property
     def failure(self) -> VenueUnavailable | None:
@@ -115,7 +118,6 @@ def read(session: Session) -> Views:
         refusal=gaps.refusal,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
         offset=offset,
-        clocks_agree=abs(offset) <= CLOCKS_APART,
         missing=tuple(order_id for order_id in account.reservations if order_id not in found),
     )
 
