@@ -3,17 +3,16 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, base_asset
+from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, Word, base_asset
 from belay.domain.venues import VenueTrade
 
 
-class StopLevel(StrEnum):
-    """How much a stop forbids; listed from nothing to everything."""
+class StopLevel(Word):
+    """How much a stop forbids; listed from nothing to everything. A level of a later version forbids everything."""
 
     RUNNING = "running"
     REDUCE_ONLY = "reduce-only"
@@ -21,7 +20,8 @@ class StopLevel(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(StopLevel).index(self)
+        levels = list(StopLevel)
+        return levels.index(self) if self.known else levels.index(StopLevel.HALTED)
 
 
 class Stop(Record):
@@ -93,10 +93,12 @@ class Position(Record):
         closing = min(abs(self.quantity), abs(moved))
         closed_cost = self.cost * (closing / abs(self.quantity))
         closed_paid = paid * (closing / abs(moved))
-        return Position(
-            quantity=self.quantity + moved,
-            cost=self.cost - closed_cost + paid - closed_paid,
-            realised_pnl=self.realised_pnl - closed_cost - closed_paid,
+        return self.model_copy(
+            update={
+                "quantity": self.quantity + moved,
+                "cost": self.cost - closed_cost + paid - closed_paid,
+                "realised_pnl": self.realised_pnl - closed_cost - closed_paid,
+            }
         )
 
 
@@ -229,6 +231,10 @@ class Account(Record):
         """Without the stops of these incidents; the account itself where there are none."""
         kept = tuple(stop for stop in self.stops if stop.incident not in incidents)
         return self.bumped(stops=kept) if kept != self.stops else self
+
+    def differs_in_stops_only(self, before: "Account") -> bool:
+        """What may still be written over an account that is not understood."""
+        return before.model_copy(update={"stops": self.stops, "version": self.version}) == self
 
     def expected_balances(self) -> dict[str, Decimal]:
         opening = self.opening or {}

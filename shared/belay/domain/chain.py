@@ -73,7 +73,10 @@ class Stored[R: Record](NamedTuple):
 
 
 class History(NamedTuple):
-    """Everything stored about one order, events by sequence. None stands for what is not there."""
+    """Everything stored about one order, events by sequence. None stands for what is not there.
+
+    `later`: a part that is there and that only a later version can read.
+    """
 
     order: Stored[Order] | None
     decision: Stored[DecisionRecord] | None
@@ -81,6 +84,7 @@ class History(NamedTuple):
     fills: tuple[Stored[Fill], ...]
     anchor: Anchor | None
     acceptance: Acceptance | None
+    later: str = ""
 
 
 class Whole(NamedTuple):
@@ -93,6 +97,19 @@ class Whole(NamedTuple):
     anchor: Anchor | None
     accepted: int
     accepted_head: str
+
+
+def of_later(history: History) -> str:
+    """The first part of an order's records on which only a later version may act; empty where there is none."""
+    parts: tuple[tuple[str, Record | None], ...] = (
+        ("the order", history.order and history.order.record),
+        ("its decision", history.decision and history.decision.record),
+        *((f"its event {event.record.sequence}", event.record) for event in history.events),
+        *((f"its fill {fill.record.key}", fill.record) for fill in history.fills),
+        ("its anchor", history.anchor),
+        ("its acceptance", history.acceptance),
+    )
+    return history.later or next((name for name, part in parts if part is not None and not part.understood), "")
 
 
 def flaw(history: History) -> str:
@@ -119,6 +136,9 @@ def _not_decided(whole: Whole) -> str:
     asked = created_orders(decision, order.expires_at, order.assumed_cost)
     (wanted,) = (created for created in asked if created.order_id == order.order_id)
     names = DECIDED if whole.anchor else tuple(Order.model_fields)
+    if order.unknown_fields or any(event.record.unknown_fields for event in whole.events):
+        # Its head is that of texts which cannot be made again here; it is compared with what is stored, see _altered.
+        names = tuple(name for name in names if name != "head")
     differing = next((name for name in names if getattr(wanted, name) != getattr(order, name)), None)
     return f"its {differing} is not what its decision asked for" if differing else ""
 

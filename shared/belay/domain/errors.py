@@ -41,6 +41,23 @@ class Conflict(BelayError):
         self.what = what
 
 
+class WrittenByLater(Conflict):
+    """A write that was refused because a later version wrote what is stored, which this one may not write over."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.args = (f"{what} was written by a later version of Belay, which this one does not write over",)
+
+
+class Unreadable(InvalidInput):
+    """A stored record without which nothing can be done cannot be read by this version."""
+
+    def __init__(self, what: str, *, later: bool) -> None:
+        why = "was written by a later version of Belay" if later else "is broken"
+        remedy = "Deploy that version again, or use its command." if later else "Store it again, or restore it."
+        super().__init__(what, f"cannot be read: it {why}", remedy)
+
+
 class VenueUnavailable(BelayError):
     """A read from the venue gave no evidence: no answer, or one that cannot be believed."""
 

@@ -1,12 +1,11 @@
 """Incidents: facts that need a person, with what was compared and what to do."""
 
-from enum import StrEnum
 from typing import Literal
 
-from belay.domain.record import Record, Symbol, Utc
+from belay.domain.record import Record, Symbol, Utc, Word
 
 
-class IncidentKind(StrEnum):
+class IncidentKind(Word):
     INVALID_EVENT = "invalid_event"
     UNKNOWN_OUTCOME = "unknown_outcome"
     UNKNOWN_VENUE_ORDER = "unknown_venue_order"

@@ -2,21 +2,20 @@
 
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from belay.domain.decisions import Buy, Cancel, DecisionRecord, Leg, Reduce, Side, TimeInForce, leg_notional, leg_side
 from belay.domain.errors import IllegalTransition
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, digest
+from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, Word, digest
 from belay.domain.venues import OrderRequest, VenueOrder, VenueProfile
 
 # What an order id may consist of: ours are 32 hex characters, adopted orders keep theirs. It is a part of keys.
 ORDER_ID = r"^[A-Za-z0-9._:/-]{1,64}$"
 
 
-class OrderState(StrEnum):
+class OrderState(Word):
     CREATED = "CREATED"
     SUBMITTED = "SUBMITTED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
@@ -115,6 +114,11 @@ class Order(Record):
     head: str = ""
 
     @property
+    def understood(self) -> bool:
+        """Not in a state that only a later version knows, either."""
+        return super().understood and self.state.known
+
+    @property
     def bare_digest(self) -> str:
         """The digest of the order without its head, as its last event holds it."""
         return self.model_copy(update={"head": ""}).digest
@@ -188,7 +192,7 @@ def same_order(order: Order, seen: VenueOrder) -> bool:
 
 def require_legal(before: OrderState, after: OrderState) -> None:
     """Raises IllegalTransition unless the table holds the move or the state stays."""
-    if after is not before and after not in TRANSITIONS[before]:
+    if after is not before and after not in TRANSITIONS.get(before, ()):
         raise IllegalTransition(f"{before} to {after} is not a transition of an order")
 
 

@@ -30,7 +30,7 @@ def fingerprint(configuration: Configuration, layer_version: str, table_id: str)
 
     The document counts by its content: one that was rewritten under its version is another one, too.
     """
-    content = json.dumps(configuration.document.model_dump(mode="json"), sort_keys=True)
+    content = json.dumps(json.loads(configuration.document.text), sort_keys=True)
     document = hashlib.sha256(content.encode()).hexdigest()
     parts = [layer_version, configuration.version, document, table_id]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -1,22 +1,109 @@
 """What every stored or exchanged value has in common: immutable, strict about fields, Decimal and UTC inside."""
 
 import hashlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
+from pydantic_core import to_json
+
+# What this version writes. A stored record names the lowest schema that may act on it, see `Record.understood`.
+SCHEMA = 1
 
 
 class Record(BaseModel):
-    """An immutable value. Unknown fields are errors; money is `Decimal`, instants are aware UTC datetimes."""
+    """An immutable value. Unknown fields are errors; money is `Decimal`, instants are aware UTC datetimes.
+
+    Only what is read back from a store may have fields that this version does not know (`stored`): they are kept, and
+    stand in `text` and `digest` at the end of each object. So a later version appends its new fields at the end of a
+    model: then texts and digests that the version before computes of its records stay equal.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    _reads_from: int = PrivateAttr(default=1)
+
+    @classmethod
+    def stored(cls, text: str, reads_from: int = 1) -> Self:
+        """Read a record back from its stored text, with the lowest schema that may act on it.
+
+        Raises:
+            ValidationError: this version cannot read it at all.
+        """
+        record = cls.model_validate_json(text, extra="allow")
+        record._reads_from = reads_from
+        return record
+
+    @property
+    def reads_from(self) -> int:
+        return self._reads_from
+
+    @property
+    def understood(self) -> bool:
+        """Whether this version may act on the record. Otherwise it shows it, and leaves it to a later one."""
+        return self.reads_from <= SCHEMA
+
+    @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """The dotted paths of the fields that this version does not know."""
+        return tuple(_unknown(self, ""))
+
+    @property
+    def text(self) -> str:
+        """The JSON text as which this record is stored."""
+        if next(_unknown(self, ""), None) is None:
+            return self.model_dump_json()
+        return to_json(_merged(self, self.model_dump(mode="json"))).decode()
 
     @property
     def digest(self) -> str:
         """The digest of the text as which this record is stored."""
-        return digest(self.model_dump_json())
+        return digest(self.text)
+
+
+def _parts(value: object) -> Iterator[tuple[Any, object]]:
+    """What a value consists of, by the key or index under which it stands in JSON."""
+    match value:
+        case Record():
+            yield from vars(value).items()
+        case dict():
+            yield from value.items()
+        case tuple() | list():
+            yield from enumerate(value)
+
+
+def _unknown(value: object, path: str) -> Iterator[str]:
+    for key, part in _parts(value):
+        yield from _unknown(part, f"{path}{key}.")
+    if isinstance(value, Record):
+        yield from (f"{path}{name}" for name in value.model_extra or ())
+
+
+def _merged(value: object, dumped: Any) -> Any:
+    """What was dumped of a value, with the unknown fields that pydantic leaves out."""
+    for key, part in _parts(value):
+        dumped[key] = _merged(part, dumped[key])
+    if isinstance(value, Record):
+        dumped |= value.model_extra or {}
+    return dumped
+
+
+class Word(StrEnum):
+    """A word of a fixed list. One that only a later version knows is read as itself: it equals none, and is not `known`."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = value
+        return word
+
+    @property
+    def known(self) -> bool:
+        return self.value in type(self)._value2member_map_
 
 
 def digest(text: str) -> str:

@@ -104,6 +104,8 @@ def check(order: Order, account: Account, document: AccountDocument, situation: 
         return _verdict(case, ZERO, (_line("limit_price", order.limit_price, situation.market.price_tick, False),))
     checks = EXIT_CHECKS if order.reducing else ENTRY_CHECKS
     lines = [evaluate(case) for evaluate in checks]
+    if not order.reducing and document.unknown_fields:
+        lines.append(_unknown_limits(document))
     if order.reducing and any(line.verdict is not LineVerdict.PASS for line in lines):
         # How much there is to leave is not known before the entry that it waits for.
         return _verdict(case, ZERO, tuple(lines))
@@ -151,6 +153,11 @@ def _records(case: Case) -> Line:
     """An order whose records a person took as they are is never sent again."""
     value = "taken as they are by a person" if case.at.accepted else "whole"
     return _line("records", value, "whole", not case.at.accepted)
+
+
+def _unknown_limits(document: AccountDocument) -> Line:
+    """What this version does not know of the document may be a limit: entries wait, exits go."""
+    return _line("document", ", ".join(document.unknown_fields), "known fields", False, LineVerdict.WAIT)
 
 
 def _clock_offset(case: Case) -> Line:

@@ -77,7 +77,7 @@ def decision(record: DecisionRecord) -> Item:
         keys.TIMELINE_PK: keys.decisions_line(record.slot.account, record.slot.strategy),
         "timeline_sk": decision_position(record),
     }
-    return Item(keys.decision(record.decision_id), keys.DECISION, record.model_dump_json(), attributes)
+    return Item(keys.decision(record.decision_id), keys.DECISION, record.text, attributes)
 
 
 def order(order: Order) -> Item:
@@ -90,82 +90,82 @@ def order(order: Order) -> Item:
     }
     if not order.settled:
         attributes |= {keys.OPEN_ACCOUNT: order.account, "open_since": position}
-    return Item(keys.decision(order.decision_id), keys.order(order.order_id), order.model_dump_json(), attributes)
+    return Item(keys.decision(order.decision_id), keys.order(order.order_id), order.text, attributes)
 
 
 def pointer(order: Order) -> Item:
-    body = OrderPointer(decision_id=order.decision_id).model_dump_json()
+    body = OrderPointer(decision_id=order.decision_id).text
     return Item(keys.order(order.order_id), keys.ORDER, body)
 
 
 def event(event: OrderEvent, source: DecisionRecord | Order) -> Item:
     """The event of a change to an order, or of the decision that created it."""
     sk = keys.event(event.order_id, event.sequence)
-    return Item(keys.decision(source.decision_id), sk, event.model_dump_json(), {"write_id": source.write_id})
+    return Item(keys.decision(source.decision_id), sk, event.text, {"write_id": source.write_id})
 
 
 def fill(fill: Fill) -> Item:
     attributes = {keys.TIMELINE_PK: keys.fills_line(fill.account), "timeline_sk": fill_position(fill)}
     sk = keys.fill(fill.order_id, fill.key)
-    return Item(keys.decision(fill.decision_id), sk, fill.model_dump_json(), attributes)
+    return Item(keys.decision(fill.decision_id), sk, fill.text, attributes)
 
 
 def cancel(request: CancelRequest) -> Item:
     standing = {STANDING: f"{keys.CANCELS}{cancel_position(request)}"}
-    return Item(keys.account(request.account), keys.cancel(request.order_id), request.model_dump_json(), standing)
+    return Item(keys.account(request.account), keys.cancel(request.order_id), request.text, standing)
 
 
 def schedule(tick: Tick) -> Item:
     sk = keys.schedule(tick)
     attributes = {"scheduled_time": iso(tick.scheduled_time), STANDING: sk}
-    return Item(keys.account(tick.account), sk, tick.model_dump_json(), attributes)
+    return Item(keys.account(tick.account), sk, tick.text, attributes)
 
 
 def refused(event: RefusedEvent) -> Item:
     standing = {STANDING: f"{keys.REFUSED}{refused_position(event)}"}
-    return Item(keys.account(event.account), keys.refused(event), event.model_dump_json(), standing)
+    return Item(keys.account(event.account), keys.refused(event), event.text, standing)
 
 
 # --- what binds orders ----------------------------------------------------------------------------
 
 
 def account(account: Account) -> Item:
-    return Item(keys.account(account.account), keys.STATE, account.model_dump_json(), {"version": account.version})
+    return Item(keys.account(account.account), keys.STATE, account.text, {"version": account.version})
 
 
 def anchor(anchor: Anchor) -> Item:
     attributes = {"anchored": anchor.place}
-    return Item(keys.account(anchor.account), keys.anchor(anchor.order_id), anchor.model_dump_json(), attributes)
+    return Item(keys.account(anchor.account), keys.anchor(anchor.order_id), anchor.text, attributes)
 
 
 def acceptance(acceptance: Acceptance) -> Item:
     sk = keys.accepted(acceptance.anchor.order_id)
-    return Item(keys.account(acceptance.anchor.account), sk, acceptance.model_dump_json())
+    return Item(keys.account(acceptance.anchor.account), sk, acceptance.text)
 
 
 def owner(order: Order, venue_order_id: str) -> Item:
-    body = VenueOrderOwner(order_id=order.order_id).model_dump_json()
+    body = VenueOrderOwner(order_id=order.order_id).text
     sk = keys.venue_order(order.symbol, venue_order_id)
     return Item(keys.account(order.account), sk, body, {"order_id": order.order_id})
 
 
 def proof(proof: Proof) -> Item:
     completed = {"completed_at": iso(proof.completed_at)}
-    return Item(keys.account(proof.account), keys.proof(proof.fingerprint), proof.model_dump_json(), completed)
+    return Item(keys.account(proof.account), keys.proof(proof.fingerprint), proof.text, completed)
 
 
 def cursor(account: str, cursor: Cursor) -> Item:
     until = {"read_until": iso(cursor.read_until)}
-    return Item(keys.account(account), keys.cursor(cursor.symbol), cursor.model_dump_json(), until)
+    return Item(keys.account(account), keys.cursor(cursor.symbol), cursor.text, until)
 
 
 def unattributed(account: str, trade: VenueTrade) -> Item:
     standing = {STANDING: f"{keys.UNATTRIBUTED}{trade_position(trade)}"}
-    return Item(keys.account(account), keys.unattributed(trade), trade.model_dump_json(), standing)
+    return Item(keys.account(account), keys.unattributed(trade), trade.text, standing)
 
 
 def suspicion(suspicion: Suspicion) -> Item:
-    return Item(keys.account(suspicion.account), keys.SUSPICION, suspicion.model_dump_json())
+    return Item(keys.account(suspicion.account), keys.SUSPICION, suspicion.text)
 
 
 def incident(incident: Incident) -> Item:
@@ -174,7 +174,7 @@ def incident(incident: Incident) -> Item:
     if incident.status == "open":
         attributes[STANDING] = f"{keys.INCIDENTS}{incident_position(incident)}"
     sk = keys.incident(incident.incident_id)
-    return Item(keys.account(incident.account), sk, incident.model_dump_json(), attributes)
+    return Item(keys.account(incident.account), sk, incident.text, attributes)
 
 
 # --- what operators say ---------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def incident(incident: Incident) -> Item:
 
 def configuration(configuration: Configuration, sk: str = keys.CONFIGURATION) -> Item:
     version = {"version": configuration.version}
-    return Item(keys.account(configuration.document.account), sk, configuration.model_dump_json(), version)
+    return Item(keys.account(configuration.document.account), sk, configuration.text, version)
 
 
 def listed(account: str) -> Item:
@@ -190,4 +190,4 @@ def listed(account: str) -> Item:
 
 
 def stops(stops: OperatorStops) -> Item:
-    return Item(keys.account(stops.account), keys.STOPS, stops.model_dump_json(), {"version": stops.version})
+    return Item(keys.account(stops.account), keys.STOPS, stops.text, {"version": stops.version})

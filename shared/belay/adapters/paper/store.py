@@ -84,18 +84,18 @@ class PaperStore(ABC):
         """
         version = step.state.version
         state = step.state.model_copy(update={"version": version + 1})
-        puts = [Put(self._account, "STATE", state.model_dump_json(), over=version)]
+        puts = [Put(self._account, "STATE", state.text, over=version)]
         for order in step.closed:
-            puts.append(Put(self._account, f"ORDER#{order.venue_order_id}", order.model_dump_json(), over=0))
+            puts.append(Put(self._account, f"ORDER#{order.venue_order_id}", order.text, over=0))
             named = f"CLIENT#{order.client_order_id}#{order.venue_order_id}"
             puts.append(Put(self._account, named, order.venue_order_id, over=0))
         for trade in step.trades:
-            puts.append(Put(self._trades(trade.symbol), _trade_key(trade), trade.model_dump_json(), over=0))
+            puts.append(Put(self._trades(trade.symbol), _trade_key(trade), trade.text, over=0))
         if step.submission is not None:
             key = f"SUBMISSION#{step.submission.submission_id}"
-            puts.append(Put(self._account, key, step.submission.model_dump_json(), over=0))
+            puts.append(Put(self._account, key, step.submission.text, over=0))
         for fault in step.faults:
-            puts.append(Put(self._account, _fault_key(fault.sequence, fault.kind), fault.model_dump_json()))
+            puts.append(Put(self._account, _fault_key(fault.sequence, fault.kind), fault.text))
         self._write(puts)
 
     def closed_order(self, venue_order_id: str) -> PaperOrder | None:
@@ -151,12 +151,12 @@ class PaperStore(ABC):
     def save_candles(self, symbol: str, timeframe: str, candles: Sequence[Candle]) -> None:
         """Store candles, each over an earlier one of the same time."""
         pk = self._candles(symbol, timeframe)
-        self._load([Put(pk, iso(candle.open_time), candle.model_dump_json()) for candle in candles])
+        self._load([Put(pk, iso(candle.open_time), candle.text) for candle in candles])
         loaded = self._loaded(symbol)
         if timeframe not in loaded.timeframes:
             timeframes = sorted({*loaded.timeframes, timeframe}, key=list(TIMEFRAMES).index)
             changed = LoadedCandles(timeframes=tuple(timeframes), version=loaded.version + 1)
-            self._write([Put(self._account, f"MARKET#{symbol}", changed.model_dump_json(), over=loaded.version)])
+            self._write([Put(self._account, f"MARKET#{symbol}", changed.text, over=loaded.version)])
 
     def replay_time(self) -> datetime | None:
         """Consistent read; None for an account whose replay was never begun."""
@@ -175,7 +175,7 @@ class PaperStore(ABC):
             raise InvalidInput("replay clock", f"it cannot go back from {iso(stored.at)}", "Give a later time.")
         version = stored.version if stored else 0
         clock = ReplayTime(at=at, version=version + 1)
-        self._write([Put(self._account, "CLOCK", clock.model_dump_json(), over=version)])
+        self._write([Put(self._account, "CLOCK", clock.text, over=version)])
 
     # --- keys ---
 
@@ -270,7 +270,7 @@ def _trade_key(trade: VenueTrade) -> str:
 
 def _parsed[R: Record](model: type[R], body: str) -> R:
     try:
-        return model.model_validate_json(body)
+        return model.stored(body)
     except ValidationError as error:
         raise VenueUnavailable(f"the paper venue's {model.__name__} cannot be read") from error
 
