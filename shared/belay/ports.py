@@ -86,7 +86,13 @@ class Ledger(Protocol):
     """The durable record. Every write is conditional and atomic; a lost condition raises `Conflict`.
 
     A write whose response was lost and that is repeated succeeds: the record carries its writer's `write_id`. Nothing
-    is ever deleted: what is done with is marked, and no longer listed. The record lies in three tables, which
+    is ever deleted: what is done with is marked, and no longer listed.
+
+    A record may be of a later version, see `Record.understood`: it is read as far as this one can, and nothing is
+    written over it (`WrittenByLater`) but stops, operators' stops and cancel requests. Account, document and stops
+    raise `Unreadable` where there are some that cannot be read at all; what else cannot be, is as if it were not there.
+
+    The record lies in three tables, which
     differ in who may write them: see the roles in template.yaml.
     """
 
@@ -174,6 +180,12 @@ class Ledger(Protocol):
     def unreadable(self, account: str) -> tuple[str, ...]:
         """The keys of what was listed for an account since this was last asked, and could not be read."""
 
+    def later(self, account: str) -> tuple[str, ...]:
+        """The same of what only a later version can read: it is not broken, and is left alone."""
+
+    def is_later(self, name: str) -> bool:
+        """Whether what is stored as this order or decision is a later version's to act on, readable here or not."""
+
     def restore_pointer(self, order: Order) -> None:
         """Let an order be found by its id again."""
 
@@ -183,11 +195,15 @@ class Ledger(Protocol):
     def save_account(self, account: Account) -> None:
         """Write version n+1 over version n."""
 
-    def proof(self, account: str, fingerprint: str) -> Proof | None: ...
+    def proof(self, account: str, fingerprint: str) -> Proof | None:
+        """None, too, where it cannot be understood."""
+
     def store_proof(self, proof: Proof) -> None:
         """Store a proof over one that is not newer; Conflict unless the account is still at the proof's version."""
 
-    def cursor(self, account: str, symbol: str) -> Cursor | None: ...
+    def cursor(self, account: str, symbol: str) -> Cursor | None:
+        """Raises Unreadable where it is broken or of a later version: how far was read is then not known."""
+
     def store_cursor(self, account: str, cursor: Cursor) -> None:
         """Advance a cursor; an older one is ignored."""
 

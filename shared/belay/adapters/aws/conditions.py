@@ -1,8 +1,11 @@
 """What a write of the ledger requires of what is stored, and what a lost one means. Reads and writes nothing."""
 
+from pydantic import ValidationError
+
+from belay.adapters.aws.locked import of_later, reads_from
 from belay.adapters.aws.table import ABSENT, Condition, Lost
 from belay.domain.decisions import DecisionRecord
-from belay.domain.errors import Conflict
+from belay.domain.errors import Conflict, WrittenByLater
 
 
 def stored_at_version(version: int) -> Condition:
@@ -19,8 +22,16 @@ def absent_or(expression: str, values: dict[str, str]) -> Condition:
 
 
 def raise_lost(lost: list[Lost]) -> None:
-    if lost:
-        raise Conflict(lost[0].what)
+    if not lost:
+        return
+    what, stored = lost[0]
+    raise WrittenByLater(what) if stored is not None and of_later(stored) else Conflict(what)
+
+
+def raise_later(lost: list[Lost]) -> None:
+    """Nothing was written; that matters where a later version wrote what is stored, and not where it is newer."""
+    if any(part.stored is not None and of_later(part.stored) for part in lost):
+        raise_lost(lost)
 
 
 def repeated(lost: list[Lost], body: str) -> bool:
@@ -36,6 +47,10 @@ def unless_repeated(lost: list[Lost], body: str) -> None:
 def winner(record: DecisionRecord, lost: list[Lost]) -> DecisionRecord:
     """The decision that the slot has: the stored one where ours was refused."""
     if lost and lost[0].what == "decision" and lost[0].stored is not None:
-        return DecisionRecord.model_validate_json(lost[0].stored.body)
+        stored = lost[0].stored
+        try:
+            return DecisionRecord.stored(stored.body, reads_from(stored))
+        except ValidationError:
+            raise_lost(lost)
     raise_lost(lost)
     return record

@@ -1,12 +1,12 @@
 """The ledger's records as items: key, body, and what indexes and conditions look at. Reads and writes nothing."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 
 from pydantic import ValidationError
 
 from belay.adapters.aws import keys
-from belay.adapters.aws.table import STANDING, Item
+from belay.adapters.aws.locked import READS_FROM, of_later, reads_from
+from belay.adapters.aws.table import STANDING, Attribute, Item
 from belay.adapters.records import (
     cancel_position,
     decision_position,
@@ -51,21 +51,25 @@ class Collection:
         self.orders: dict[str, Stored[Order]] = {}
         self.events: list[Stored[OrderEvent]] = []
         self.fills: list[Stored[Fill]] = []
+        self.later: list[str] = []  # the sort keys of what only a later version can read
         for item in items:
-            with suppress(ValidationError):  # what cannot be read is missing in its story, which is told of that
+            try:
                 self._take(item)
+            except ValidationError:  # what cannot be read is missing in its story, which is told of that
+                if of_later(item):
+                    self.later.append(item.sk)
 
     def _take(self, item: Item) -> None:
         match item.sk.split("#", 3):
             case ["DECISION"]:
-                self.decision = Stored(DecisionRecord.model_validate_json(item.body), digest(item.body))
+                self.decision = Stored(DecisionRecord.stored(item.body, reads_from(item)), digest(item.body))
             case ["ORDER", order_id]:
-                order = Order.model_validate_json(item.body)
+                order = Order.stored(item.body, reads_from(item))
                 self.orders[order_id] = Stored(order, order_digest(item.body, order.head))
             case ["ORDER", _, "EVENT", _]:
-                self.events.append(Stored(OrderEvent.model_validate_json(item.body), digest(item.body)))
+                self.events.append(Stored(OrderEvent.stored(item.body, reads_from(item)), digest(item.body)))
             case ["ORDER", _, "FILL", _]:
-                self.fills.append(Stored(Fill.model_validate_json(item.body), digest(item.body)))
+                self.fills.append(Stored(Fill.stored(item.body, reads_from(item)), digest(item.body)))
 
 
 # --- what was decided and what became of it -------------------------------------------------------
@@ -130,7 +134,8 @@ def refused(event: RefusedEvent) -> Item:
 
 
 def account(account: Account) -> Item:
-    return Item(keys.account(account.account), keys.STATE, account.text, {"version": account.version})
+    attributes = {"version": account.version, **_mark(account)}
+    return Item(keys.account(account.account), keys.STATE, account.text, attributes)
 
 
 def anchor(anchor: Anchor) -> Item:
@@ -190,4 +195,10 @@ def listed(account: str) -> Item:
 
 
 def stops(stops: OperatorStops) -> Item:
-    return Item(keys.account(stops.account), keys.STOPS, stops.text, {"version": stops.version})
+    attributes = {"version": stops.version, **_mark(stops)}
+    return Item(keys.account(stops.account), keys.STOPS, stops.text, attributes)
+
+
+def _mark(record: Record) -> dict[str, Attribute]:
+    """Of a record that bears one: this version writes none of its own, and takes none back."""
+    return {READS_FROM: record.reads_from} if not record.understood else {}

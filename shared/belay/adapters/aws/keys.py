@@ -75,6 +75,11 @@ def event(order_id: str, sequence: int) -> str:
     return f"{order(order_id)}#EVENT#{sequence:06}"
 
 
+def of_order(sk: str, order_id: str) -> bool:
+    """Whether this sort key of a decision's collection is that of an order or of something in its story."""
+    return sk == order(order_id) or sk.startswith(f"{order(order_id)}#")
+
+
 def fill(order_id: str, trade_key: str) -> str:
     return f"{order(order_id)}#FILL#{trade_key}"
 

@@ -14,18 +14,21 @@ from belay.adapters.aws import items, keys
 from belay.adapters.aws.conditions import (
     absent_or,
     at_version,
+    raise_later,
     raise_lost,
     repeated,
     stored_at_version,
     unless_repeated,
     winner,
 )
+from belay.adapters.aws.locked import LockedTable, of_later, reads_from
 from belay.adapters.aws.table import ABSENT, Condition, Item, Part, Table
 from belay.adapters.records import cancel_position, cancels_of, incident_position, told
 from belay.domain.account import Account, OperatorStops
 from belay.domain.chain import Acceptance, Anchor, History, place
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
+from belay.domain.errors import Unreadable, WrittenByLater
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
@@ -72,9 +75,10 @@ class DynamoLedger:
     ) -> None:
         self._written = written
         self._unreadable = defaultdict[str, set[str]](set)
-        self._ledger = Table(client, tables.ledger, sleep)
-        self._accounts = Table(client, tables.accounts, sleep)
-        self._configuration = Table(client, tables.configuration, sleep)
+        self._later = defaultdict[str, set[str]](set)
+        self._ledger = LockedTable(client, tables.ledger, sleep)
+        self._accounts = LockedTable(client, tables.accounts, sleep)
+        self._configuration = LockedTable(client, tables.configuration, sleep)
 
     @property
     def table_id(self) -> str:
@@ -86,7 +90,8 @@ class DynamoLedger:
         return tuple(item.sk for item in self._configuration.partition(keys.ACCOUNTS))
 
     def configuration(self, account: str) -> Configuration | None:
-        return _read(self._configuration, Configuration, keys.account(account), keys.CONFIGURATION)
+        what = f"the document of account {account}"
+        return _needed(self._configuration, Configuration, keys.account(account), keys.CONFIGURATION, what)
 
     def store_configuration(self, configuration: Configuration) -> None:
         table, version = self._configuration, configuration.version
@@ -103,7 +108,8 @@ class DynamoLedger:
         unless_repeated(lost, current.body)
 
     def operator_stops(self, account: str) -> OperatorStops:
-        stored = _read(self._configuration, OperatorStops, keys.account(account), keys.STOPS)
+        what = f"the operators' stops of account {account}"
+        stored = _needed(self._configuration, OperatorStops, keys.account(account), keys.STOPS, what)
         return stored or OperatorStops(account=account)
 
     def save_operator_stops(self, stops: OperatorStops) -> None:
@@ -112,17 +118,26 @@ class DynamoLedger:
         unless_repeated(lost, item.body)
 
     def account(self, account: str) -> Account:
-        return _read(self._accounts, Account, keys.account(account), keys.STATE) or Account(account=account)
+        what = f"the state of account {account}"
+        stored = _needed(self._accounts, Account, keys.account(account), keys.STATE, what)
+        return stored or Account(account=account)
 
     def save_account(self, account: Account) -> None:
         item = items.account(account)
+        if not account.understood and not self._changes_stops_only(account, item):
+            raise WrittenByLater("account")
         lost = self._accounts.put(item, at_version(account.version - 1), "account")
         unless_repeated(lost, item.body)
+
+    def _changes_stops_only(self, account: Account, item: Item) -> bool:
+        """Or was written already, by a try whose response was lost."""
+        stored = self.account(account.account)
+        return account.differs_in_stops_only(stored) or stored.text == item.body
 
     # --- decisions --------------------------------------------------------------------------------
 
     def decision(self, decision_id: str) -> DecisionRecord | None:
-        return self._told(DecisionRecord, keys.decision(decision_id), keys.DECISION)
+        return _read(self._ledger, DecisionRecord, keys.decision(decision_id), keys.DECISION)
 
     def record_decision(
         self,
@@ -142,7 +157,7 @@ class DynamoLedger:
             parts += [self._owning(order, venue_order_id) for venue_order_id in order.venue_order_ids]
         for event in events:
             parts.append(Part("order", table.putting(items.event(event, record), ABSENT)))
-        parts += [Part("cancel", table.putting(items.cancel(request))) for request in cancels_of(record)]
+        parts += [Part("cancel", table.putting_over(items.cancel(request))) for request in cancels_of(record)]
         if record.by_a_person:
             parts += [Part("anchor", self._accounts.putting(items.anchor(Anchor.of(one)), ABSENT)) for one in orders]
         if account is not None:
@@ -169,15 +184,21 @@ class DynamoLedger:
     def history(self, order: Order) -> History:
         anchored, accepted = keys.anchor(order.order_id), keys.accepted(order.order_id)
         # Another id may begin with this one: only these two keys count.
-        beside = {item.sk: item.body for item in self._accounts.partition(keys.account(order.account), anchored)}
+        beside = {item.sk: item for item in self._accounts.partition(keys.account(order.account), anchored)}
+        anchor, acceptance = beside.get(anchored), beside.get(accepted)
         found = self._collection(order.decision_id)
+        later = [sk for sk in found.later if sk == keys.DECISION or keys.of_order(sk, order.order_id)]
+        read_anchor, read_acceptance = _understandable(Anchor, anchor), _understandable(Acceptance, acceptance)
+        for item, read in ((anchor, read_anchor), (acceptance, read_acceptance)):
+            later += [item.sk] if item is not None and read is None and of_later(item) else []
         return History(
             order=found.orders.get(order.order_id),
             decision=found.decision,
             events=tuple(event for event in found.events if event.record.order_id == order.order_id),
             fills=tuple(fill for fill in found.fills if fill.record.order_id == order.order_id),
-            anchor=Anchor.model_validate_json(beside[anchored]) if anchored in beside else None,
-            acceptance=Acceptance.model_validate_json(beside[accepted]) if accepted in beside else None,
+            anchor=read_anchor,
+            acceptance=read_acceptance,
+            later=f"what is stored under {later[0]}" if later else "",
         )
 
     def _collection(self, decision_id: str) -> items.Collection:
@@ -206,10 +227,10 @@ class DynamoLedger:
     # --- orders -----------------------------------------------------------------------------------
 
     def order(self, order_id: str) -> Order | None:
-        pointer = self._told(items.OrderPointer, keys.order(order_id), keys.ORDER)
+        pointer = _read(self._ledger, items.OrderPointer, keys.order(order_id), keys.ORDER)
         if pointer is None:
             return None
-        order = self._told(Order, keys.decision(pointer.decision_id), keys.order(order_id))
+        order = _read(self._ledger, Order, keys.decision(pointer.decision_id), keys.order(order_id))
         # A record under another's key is not the order that was asked for.
         ours = order is not None and (order.order_id, order.decision_id) == (order_id, pointer.decision_id)
         return order if ours else None
@@ -227,10 +248,9 @@ class DynamoLedger:
         return self._listed(Fill, account, found)
 
     def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
-        owner = _read(
-            self._accounts, items.VenueOrderOwner, keys.account(account), keys.venue_order(symbol, venue_order_id)
-        )
-        return owner.order_id if owner else None
+        # Beside the body, since every version's conditions look there.
+        item = self._accounts.item(keys.account(account), keys.venue_order(symbol, venue_order_id))
+        return str(item.attributes["order_id"]) if item is not None else None
 
     def commit(self, change: Change) -> None:
         """One transaction. It may lose although it had succeeded: the write id of what is stored tells.
@@ -295,7 +315,7 @@ class DynamoLedger:
     # --- reconciliation ---------------------------------------------------------------------------
 
     def proof(self, account: str, fingerprint: str) -> Proof | None:
-        return _read(self._accounts, Proof, keys.account(account), keys.proof(fingerprint))
+        return _if_understood(_read(self._accounts, Proof, keys.account(account), keys.proof(fingerprint)))
 
     def store_proof(self, proof: Proof) -> None:
         table, completed, item = self._accounts, iso(proof.completed_at), items.proof(proof)
@@ -310,14 +330,18 @@ class DynamoLedger:
         unless_repeated(lost, item.body)
 
     def cursor(self, account: str, symbol: str) -> Cursor | None:
-        return _read(self._accounts, Cursor, keys.account(account), keys.cursor(symbol))
+        what = f"the cursor of {symbol}"
+        cursor = _needed(self._accounts, Cursor, keys.account(account), keys.cursor(symbol), what)
+        if cursor is not None and not cursor.understood:
+            raise Unreadable(what, later=True)
+        return cursor
 
     def store_cursor(self, account: str, cursor: Cursor) -> None:
         not_later = absent_or("read_until <= :until", {":until": iso(cursor.read_until)})
-        self._accounts.put(items.cursor(account, cursor), not_later)
+        raise_later(self._accounts.put(items.cursor(account, cursor), not_later, "cursor"))
 
     def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]:
-        return _standing(self._accounts, VenueTrade, account, keys.UNATTRIBUTED)
+        return self._listed(VenueTrade, account, self._accounts.standing(keys.account(account), keys.UNATTRIBUTED))
 
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._accounts.put(items.unattributed(account, trade))
@@ -333,24 +357,24 @@ class DynamoLedger:
 
     def request_cancel(self, request: CancelRequest) -> None:
         """A person's request lies where no strategy can take it back; a decision's lies beside the decision."""
-        self._accounts.put(items.cancel(request))
+        raise_lost(self._accounts.write([Part("cancel", self._accounts.putting_over(items.cancel(request)))]))
 
     def clear_cancel(self, account: str, order_id: str) -> None:
         for table in (self._accounts, self._ledger):
             table.withdraw(keys.account(account), keys.cancel(order_id))
 
     def suspicion(self, account: str) -> Suspicion | None:
-        return _read(self._accounts, Suspicion, keys.account(account), keys.SUSPICION)
+        return _if_understood(_read(self._accounts, Suspicion, keys.account(account), keys.SUSPICION))
 
     def store_suspicion(self, suspicion: Suspicion) -> None:
-        self._accounts.put(items.suspicion(suspicion))
+        raise_later(self._accounts.put(items.suspicion(suspicion), what="suspicion"))
 
     def incidents(self, account: str) -> tuple[Incident, ...]:
         stored = self._accounts.partition(keys.account(account), keys.INCIDENTS)
-        return tuple(sorted((Incident.model_validate_json(item.body) for item in stored), key=incident_position))
+        return tuple(sorted(self._listed(Incident, account, stored), key=incident_position))
 
     def open_incidents(self, account: str) -> tuple[Incident, ...]:
-        return _standing(self._accounts, Incident, account, keys.INCIDENTS)
+        return self._listed(Incident, account, self._accounts.standing(keys.account(account), keys.INCIDENTS))
 
     def incident(self, account: str, incident_id: str) -> Incident | None:
         return _read(self._accounts, Incident, keys.account(account), keys.incident(incident_id))
@@ -362,7 +386,7 @@ class DynamoLedger:
 
     def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
         incident = self.incident(account, incident_id)
-        if incident is None or incident.status == "resolved":
+        if incident is None or not incident.understood or incident.status == "resolved":
             return False
         item = items.incident(incident.model_copy(update={"status": "resolved", "resolution": resolution}))
         # Lost to someone who resolved it, perhaps to a new opening after that: neither is ours to touch.
@@ -375,6 +399,17 @@ class DynamoLedger:
 
     # --- what cannot be read ----------------------------------------------------------------------
 
+    def later(self, account: str) -> tuple[str, ...]:
+        return tuple(sorted(self._later.pop(account, ())))
+
+    def is_later(self, name: str) -> bool:
+        item = self._ledger.item(keys.order(name), keys.ORDER)
+        pointer = _understandable(items.OrderPointer, item)
+        if pointer is not None:
+            item = self._ledger.item(keys.decision(pointer.decision_id), keys.order(name))
+        item = item or self._ledger.item(keys.decision(name), keys.DECISION)
+        return item is not None and of_later(item)
+
     def unreadable(self, account: str) -> tuple[str, ...]:
         return tuple(sorted(self._unreadable.pop(account, ())))
 
@@ -382,32 +417,25 @@ class DynamoLedger:
         self._ledger.put(items.pointer(order))
 
     def set_aside(self, subject: str) -> None:
-        pointer = self._told(items.OrderPointer, keys.order(subject), keys.ORDER)
+        pointer = _read(self._ledger, items.OrderPointer, keys.order(subject), keys.ORDER)
         key = (keys.decision(pointer.decision_id), keys.order(subject)) if pointer else parted(subject)
         if len(key) == 2:
             self._ledger.set_aside(*key)
 
-    def _told[R: Record](self, model: type[R], pk: str, sk: str) -> R | None:
-        """A record of the table that strategies can write; None where there is none, or none that can be read."""
-        try:
-            return _read(self._ledger, model, pk, sk)
-        except ValidationError:
-            return None
-
     def _listed[R: Record](self, model: type[R], account: str, found: Iterable[Item]) -> tuple[R, ...]:
         """The records of an account's list. What cannot be read, or is another account's, is remembered, and the others
-        are given; what has a key that no record of ours has is taken off the list at once.
+        are given; what has a key that no record of ours has is taken off the list at once, unless a later version has.
         """
         records = []
         for item in found:
-            try:
-                record = model.model_validate_json(item.body)
-                if getattr(record, "account", account) == account:
-                    records.append(record)
-                    continue
-            except ValidationError:
-                pass
+            record = _understandable(model, item)
+            if record is not None and getattr(record, "account", account) == account:
+                records.append(record)
+                continue
             key = joined(item.pk, item.sk)
+            if record is None and of_later(item):
+                self._later[account].add(key)
+                continue
             if len(key) > LONGEST_KEY:
                 self._ledger.set_aside(item.pk, item.sk)
                 key = f"a key of {len(key)} characters, {digest(key)}"
@@ -415,11 +443,26 @@ class DynamoLedger:
         return tuple(records)
 
 
+def _understandable[R: Record](model: type[R], item: Item | None) -> R | None:
+    """The record of an item; None where there is none, or none that can be read."""
+    try:
+        return model.stored(item.body, reads_from(item)) if item is not None else None
+    except ValidationError:
+        return None
+
+
 def _read[R: Record](table: Table, model: type[R], pk: str, sk: str) -> R | None:
-    body = table.body(pk, sk)
-    return model.model_validate_json(body) if body is not None else None
+    return _understandable(model, table.item(pk, sk))
 
 
-def _standing[R: Record](table: Table, model: type[R], account: str, prefix: str) -> tuple[R, ...]:
-    """What still stands of one kind in an account, in the order of the index."""
-    return tuple(model.model_validate_json(item.body) for item in table.standing(keys.account(account), prefix))
+def _needed[R: Record](table: Table, model: type[R], pk: str, sk: str, what: str) -> R | None:
+    """A record without which nothing can be done. Raises Unreadable where there is one that cannot be read."""
+    item = table.item(pk, sk)
+    record = _understandable(model, item)
+    if item is not None and record is None:
+        raise Unreadable(what, later=of_later(item))
+    return record
+
+
+def _if_understood[R: Record](record: R | None) -> R | None:
+    return record if record is not None and record.understood else None

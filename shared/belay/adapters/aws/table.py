@@ -89,9 +89,13 @@ class Table:
 
     # --- reads ------------------------------------------------------------------------------------
 
-    def body(self, pk: str, sk: str) -> str | None:
+    def item(self, pk: str, sk: str) -> Item | None:
         answer = self._client.get_item(TableName=self._name, Key=_key(pk, sk), ConsistentRead=True)
-        return _item(answer["Item"]).body if "Item" in answer else None
+        return _item(answer["Item"]) if "Item" in answer else None
+
+    def body(self, pk: str, sk: str) -> str | None:
+        found = self.item(pk, sk)
+        return found.body if found is not None else None
 
     def partition(self, pk: str, prefix: str = "") -> Iterator[Item]:
         """The items of one partition whose sort key starts with `prefix`, by sort key."""
@@ -123,9 +127,8 @@ class Table:
 
     def set_aside(self, pk: str, sk: str) -> None:
         """An item is on no list any more, neither as standing nor in a global index. It is kept."""
-        answer = self._client.get_item(TableName=self._name, Key=_key(pk, sk), ConsistentRead=True)
-        if "Item" in answer:
-            item = _item(answer["Item"])
+        item = self.item(pk, sk)
+        if item is not None:
             kept = {name: value for name, value in item.attributes.items() if name not in LISTED}
             self.put(item._replace(attributes=kept), Condition("body = :body", {":body": item.body}))
 
@@ -165,10 +168,9 @@ class Table:
 
     def withdraw(self, pk: str, sk: str) -> None:
         """An item no longer stands, unless it was written anew since it was read here. It is kept."""
-        answer = self._client.get_item(TableName=self._name, Key=_key(pk, sk), ConsistentRead=True)
-        if "Item" not in answer:
+        item = self.item(pk, sk)
+        if item is None:
             return
-        item = _item(answer["Item"])
         kept = {name: value for name, value in item.attributes.items() if name != STANDING}
         self.put(item._replace(attributes=kept), Condition("body = :body", {":body": item.body}))
 

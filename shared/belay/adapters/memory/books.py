@@ -9,10 +9,12 @@ from belay.domain.account import Account, OperatorStops
 from belay.domain.chain import Acceptance, Anchor, place
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
+from belay.domain.errors import Unreadable
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
+from belay.domain.record import Record
 from belay.domain.slots import EPOCH, Tick
 from belay.domain.transitions import Change, Requirement
 from belay.domain.venues import VenueTrade
@@ -55,10 +57,19 @@ class Books:
         self._fill_lines = defaultdict[str, Line[Fill]](lambda: Line(Fill))
 
     def _account_of(self, account: str) -> Account:
-        return self._accounts.get(account) or Account(account=account)
+        return self._needed(self._accounts, account, f"the state of account {account}") or Account(account=account)
 
     def _stops_of(self, account: str) -> OperatorStops:
-        return self._operator_stops.get(account) or OperatorStops(account=account)
+        what = f"the operators' stops of account {account}"
+        return self._needed(self._operator_stops, account, what) or OperatorStops(account=account)
+
+    @staticmethod
+    def _needed[K, R: Record](drawer: Drawer[K, R], key: K, what: str) -> R | None:
+        """Raises Unreadable where there is a record that cannot be read."""
+        record = drawer.get(key)
+        if record is None and key in drawer:
+            raise Unreadable(what, later=drawer.of_later(key))
+        return record
 
     # --- what a change requires -------------------------------------------------------------------
 
@@ -77,6 +88,24 @@ class Books:
             **self._requirements(order.account, change.requirement),
         }
         return [what for what, holds in conditions.items() if not holds]
+
+    def _of_later(self, change: Change) -> list[str]:
+        """The parts of a change that would go over what a later version wrote, or that rest on it."""
+        order, account, requirement = change.order, change.account, change.requirement
+        name, key = order.account, (order.account, order.order_id)
+        parts = {
+            "order": self._orders.of_later(order.order_id),
+            "account": account is not None and self._accounts.of_later(name),
+            "anchor": self._anchors.of_later(key),
+        }
+        if requirement is not None:
+            fingerprint = requirement.proof_fingerprint or ""
+            parts |= {
+                "configuration": self._configurations.of_later((name, self._versions.get(name, 0))),
+                "operators' stops": self._operator_stops.of_later(name),
+                "proof": self._proofs.of_later((name, fingerprint)),
+            }
+        return [what for what, later in parts.items() if later]
 
     def _anchored(self, change: Change) -> bool:
         """Whether what is known beside the account is where this change goes on from."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate
+from typing import Any, Concatenate
 
 from belay.adapters.memory.books import Books
+from belay.adapters.memory.drawers import Drawer
 from belay.adapters.records import (
     cancel_position,
     cancels_of,
@@ -22,7 +23,7 @@ from belay.domain.account import Account, OperatorStops
 from belay.domain.chain import Acceptance, Anchor, History, Stored
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
-from belay.domain.errors import Conflict
+from belay.domain.errors import Conflict, Unreadable, WrittenByLater
 from belay.domain.fills import Fill
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
@@ -57,11 +58,14 @@ class InMemoryLedger(Books):
 
     @_locked
     def configuration(self, account: str) -> Configuration | None:
-        return self._configurations.get((account, self._versions.get(account, 0)))
+        key = (account, self._versions.get(account, 0))
+        return self._needed(self._configurations, key, f"the document of account {account}")
 
     @_locked
     def store_configuration(self, configuration: Configuration) -> None:
         account, version = configuration.document.account, configuration.version
+        if self._configurations.of_later((account, self._versions.get(account, 0))):
+            raise WrittenByLater("configuration")
         if self._versions.get(account, 0) == version - 1:
             self._configurations[account, version] = configuration
             self._versions[account] = version
@@ -85,7 +89,12 @@ class InMemoryLedger(Books):
 
     @_locked
     def save_account(self, account: Account) -> None:
-        if self.account(account.account).version == account.version - 1:
+        stored = self.account(account.account)
+        if self._accounts.holds(account.account, account):
+            return
+        if not (account.understood and stored.understood) and not account.differs_in_stops_only(stored):
+            raise WrittenByLater("account")
+        if stored.version == account.version - 1:
             self._accounts[account.account] = account
         elif not self._accounts.holds(account.account, account):
             raise Conflict("account")
@@ -105,7 +114,9 @@ class InMemoryLedger(Books):
         account: Account | None = None,
     ) -> DecisionRecord:
         if record.decision_id in self._decisions:
-            return self._decisions[record.decision_id]
+            if (decided := self._decisions.get(record.decision_id)) is None:
+                raise WrittenByLater("decision")
+            return decided
         if any(order.order_id in self._orders for order in orders):
             raise Conflict("order")
         if not all(self._owns(order) for order in orders):
@@ -142,6 +153,8 @@ class InMemoryLedger(Books):
     @_locked
     def register_schedule(self, tick: Tick) -> None:
         known = self._schedules[tick.account].get(schedule_key(tick))
+        if self._schedules[tick.account].of_later(schedule_key(tick)):
+            return
         if known is None or known.scheduled_time <= tick.scheduled_time:
             self._schedules[tick.account][schedule_key(tick)] = tick
 
@@ -155,7 +168,8 @@ class InMemoryLedger(Books):
 
     @_locked
     def refuse(self, event: RefusedEvent) -> None:
-        self._refused[event.account][event.subject] = event
+        if not self._refused[event.account].of_later(event.subject):
+            self._refused[event.account][event.subject] = event
 
     @_locked
     def refused_events(self, account: str) -> tuple[RefusedEvent, ...]:
@@ -179,7 +193,21 @@ class InMemoryLedger(Books):
             fills=tuple(fill for name in sorted(fills.keys()) if (fill := fills.stored(name))),
             anchor=self._anchors.get(key),
             acceptance=self._acceptances.get(key),
+            later=self._beyond(order),
         )
+
+    def _beyond(self, order: Order) -> str:
+        """A part of an order's records that only a later version can read."""
+        key = (order.account, order.order_id)
+        parts = {
+            "order": order.order_id in self._orders.beyond(),
+            "decision": order.decision_id in self._decisions.beyond(),
+            "event": bool(self._events[order.order_id].beyond()),
+            "fill": bool(self._fills[order.order_id].beyond()),
+            "anchor": key in self._anchors.beyond(),
+            "acceptance": key in self._acceptances.beyond(),
+        }
+        return next((f"what is stored as its {what}" for what, later in parts.items() if later), "")
 
     @_locked
     def accept_history(self, acceptance: Acceptance, decision_id: str) -> None:
@@ -187,6 +215,9 @@ class InMemoryLedger(Books):
         order = self._orders.get(anchor.order_id)
         if order is None or (order.decision_id, order.version) != (decision_id, anchor.version):
             raise Conflict("order")
+        key = (anchor.account, anchor.order_id)
+        if self._orders.of_later(anchor.order_id) or self._anchors.of_later(key) or self._acceptances.of_later(key):
+            raise WrittenByLater("order")
         self._anchors[anchor.account, anchor.order_id] = anchor
         self._acceptances[anchor.account, anchor.order_id] = acceptance
 
@@ -194,6 +225,23 @@ class InMemoryLedger(Books):
     def unreadable(self, account: str) -> tuple[str, ...]:  # noqa: ARG002 the port's
         """Nothing is stored here but what was read before."""
         return ()
+
+    @_locked
+    def later(self, account: str) -> tuple[str, ...]:
+        lists: dict[str, Drawer[str, Any]] = {
+            "ORDER": self._open_orders[account],
+            "SCHEDULE": self._schedules[account],
+            "REFUSED": self._refused[account],
+            "CANCEL": self._cancels[account],
+            "CANCEL ": self._asked_cancels[account],
+            "UNATTRIBUTED": self._unattributed[account],
+            "INCIDENT": self._incidents[account],
+        }
+        return tuple(sorted(f"{kind.strip()}#{key}" for kind, drawer in lists.items() for key in drawer.beyond()))
+
+    @_locked
+    def is_later(self, name: str) -> bool:
+        return self._orders.of_later(name) or self._decisions.of_later(name)
 
     @_locked
     def restore_pointer(self, order: Order) -> None:
@@ -228,6 +276,10 @@ class InMemoryLedger(Books):
 
     @_locked
     def commit(self, change: Change) -> None:
+        if later := self._of_later(change):
+            if self._written_by_us(change):
+                return None
+            raise WrittenByLater(later[0])
         lost = self._lost(change)
         if not lost:
             return self._apply(change)
@@ -239,7 +291,8 @@ class InMemoryLedger(Books):
 
     @_locked
     def proof(self, account: str, fingerprint: str) -> Proof | None:
-        return self._proofs.get((account, fingerprint))
+        proof = self._proofs.get((account, fingerprint))
+        return proof if proof is not None and proof.understood else None
 
     @_locked
     def store_proof(self, proof: Proof) -> None:
@@ -249,17 +302,24 @@ class InMemoryLedger(Books):
             return
         if stored is not None and stored.completed_at > proof.completed_at:
             raise Conflict("proof")
+        if self._proofs.of_later(key) or self._accounts.of_later(proof.account):
+            raise WrittenByLater("proof" if self._proofs.of_later(key) else "account")
         if self.account(proof.account).version != proof.account_version:
             raise Conflict("account")
         self._proofs[key] = proof
 
     @_locked
     def cursor(self, account: str, symbol: str) -> Cursor | None:
-        return self._cursors.get((account, symbol))
+        what = f"the cursor of {symbol}"
+        if self._cursors.of_later((account, symbol)):
+            raise Unreadable(what, later=True)
+        return self._needed(self._cursors, (account, symbol), what)
 
     @_locked
     def store_cursor(self, account: str, cursor: Cursor) -> None:
         stored = self._cursors.get((account, cursor.symbol))
+        if self._cursors.of_later((account, cursor.symbol)):
+            raise WrittenByLater("cursor")
         if stored is None or stored.read_until <= cursor.read_until:
             self._cursors[account, cursor.symbol] = cursor
 
@@ -269,7 +329,8 @@ class InMemoryLedger(Books):
 
     @_locked
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
-        self._unattributed[account][trade.key] = trade
+        if not self._unattributed[account].of_later(trade.key):
+            self._unattributed[account][trade.key] = trade
 
     @_locked
     def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
@@ -291,10 +352,13 @@ class InMemoryLedger(Books):
 
     @_locked
     def suspicion(self, account: str) -> Suspicion | None:
-        return self._suspicions.get(account)
+        suspicion = self._suspicions.get(account)
+        return suspicion if suspicion is not None and suspicion.understood else None
 
     @_locked
     def store_suspicion(self, suspicion: Suspicion) -> None:
+        if self._suspicions.of_later(suspicion.account):
+            raise WrittenByLater("suspicion")
         self._suspicions[suspicion.account] = suspicion
 
     @_locked
@@ -313,6 +377,8 @@ class InMemoryLedger(Books):
     def open_incident(self, incident: Incident) -> bool:
         incidents, key = self._incidents[incident.account], incident.incident_id
         stored = incidents.get(key)
+        if incidents.of_later(key):
+            return False
         if stored is not None and stored.status == "open" and stored.told:
             return incidents.holds(key, incident)
         incidents[key] = incident
@@ -321,7 +387,7 @@ class InMemoryLedger(Books):
     @_locked
     def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
         incident = self._incidents[account].get(incident_id)
-        if incident is None or incident.status == "resolved":
+        if incident is None or not incident.understood or incident.status == "resolved":
             return False
         resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
         self._incidents[account][incident_id] = resolved
