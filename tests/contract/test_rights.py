@@ -193,6 +193,8 @@ def test_every_call_that_is_not_listed_writes_nothing(ledger: Ledger) -> None:
         "proof",
         "refused_events",
         "unreadable",
+        "later",
+        "is_later",
         "schedules",
         "story",
         "suspicion",

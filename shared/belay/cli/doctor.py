@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import ValidationError
 
 from belay.adapters.live.profiles import known_venues, load_profile, profile_of
 from belay.adapters.live.profiles.model import CcxtProfile
@@ -32,7 +31,7 @@ from belay.domain.checkup import (
     refused,
 )
 from belay.domain.documents import AccountDocument, Configuration
-from belay.domain.errors import BelayError, InvalidInput
+from belay.domain.errors import BelayError, InvalidInput, Unreadable
 from belay.workflows.doctor import Examined
 
 type Document = dict[str, Any]
@@ -84,9 +83,8 @@ def _examine_account(desk: Desk, name: str) -> tuple[Document, SwitchView | None
 def _stored_document(desk: Desk, name: str) -> tuple[Configuration | None, list[Finding]]:
     try:
         configuration = desk.ledger.configuration(name)
-    except ValidationError as error:
-        invalid = InvalidInput.from_validation("account", error, "Correct the document and store it again.")
-        return None, [refused("document", invalid)]
+    except Unreadable as error:
+        return None, [refused("document", error)]
     if configuration is None:
         return None, [fail("document", "none is stored", "Store one with belay account set FILE.")]
     try:

@@ -12,7 +12,7 @@ from belay.domain.adoption import AdoptRequest
 from belay.domain.chain import Acceptance, Anchor
 from belay.domain.decisions import MANUAL
 from belay.domain.documents import AccountDocument, Configuration
-from belay.domain.errors import BelayError, Conflict, InvalidInput
+from belay.domain.errors import BelayError, Conflict, InvalidInput, Unreadable
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT
 from belay.domain.record import iso
@@ -79,13 +79,20 @@ def halt_account(
         "account": account,
         "stop": stop.model_dump(mode="json"),
         # Read after the stop is stored: every claim that it did not prevent is there.
-        "last_outstanding_fence": last_outstanding_fence(desk.ledger, desk.ledger.account(account)),
+        "last_outstanding_fence": _fence_of(desk.ledger, account),
     }
 
 
+def _fence_of(ledger: Ledger, name: str) -> str | None:
+    try:
+        return last_outstanding_fence(ledger, ledger.account(name))
+    except Unreadable:
+        return "unbounded"  # the stop stands all the same
+
+
 def _require_symbol(ledger: Ledger, account: str, symbol: str | None) -> None:
-    configuration = ledger.configuration(account)
-    if symbol is not None and configuration is not None and symbol not in configuration.document.symbols:
+    configuration = ledger.configuration(account) if symbol is not None else None
+    if configuration is not None and symbol not in configuration.document.symbols:
         known = ", ".join(configuration.document.symbols)
         raise InvalidInput("--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}.")
 
@@ -165,6 +172,9 @@ def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, au
     if incident is None:
         remedy = "See `belay incidents list`."
         raise InvalidInput("incident", f"account {account} has no incident {incident_id}", remedy)
+    if not incident.understood:
+        remedy = "Resolve it with the command of that version."
+        raise InvalidInput("incident", f"{incident_id} was opened by a later version of Belay", remedy)
     if incident.kind is IncidentKind.BROKEN_RECORD and incident.status == "open":
         _look_no_further(desk, incident, reason, author)
     desk.ledger.resolve_incident(account, incident_id, f"{reason} ({author})")

@@ -91,7 +91,7 @@ def _merged(value: object, dumped: Any) -> Any:
 
 
 class Word(StrEnum):
-    """A word of a fixed list. One that only a later version knows is read as itself: it equals none, and is not `known`."""
+    """A word of a fixed list. One that only a later version knows is read as itself, and is not `known`."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

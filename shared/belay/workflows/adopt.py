@@ -25,6 +25,7 @@ from belay.domain.orders import Order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueOrder
 from belay.ports import Services
+from belay.workflows.integrity import beyond
 from belay.workflows.reconcile import Reconciled, reconcile
 from belay.workflows.session import Session, open_session
 from belay.workflows.updates import TRIES, lift_stops, stamp
@@ -105,6 +106,7 @@ def adopt(account: str, request: AdoptRequest, services: Services) -> Adoptable:
         Conflict: others kept changing the account.
     """
     session = open_session(services, account)
+    _require_understood(session)
     reconciled = _open_books(session)
     views = read(session)
     adopted: tuple[Adopted, ...] = ()
@@ -121,6 +123,15 @@ def adopt(account: str, request: AdoptRequest, services: Services) -> Adoptable:
         balances=_balances(session),
         orders=_left(session, views),
     )
+
+
+def _require_understood(session: Session) -> None:
+    ledger, account = session.services.ledger, session.document.account
+    later = beyond(ledger.account(account), session.configuration)
+    if not later and not ledger.operator_stops(account).understood:
+        later = "the operators' stops are of a later version"
+    if later:
+        raise InvalidInput("account", later, "Deploy that version again, and adopt with it.")
 
 
 def _open_books(session: Session) -> Reconciled | None:
@@ -185,7 +196,8 @@ def _candidate(seen: VenueOrder, session: Session, views: Views) -> Candidate:
     )
     namesakes = [other for other in views.venue.open_orders if other.client_order_id == seen.client_order_id]
     stored = session.services.ledger.order(seen.client_order_id) if seen.client_order_id else None
-    return Candidate(seen, session.document, sum(of_it, ZERO), len(namesakes), taken=stored is not None)
+    taken = stored is not None or session.services.ledger.is_later(seen.client_order_id or "")
+    return Candidate(seen, session.document, sum(of_it, ZERO), len(namesakes), taken=taken)
 
 
 # --- adopting it -----------------------------------------------------------------------------------------------------
@@ -323,7 +335,8 @@ def _close_incidents(session: Session, request: AdoptRequest) -> tuple[str, ...]
     Their stops go first: whoever dies in between leaves an open incident, which the next run finds.
     """
     ledger, name = session.services.ledger, session.document.account
-    ended = [incident.incident_id for incident in ledger.incidents(name) if _has_owner(incident, session)]
+    incidents = [incident for incident in ledger.incidents(name) if incident.understood]
+    ended = [incident.incident_id for incident in incidents if _has_owner(incident, session)]
     lift_stops(session.services, name, frozenset(ended))
     resolution = f"{request.strategy} adopted the order ({request.author})"
     return tuple(incident_id for incident_id in ended if ledger.resolve_incident(name, incident_id, resolution))

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from belay.domain.account import Account
 from belay.domain.decisions import BY_PEOPLE, Cancel, DecisionRecord, Hold, Trade, leg_order_ids
 from belay.domain.documents import AccountDocument, Configuration
-from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
+from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable, WrittenByLater
 from belay.domain.market import Candle, check_candles
 from belay.domain.orders import Order, OrderState, created_event, created_orders
 from belay.domain.record import ZERO
 from belay.domain.slots import TIMEFRAMES, Slot, Tick
 from belay.domain.strategy import MarketState, State, Strategy, StrategyParameters
 from belay.ports import Clock, MarketData, Services
+from belay.workflows.integrity import beyond
 
 POLL_SECONDS = 1
 EARLIEST = timedelta(seconds=60)
@@ -58,7 +59,11 @@ def evaluate(tick: Tick, services: Services, load: LoadStrategy) -> DecisionReco
         configuration = services.ledger.configuration(tick.account)
         _require_due(tick, configuration, services)
         services.ledger.register_schedule(tick)  # before anything can fail, so that the slot is missed if it does
-        stored = _store(slot, tick, _evaluate(slot, tick, configuration, services, load), services)
+        made = _evaluate(slot, tick, configuration, services, load)
+        try:
+            stored = _store(slot, tick, made, services)
+        except WrittenByLater as error:
+            raise InvalidInput("tick.scheduled_time", str(error), "Deploy that version again for this slot.") from None
     _publish(stored, services)
     return stored
 
@@ -97,9 +102,9 @@ def _store(slot: Slot, tick: Tick, made: Evaluation, services: Services) -> Deci
 
 
 def _publish(stored: DecisionRecord, services: Services) -> None:
-    for order_id in stored.order_ids:
+    for order_id in stored.order_ids if stored.understood else ():
         order = services.ledger.order(order_id) if order_id else None
-        if order is not None and order.state is OrderState.CREATED:
+        if order is not None and order.understood and order.state is OrderState.CREATED:
             services.queue.publish_intent(order)
 
 
@@ -114,7 +119,7 @@ def _evaluate(
         market_data = services.venues.market_data(document)
         patience = _patience(tick, document, services)
         now = patience.ask(market_data.time)
-        made = _evaluate_at(now, slot, tick, document, market_data, patience, services, load)
+        made = _evaluate_at(now, slot, tick, configuration, market_data, patience, services, load)
     except VenueUnavailable as error:
         made = Evaluation(_hold("market_data_unavailable", str(error)), now)
     except InvalidInput as error:
@@ -128,12 +133,13 @@ def _evaluate_at(
     now: datetime,
     slot: Slot,
     tick: Tick,
-    document: AccountDocument,
+    configuration: Configuration,
     market_data: MarketData,
     patience: "Patience",
     services: Services,
     load: LoadStrategy,
 ) -> Evaluation:
+    document = configuration.document
     if now - tick.scheduled_time > timedelta(seconds=tick.max_lateness_seconds):
         return Evaluation(_hold("late_tick", f"scheduled {tick.scheduled_time:%FT%TZ}, seen {now:%FT%TZ}"), now)
     if tick.algorithm in BY_PEOPLE:
@@ -145,6 +151,8 @@ def _evaluate_at(
         listed = ", ".join(document.symbols)
         return Evaluation(_hold("unknown_symbol", f"{unknown[0]} is not one of the account's symbols: {listed}"), now)
     account = services.ledger.account(tick.account)
+    if later := beyond(account, configuration):
+        return Evaluation(_hold("later_version", later), now)
     needed = _asked(lambda: int(strategy.candles_needed(parameters)))
     markets = {}
     for symbol in symbols:

@@ -11,20 +11,21 @@ from functools import partial
 from typing import Any
 
 from belay.domain.account import Account, StopLevel
-from belay.domain.errors import AccountRefused, Conflict, InvalidInput, VenueUnavailable
+from belay.domain.errors import AccountRefused, Conflict, InvalidInput, Unreadable, VenueUnavailable
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
 from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
 from belay.ports import Services
-from belay.workflows.integrity import MOVED_ON, examine
+from belay.workflows.integrity import MOVED_ON, beyond, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
 from belay.workflows.session import CLOCKS_APART, Session, open_session
 from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_as_judged, update_order
 
 GUARD_MARGIN_SECONDS = 2
+OF_LATER = "the order is of a later version"
 # Denials of an exit that nobody needs to act on: there is nothing to sell, or too little for the venue.
 NOTHING_LEFT = frozenset({"nothing_to_sell", "dust"})
 
@@ -53,16 +54,27 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
     """
     order = services.ledger.order(order_id)
     if order is None:
+        if services.ledger.is_later(order_id):
+            return Executed(order_id=order_id, result="waiting", detail=OF_LATER)
         raise InvalidInput("message.order_id", f"the ledger has no order {order_id}", "Look for a restored table.")
-    session = open_session(services, order.account)
+    try:
+        session = open_session(services, order.account)
+    except Unreadable as error:
+        return _leave(order, str(error))
+    return _take(order, session, remaining_seconds)
+
+
+def _take(order: Order, session: Session, remaining_seconds: Callable[[], float]) -> Executed:
+    services, order_id = session.services, order.order_id
     for _ in range(TRIES):
+        if not order.understood:
+            return _leave(order, OF_LATER)
         if not claimable(order, session.venue.profile):
             return _find_out(order, session)
-        account = services.ledger.account(order.account)
-        try:
-            situation = _gather(order, account, session)
-        except VenueUnavailable as error:
-            return _unread(order, session, error)
+        read = _read(order, session)
+        if isinstance(read, Executed):
+            return read
+        account, situation = read
         if end_refusal(services, account):
             continue
         if situation.flaw == MOVED_ON:
@@ -82,12 +94,26 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
     return _wait(order, session, services.clock.now(), "contended", {})
 
 
+def _read(order: Order, session: Session) -> tuple[Account, Situation] | Executed:
+    """Both sides, or what follows where one of them cannot be read or is a later version's to act on."""
+    try:
+        account = session.services.ledger.account(order.account)
+        if later := beyond(account, session.configuration):
+            return _leave(order, later)
+        return account, _gather(order, account, session)
+    except Unreadable as error:
+        return _leave(order, str(error))
+    except VenueUnavailable as error:
+        return _unread(order, session, error)
+
+
 def _held_back(order: Order, session: Session, situation: Situation, verdict: Verdict) -> Executed | None:
     """What keeps an order from being claimed now. Records that do not hold together wait for the reconciler, which has
     them looked at; what is late lapses, unless a clock is broken that says so."""
     if situation.flaw:
-        detail = f"records: {situation.flaw}"
-        return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=detail)
+        return _leave(order, f"records: {situation.flaw}")
+    if not situation.stops.understood:
+        return _leave(order, "the operators' stops are of a later version")
     if situation.now >= order.expires_at:
         if abs(situation.offset_seconds) > CLOCKS_APART.total_seconds():
             return _wait(order, session, situation.now, "clock_offset_seconds", _limits(verdict))
@@ -96,6 +122,11 @@ def _held_back(order: Order, session: Session, situation: Situation, verdict: Ve
     if verdict.action is LineVerdict.DENY:
         return _deny(order, session, situation, verdict)
     return _postpone(order, session, situation, verdict) if verdict.action is LineVerdict.WAIT else None
+
+
+def _leave(order: Order, why: str) -> Executed:
+    """Wait, and write nothing of it: whoever may act on the order finds it as it was."""
+    return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=why)
 
 
 def _find_out(order: Order, session: Session) -> Executed:
@@ -141,7 +172,7 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         switch=found["switch"].level,
         switch_reason=found["switch"].reason,
         stops=found["stops"],
-        flaw=found["records"].flaw,
+        flaw=found["records"].problem,
         accepted=found["records"].accepted,
         market=found["market"],
         prices={symbol: found[f"price of {symbol}"] for symbol in symbols},

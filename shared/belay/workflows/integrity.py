@@ -5,7 +5,9 @@ is not known here.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from belay.domain.chain import flaw
+from belay.domain.account import Account
+from belay.domain.chain import flaw, of_later
+from belay.domain.documents import Configuration
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import Mismatch
@@ -21,16 +23,31 @@ ACTION = (
 
 class Examined(NamedTuple):
     """What was found of an order: its `flaw` (empty where everything holds together), and whether a person took its
-    records as they are."""
+    records as they are. `later`: the part of them that is a later version's to act on; then nothing is judged."""
 
     flaw: str
     accepted: bool
+    later: str = ""
+
+    @property
+    def problem(self) -> str:
+        return self.flaw or (f"{self.later} is of a later version" if self.later else "")
+
+
+def beyond(account: Account, configuration: Configuration) -> str:
+    """What only a later version may act on, of the two records on which everything of an account rests."""
+    for what, record in (("state", account), ("document", configuration)):
+        if not record.understood:
+            return f"the {what} of account {account.account} is of a later version (schema {record.reads_from})"
+    return ""
 
 
 def examine(ledger: Ledger, order: Order) -> Examined:
     """Look at everything stored about an order, and at whether it is the order that was handed in."""
     history = ledger.history(order)
     stored, accepted = history.order, history.acceptance is not None
+    if later := of_later(history):
+        return Examined(flaw="", accepted=accepted, later=later)
     if stored is not None and stored.record.version > order.version:
         return Examined(flaw=MOVED_ON, accepted=accepted)
     if stored is not None and stored.record != order:
@@ -45,9 +62,10 @@ class Examination:
         self._ledger = ledger
         self._account = account
         self._whole: dict[str, int] = {}
+        self.later: dict[str, str] = {}
 
     def flawed(self, orders: Mapping[str, Order], missing: Iterable[str]) -> dict[str, str]:
-        """The flaws by order id.
+        """The flaws by order id. What is of a later version is in `later` instead.
 
         Args:
             missing: ids of orders that hold a reservation and are not in the ledger.
@@ -58,8 +76,12 @@ class Examination:
                 continue
             if order.account != self._account:
                 found[order_id] = f"it names account {order.account}"
-            elif problem := examine(self._ledger, order).flaw:
-                found[order_id] = problem
+                continue
+            examined = examine(self._ledger, order)
+            if examined.later:
+                self.later[order_id] = examined.problem
+            elif examined.flaw:
+                found[order_id] = examined.flaw
             else:
                 self._whole[order_id] = order.version
         return found

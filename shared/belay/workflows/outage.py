@@ -3,11 +3,12 @@
 Nothing is lost meanwhile: intents wait and lapse, what is open stays as it is known, the gate closes by itself.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from belay.domain.account import Account, StopLevel
-from belay.domain.errors import AccountRefused, VenueUnavailable
+from belay.domain.errors import AccountRefused, VenueUnavailable, WrittenByLater
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import Mismatch
@@ -131,7 +132,8 @@ def _silent_since(session: Session, at: datetime) -> datetime:
     before = ledger.suspicion(account)
     first_seen = before.first_seen if before else {}
     if UNREACHABLE not in first_seen:
-        ledger.store_suspicion(Suspicion(account=account, first_seen={**first_seen, UNREACHABLE: at}))
+        with suppress(WrittenByLater):
+            ledger.store_suspicion(Suspicion(account=account, first_seen={**first_seen, UNREACHABLE: at}))
     return first_seen.get(UNREACHABLE, at)
 
 

@@ -30,8 +30,10 @@ def repeat_cancels(session: Session, now: datetime, flawed: Container[str] = ())
 def _cancel(request: CancelRequest, session: Session, now: datetime, flawed: bool) -> bool:
     """Ask the venue, or end here what never got there. Whether it was asked."""
     services, order = session.services, session.services.ledger.order(request.order_id)
-    if flawed:
+    if flawed or (order is not None and not order.understood):
         return order is not None and order.attempt is not None and _asked(order, session)
+    if order is None and services.ledger.is_later(request.order_id):
+        return False
     if order is None or order.settled:
         services.ledger.clear_cancel(request.account, request.order_id)
         return False
@@ -64,7 +66,7 @@ def publish_again(session: Session, now: datetime, flawed: Container[str] = ()) 
         if indexed.order_id in flawed:
             continue
         order = services.ledger.order(indexed.order_id)
-        if order is None or not claimable(order, session.venue.profile):
+        if order is None or not order.understood or not claimable(order, session.venue.profile):
             continue
         if now >= order.expires_at:
             # Only what was never sent: an exit that was is given up where it is looked up once more.
@@ -81,7 +83,7 @@ def tell_again(services: Services, account: str) -> None:
     """Tell what the evaluator refused, and the open incidents whose alerts could not be delivered."""
     tell_refused(services, account)
     for incident in services.ledger.open_incidents(account):
-        if not incident.told:
+        if not incident.told and incident.understood:
             open_incident(services, incident)
 
 
@@ -97,6 +99,8 @@ def tick_missed_slots(session: Session, now: datetime) -> int:
     """
     services, ticked = session.services, 0
     for schedule in services.ledger.schedules(session.document.account):
+        if not schedule.understood:
+            continue
         last, lateness = Slot.of(schedule, services.stage), timedelta(seconds=schedule.max_lateness_seconds)
         due = last.at(now - TICK_GRACE)
         if due.candle_open < last.candle_open or _decided(due, services):
@@ -111,7 +115,8 @@ def tick_missed_slots(session: Session, now: datetime) -> int:
 
 
 def _decided(slot: Slot, services: Services) -> bool:
-    return services.ledger.decision(slot.decision_id) is not None
+    ledger = services.ledger
+    return ledger.decision(slot.decision_id) is not None or ledger.is_later(slot.decision_id)
 
 
 def _missed_slot(slot: Slot, now: datetime) -> Incident:

@@ -4,11 +4,12 @@ Never submits: what is still to be sent is published again for the executor.
 """
 
 from collections.abc import Container, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from belay.domain.account import StopLevel
-from belay.domain.errors import Conflict, VenueUnavailable
+from belay.domain.errors import Conflict, Unreadable, VenueUnavailable, WrittenByLater
 from belay.domain.incidents import IncidentKind
 from belay.domain.proofs import Proof
 from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, residuals
@@ -18,7 +19,7 @@ from belay.domain.transitions import record_fill
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services, Suspicion
 from belay.workflows import integrity
-from belay.workflows.integrity import Examination
+from belay.workflows.integrity import Examination, beyond
 from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
@@ -40,6 +41,8 @@ LEVELS: dict[IncidentKind, StopLevel | None] = {
 }
 # Conclusions from everything together: they say nothing while a part of it could not be read.
 DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH, IncidentKind.VENUE_UNREACHABLE})
+# The same while something is of a later version, which may know whose a venue order is.
+NOT_KNOWN_HERE = DERIVED | {IncidentKind.UNKNOWN_VENUE_ORDER, IncidentKind.MISSING_ORDER}
 
 
 class Reconciled(Record):
@@ -62,34 +65,50 @@ def reconcile(account: str, services: Services) -> Reconciled:
     Raises:
         InvalidInput: the account has no document.
     """
-    session, run_id = open_session(services, account), services.new_id()
+    try:
+        session = open_session(services, account)
+        held_back = beyond(services.ledger.account(account), session.configuration)
+    except Unreadable as error:
+        tell_again(services, account)
+        return _left_alone(account, str(error), 0)
+    if held_back:
+        tell_again(services, account)
+        return _left_alone(account, held_back, repeat_cancels(session, _now(session), EVERY_ORDER))
+    run_id = services.new_id()
     repairs, alarmed, reason = 0, False, "repairs have not come to an end"
     examination, flawed = Examination(services.ledger, account), dict[str, str]()
-    services.ledger.unreadable(account)  # what was met before this run
+    services.ledger.unreadable(account), services.ledger.later(account)  # what was met before this run
+    aside: Container[str] = flawed
     try:
         for _ in range(PASSES):
             views = read(session)
             flawed = examination.flawed(views.ledger.orders, views.missing)
+            later = _later(views, examination, services.ledger.later(account))
+            aside = {*flawed, *examination.later}
             findings = compare(views.ledger, views.venue)
-            mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
+            mismatches = [found for found in findings if isinstance(found, Mismatch)]
+            mismatches = [found for found in mismatches if found.subject not in examination.later]
             mismatches += integrity.mismatches(flawed, services.ledger.unreadable(account))
             mismatches += clock_mismatch(views)
             certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
             _open(session, certain, views.venue.time)
             alarmed = alarmed or bool(certain)
-            changed = _repair(session, findings, views, flawed) + settle_orders(session, views, flawed)
+            changed = _repair(session, findings, views, aside) + settle_orders(session, views, aside)
             changed += _open_books(session, views)
             repairs += changed
             if not changed:
                 if views.failure is not None:
                     note_outage(session, views.failure, services.clock.now())
-                reason = _suspect(session, mismatches, views) or _prove(session, run_id, views, alarmed)
+                reason = _suspect(session, mismatches, views, bool(later)) or later
+                reason = reason or _prove(session, run_id, views, alarmed)
                 if not reason:
                     end_outage(session, views.ledger.account)
                 break
     except VenueUnavailable as error:
         reason = f"venue unavailable: {error}"
         note_outage(session, error, services.clock.now())
+    except Unreadable as error:
+        reason, aside = str(error), EVERY_ORDER
     tell_again(services, account)
     now = _now(session)
     return Reconciled(
@@ -97,10 +116,32 @@ def reconcile(account: str, services: Services) -> Reconciled:
         clean=not reason,
         reason=reason,
         repairs=repairs,
-        cancels=repeat_cancels(session, now, flawed),
-        published=publish_again(session, now, flawed),
+        cancels=repeat_cancels(session, now, aside),
+        published=publish_again(session, now, aside),
         ticked=tick_missed_slots(session, now),
     )
+
+
+class _EveryOrder:
+    """Contains the id of each."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+EVERY_ORDER = _EveryOrder()
+
+
+def _left_alone(account: str, reason: str, cancels: int) -> Reconciled:
+    """Nothing of an account that only a later version may act on is compared, repaired, published or proven."""
+    return Reconciled(account=account, clean=False, reason=reason, repairs=0, cancels=cancels, published=0, ticked=0)
+
+
+def _later(views: Views, examination: Examination, listed: Iterable[str]) -> str:
+    """What stands against a proof since only a later version may act on it; empty where nothing does."""
+    orders = (f"order {order_id}" for order_id in examination.later)
+    found = (*views.later, *orders, *(f"what is stored under {key}" for key in listed))
+    return f"of a later version, or not to be read: {', '.join(found)}" if found else ""
 
 
 def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed: Container[str]) -> int:
@@ -120,7 +161,8 @@ def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed:
     for trade in views.no_longer_waiting:
         services.ledger.drop_unattributed(account, trade)
     for symbol in views.fully_read if views.clocks_agree else ():
-        services.ledger.store_cursor(account, next_cursor(views, symbol))
+        with suppress(WrittenByLater):
+            services.ledger.store_cursor(account, next_cursor(views, symbol))
     return changed
 
 
@@ -140,7 +182,13 @@ def _open_books(session: Session, views: Views) -> bool:
     or in the history since then, never in both.
     """
     account, venue = views.ledger.account, views.venue
-    if account.opening is not None or account.flows or account.reservations or not views.clocks_agree:
+    if (
+        not account.understood
+        or account.opening is not None
+        or account.flows
+        or account.reservations
+        or not views.clocks_agree
+    ):
         return False
     balances, opened_at = venue.balances.total, session.market_data.time()
     again = _filled(session.venue.open_orders()), session.venue.balances().total
@@ -158,12 +206,12 @@ def _filled(orders: Iterable[VenueOrder]) -> dict[tuple[str, str], Decimal]:
     return {(order.symbol, order.venue_order_id): order.filled_quantity for order in orders}
 
 
-def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
+def _suspect(session: Session, mismatches: list[Mismatch], views: Views, later: bool) -> str:
     """Open an incident for each mismatch that an earlier run saw too. Returns what stands against a proof."""
     ledger, account = session.services.ledger, session.document.account
     if mismatches and _moved(session, views):
         return "inconclusive: account or balances changed under this run"
-    doubtful = DERIVED if views.gaps else frozenset()
+    doubtful = NOT_KNOWN_HERE if later else DERIVED if views.gaps else frozenset()
     found = {mismatch.key: mismatch for mismatch in mismatches if mismatch.kind not in doubtful}
     before, now = ledger.suspicion(account), views.venue.time
     seen_before = before.first_seen if before else {}
@@ -174,7 +222,8 @@ def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
     undecided = {key for key in seen_before if key.partition(":")[0] in doubtful}
     first_seen = {key: seen_before.get(key, now) for key in sorted({*found, *undecided})}
     if first_seen != seen_before:
-        ledger.store_suspicion(Suspicion(account=account, first_seen=first_seen))
+        with suppress(WrittenByLater):
+            ledger.store_suspicion(Suspicion(account=account, first_seen=first_seen))
     against = [key for key in first_seen if key != UNREACHABLE]
     return f"mismatch: {', '.join(against)}" if against else ""
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from belay.domain.account import Account, Stop, StopLevel
-from belay.domain.errors import Conflict, IllegalTransition, InvalidInput
+from belay.domain.errors import Conflict, IllegalTransition, InvalidInput, WrittenByLater
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import Utc
@@ -37,7 +37,8 @@ def update_order(
         only_version: give up when the order is no longer at the version that the caller judged.
 
     Returns:
-        The order as stored, or None when there was nothing to change or the change was refused (which is recorded).
+        The order as stored, or None when there was nothing to change or the change was refused (which is recorded), and
+        where only a later version may change it.
 
     Raises:
         Conflict: others kept winning; nothing of this change was written.
@@ -47,6 +48,8 @@ def update_order(
         if order is None or only_version not in (None, order.version):
             return None
         account = services.ledger.account(order.account)
+        if not (order.understood and account.understood):
+            return None
         written, refused = stamp(services, exchange_time), False
         try:
             change = change_of(order, account, written)
@@ -58,7 +61,7 @@ def update_order(
             services.ledger.commit(change)
             return None if refused else change.order
         except Conflict as lost:
-            if lost.what == "fill":
+            if lost.what == "fill" or isinstance(lost, WrittenByLater):
                 return None
     raise Conflict(f"order {order_id}")
 
@@ -82,6 +85,8 @@ def open_incident(services: Services, incident: Incident, stop: StopLevel | None
     if stop is not None:
         _stop(services, incident, stop)
     known = services.ledger.incident(incident.account, incident.incident_id)
+    if known is not None and known.status == "open" and not known.understood:
+        return  # the version that opened it tells it, and tells it again
     if known is None or known.status == "resolved" or not known.told:
         told = services.alerts.incident(incident)
         services.ledger.open_incident(incident.model_copy(update={"told": told}))
@@ -89,7 +94,10 @@ def open_incident(services: Services, incident: Incident, stop: StopLevel | None
 
 def end_incident(services: Services, account: str, incident_id: str, resolution: str) -> None:
     """Lift the stops of an incident whose reason is gone, then resolve it: a stop may stand without its incident, where
-    a process ended in between."""
+    a process ended in between. What a later version opened, it ends."""
+    known = services.ledger.incident(account, incident_id)
+    if known is not None and not known.understood:
+        return
     lift_stops(services, account, frozenset({incident_id}))
     services.ledger.resolve_incident(account, incident_id, resolution)
 
@@ -182,6 +190,8 @@ def refused(services: Services, event: object, error: InvalidInput) -> RefusedEv
 def tell_refused(services: Services, account: str) -> None:
     """Make incidents of the events that the evaluator refused: it may neither open one nor tell anybody."""
     for event in services.ledger.refused_events(account):
+        if not event.understood:
+            continue
         open_incident(services, _invalid_event(event, CORRECT_THE_SENDER))
         services.ledger.clear_refused(event)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from belay.domain.account import Account
-from belay.domain.errors import AccountRefused, VenueUnavailable
+from belay.domain.errors import AccountRefused, Unreadable, VenueUnavailable
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import LedgerView, VenueView
 from belay.domain.record import Record
@@ -32,7 +32,8 @@ class Views(Record):
     could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
     are trades kept as unattributed although they were counted meanwhile. `refusal` is code and remedy where the venue
     refuses a part to this key. `offset` is how far the venue's clock was from the machine's. `missing` are orders that
-    hold a reservation and are not in the ledger."""
+    hold a reservation and are not in the ledger. `later` says what only a later version can act on: with any of it,
+    too, nothing is proven; trades that such a version keeps are left to it."""
 
     ledger: LedgerView
     venue: VenueView
@@ -41,6 +42,7 @@ class Views(Record):
     refusal: tuple[str, str] | None = None
     no_longer_waiting: tuple[VenueTrade, ...]
     missing: tuple[str, ...]
+    later: tuple[str, ...] = ()
     offset: timedelta
 
     @property
@@ -81,7 +83,8 @@ def read(session: Session) -> Views:
     lookups = _look_up(session, watched.values(), shown, gaps)
     unexplained = [order for order in watched.values() if not order.explained]
     symbols = sorted({*session.document.symbols, *account.held_symbols(), *(o.symbol for o in watched.values())})
-    cursors = {symbol: ledger.cursor(account_name, symbol) for symbol in symbols}
+    later: list[str] = []
+    cursors = _cursors(session, symbols, later)
     overlap = max(OVERLAP, timedelta(seconds=session.venue.profile.history_lag_seconds))
     starts = {symbol: _start(symbol, cursor, overlap, account, unexplained, now) for symbol, cursor in cursors.items()}
     windows = {
@@ -89,10 +92,14 @@ def read(session: Session) -> Views:
         for symbol, start in starts.items()
         if (window := _window(session, symbol, start, now, gaps)) is not None
     }
-    waiting = ledger.unattributed_trades(account_name)
+    kept = ledger.unattributed_trades(account_name)
+    waiting = [trade for trade in kept if trade.understood]
+    not_ours = {trade.key for trade in kept if not trade.understood}
+    later += [f"the trade {key} that waits for its order" for key in sorted(not_ours)]
     trades = {trade.key: trade for trade in (*waiting, *(trade for window in windows.values() for trade in window))}
     dealt_with = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
     dealt_with -= {trade.key for trade in waiting}
+    trades = {key: trade for key, trade in trades.items() if key not in not_ours}
     new_trades = [trade for trade in trades.values() if trade.key not in dealt_with]
     balances = session.venue.balances()
     orders, by_venue_id = _match(session, found, shown, lookups, new_trades)
@@ -104,6 +111,8 @@ def read(session: Session) -> Views:
         recorded_trades=frozenset(dealt_with),
     )
     counted = _counted(session, compared, new_trades)
+    absent = [order_id for order_id in account.reservations if order_id not in found]
+    unreadable = [order_id for order_id in absent if ledger.is_later(order_id)]
     return Views(
         ledger=compared.model_copy(update={"recorded_trades": compared.recorded_trades | counted}),
         venue=VenueView(
@@ -118,8 +127,20 @@ def read(session: Session) -> Views:
         refusal=gaps.refusal,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
         offset=offset,
-        missing=tuple(order_id for order_id in account.reservations if order_id not in found),
+        missing=tuple(order_id for order_id in absent if order_id not in unreadable),
+        later=(*later, *(f"the order {order_id}" for order_id in unreadable)),
     )
+
+
+def _cursors(session: Session, symbols: Iterable[str], later: list[str]) -> dict[str, Cursor | None]:
+    """By symbol. Where one cannot be read, it is not known where to read on: nothing of the symbol is."""
+    found: dict[str, Cursor | None] = {}
+    for symbol in symbols:
+        try:
+            found[symbol] = session.services.ledger.cursor(session.document.account, symbol)
+        except Unreadable as error:
+            later.append(error.field)
+    return found
 
 
 def _look_up(

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pydantic import field_validator
+
 from belay.domain.account import StopLevel
 from belay.domain.record import Record, Utc
 from belay.ports import SwitchReading
@@ -18,6 +20,13 @@ class SwitchValue(Record):
     reason: str
     author: str
     at: Utc
+
+    @field_validator("level")
+    @classmethod
+    def _is_known(cls, level: StopLevel) -> StopLevel:
+        if not level.known:
+            raise ValueError("is not a level")
+        return level
 
 
 def read_switch(text: str) -> SwitchReading:

@@ -250,7 +250,7 @@ class DynamoLedger:
     def order_of_venue_id(self, account: str, symbol: str, venue_order_id: str) -> str | None:
         # Beside the body, since every version's conditions look there.
         item = self._accounts.item(keys.account(account), keys.venue_order(symbol, venue_order_id))
-        return str(item.attributes["order_id"]) if item is not None else None
+        return str(item.attributes.get("order_id", "")) or None if item is not None else None
 
     def commit(self, change: Change) -> None:
         """One transaction. It may lose although it had succeeded: the write id of what is stored tells.

@@ -1,4 +1,4 @@
-"""A table in which nothing of a later version is written over. Knows of a record only from which schema on it is read."""
+"""A table in which nothing of a later version is written over. Knows of a record only who may act on it."""
 
 from belay.adapters.aws.table import Action, Condition, Item, Table
 from belay.domain.record import SCHEMA
