@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -36,6 +37,10 @@ class FunctionFailed(BelayError):
     """A function raised instead of answering."""
 
 
+# Of this command, as it is installed.
+VERSION = version("belay")
+
+
 class Switch(KillSwitch, Protocol):
     """The operators' switch with the right to set it."""
 
@@ -52,6 +57,7 @@ class Desk:
     gives an order to the executor; `ask_reconciler` and `ask_executor` invoke the functions that have the venue's keys,
     each its own, and wait for the answer; `surroundings` are read with the operator's own rights.
 
+    `stack_version` is what the stack says of itself; None where it does not yet: such a stack is an older one.
     `venue_time` is an account's clock, the market's on a replay account; `now` is the operator's own.
     """
 
@@ -64,6 +70,17 @@ class Desk:
     ask_reconciler: Callable[[Mapping[str, Any]], dict[str, Any]]
     ask_executor: Callable[[Mapping[str, Any]], dict[str, Any]] = field(default=_out_of_reach, kw_only=True)
     surroundings: Callable[[], Surroundings] = field(default=_out_of_reach, kw_only=True)
+
+    stack_version: str | None = field(default=VERSION, kw_only=True)
+
+    @property
+    def versions_differ(self) -> str:
+        """What a person is told where command and stack are not of the same version; empty where they are."""
+        if self.stack_version == VERSION:
+            return ""
+        stack = self.stack_version or "an older one that does not say which"
+        remedy = "install the command of the stack's version, or deploy this one's"
+        return f"this command is version {VERSION}, the stack is {stack}: {remedy}"
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -96,6 +113,7 @@ def desk_over(stage: str, outputs: Mapping[str, str], make_client: MakeClient) -
         ask_reconciler=partial(_invoke, make_client, outputs, "ReconcilerFunctionName"),
         ask_executor=partial(_invoke, make_client, outputs, "ExecutorFunctionName"),
         surroundings=partial(_surroundings, make_client, outputs),
+        stack_version=outputs.get("Version"),
     )
 
 

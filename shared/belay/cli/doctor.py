@@ -29,6 +29,7 @@ from belay.domain.checkup import (
     judge_switch,
     ok,
     refused,
+    warn,
 )
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, InvalidInput, Unreadable
@@ -51,7 +52,13 @@ def doctor(desk: Desk, accounts: tuple[str, ...]) -> Document:
     checks = [check for part in ({"checks": _dumped(stage)}, *accounts_told) for check in part["checks"]]
     levels = Counter(check["level"] for check in checks)
     told = {level.value: levels[level] for level in Level}
-    return {"stage": desk.stage, "checks": _dumped(stage), "accounts": accounts_told, **told}
+    return {
+        "stage": desk.stage,
+        "versions": views.versions(desk),
+        "checks": _dumped(stage),
+        "accounts": accounts_told,
+        **told,
+    }
 
 
 def _dumped(findings: list[Finding]) -> list[Document]:
@@ -92,6 +99,12 @@ def _stored_document(desk: Desk, name: str) -> tuple[Configuration | None, list[
             require_live(desk, configuration.document)
     except InvalidInput as error:
         return configuration, [refused("document", error)]
+    if not configuration.understood:
+        remedy = "Deploy that version again: this one only stops and cancels."
+        return configuration, [fail("document", "is of a later version of Belay", remedy)]
+    if unknown := ", ".join(configuration.document.unknown_fields):
+        remedy = "Deploy the version that knows them, or store the document without them."
+        return configuration, [warn("document", f"this version does not know {unknown}: entries wait", remedy)]
     return configuration, [ok("document", f"version {configuration.version} is valid")]
 
 

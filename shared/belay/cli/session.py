@@ -3,6 +3,7 @@
 Each command declares the options that it takes; they may also stand before it, where the nearer one wins.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -15,6 +16,7 @@ from belay.cli.desk import Desk
 from belay.cli.places import open_desk
 from belay.cli.terminal import Terminal, as_json, terminal_console
 from belay.domain.errors import InvalidInput
+from belay.domain.texts import shown
 from belay.local.stack import STAGE as LOCAL_STAGE
 
 PANEL = "Shared options"
@@ -41,7 +43,8 @@ type Open = Callable[[str, bool], Desk]
 
 @dataclass(frozen=True)
 class Session:
-    """What the shared options said; `open` reaches the stage once a command needs it."""
+    """What the shared options said; `open` reaches the stage once a command needs it, and tells on stderr
+    where its version is another one."""
 
     opened: Open = open_desk
     stage: str = "dev"
@@ -64,7 +67,10 @@ class Session:
         if self.local and "stage" in self.said and self.stage != LOCAL_STAGE:
             problem = f"{self.stage} was named, but --local acts on the stack of this machine, stage {LOCAL_STAGE}"
             raise InvalidInput("--stage", problem, "Leave out one of the two.")
-        return self.opened(LOCAL_STAGE if self.local else self.stage, self.local)
+        desk = self.opened(LOCAL_STAGE if self.local else self.stage, self.local)
+        if told := desk.versions_differ:
+            print(f"belay: {shown(told)}", file=sys.stderr)
+        return desk
 
     def show(self, document: Any, on_terminal: Callable[[Terminal, Any], None]) -> None:
         if self.as_json:

@@ -1,15 +1,17 @@
 """What the ledger says, as plain documents for `--json` and for the terminal. Reads; changes nothing."""
 
+import json
 from collections import Counter
 from typing import Any
 
-from belay.cli.desk import Desk
+from belay.cli.desk import VERSION, Desk
 from belay.domain.account import Account, Stop
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.orders import UNRESOLVED, Order
 from belay.domain.record import ZERO, iso
 from belay.ports import Ledger
+from belay.workflows.integrity import beyond
 
 type Document = dict[str, Any]
 
@@ -20,9 +22,14 @@ def status(desk: Desk, accounts: tuple[str, ...]) -> Document:
     """The switch, and for each account everything that allows or stops trading now."""
     return {
         "stage": desk.stage,
+        "versions": versions(desk),
         "switch": desk.switch.read().model_dump(mode="json"),
         "accounts": [_account(desk, name) for name in accounts],
     }
+
+
+def versions(desk: Desk) -> Document:
+    return {"command": VERSION, "stack": desk.stack_version}
 
 
 def _account(desk: Desk, name: str) -> Document:
@@ -33,6 +40,8 @@ def _account(desk: Desk, name: str) -> Document:
         "account": name,
         **_configured(configuration),
         "gate": gate(desk, configuration),
+        "unknown_fields": list(configuration.document.unknown_fields) if configuration else [],
+        "later": _later(ledger, account, configuration, open_orders),
         "stops": [stop.model_dump(mode="json") for stop in standing_stops(ledger, name)],
         "open_orders": dict(Counter(order.state.value for order in open_orders)),
         "unresolved": [order.order_id for order in open_orders if order.state in UNRESOLVED],
@@ -42,9 +51,25 @@ def _account(desk: Desk, name: str) -> Document:
     }
 
 
+def _later(
+    ledger: Ledger, account: Account, configuration: Configuration | None, open_orders: tuple[Order, ...]
+) -> list[str]:
+    """What only a later version may act on."""
+    resting = [later] if configuration and (later := beyond(account, configuration)) else []
+    orders = [f"order {order.order_id}" for order in open_orders if not order.understood]
+    return [*resting, *orders, *(f"what is stored under {key}" for key in ledger.later(account.account))]
+
+
 def standing_stops(ledger: Ledger, account: str) -> tuple[Stop, ...]:
     """Every stop of an account: the operators' and those of incidents."""
     return (*ledger.operator_stops(account).stops, *ledger.account(account).stops)
+
+
+def stored(configuration: Configuration) -> Document:
+    """A document as it is stored, with the fields that this version does not know."""
+    if not configuration.unknown_fields:
+        return configuration.model_dump(mode="json", exclude_none=True)
+    return {**json.loads(configuration.text), "unknown_fields": list(configuration.unknown_fields)}
 
 
 def _configured(configuration: Configuration | None) -> Document:

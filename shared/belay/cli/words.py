@@ -28,7 +28,7 @@ VERDICT_STYLES = {"pass": "green", "resize": "yellow", "wait": "yellow", "deny":
 
 def level(name: str) -> str:
     """How much a stop or the switch forbids."""
-    return f"[{LEVEL_STYLES[name]}]{name}[/]"
+    return f"[{LEVEL_STYLES.get(name, LEVEL_STYLES['halted'])}]{name}[/]"
 
 
 def state(name: str) -> str:

@@ -151,7 +151,8 @@ def describe(place: Place) -> None:
 def level_of_all(switch: StopLevel, stops: Iterable[Stop]) -> StopLevel:
     """How far everything of an account is stopped: by the switch, or by a stop of the whole account."""
     whole = (stop.level for stop in stops if stop.scope == EVERYTHING)
-    return max((switch, *whole), key=lambda level: level.rank)
+    strictest = max((switch, *whole), key=lambda level: level.rank)
+    return strictest if strictest.known else StopLevel.HALTED
 
 
 def what_leaves(level: StopLevel, stops: Iterable[Stop]) -> str:

@@ -5,10 +5,10 @@ from belay.domain.record import SCHEMA
 
 # The attribute that names the lowest schema that may act on an item; the first one did not write it.
 READS_FROM = "reads_from"
-UNDERSTOOD = Condition(
-    f"(attribute_not_exists({READS_FROM}) OR {READS_FROM} BETWEEN :first_schema AND :schema)",
-    {":first_schema": 1, ":schema": SCHEMA},
-)
+# Each by itself, since an attribute of another type equals none and cannot be compared with any.
+_SCHEMAS = {f":schema_{number}": number for number in range(1, SCHEMA + 1)}
+_ONE_OF_THEM = " OR ".join(f"{READS_FROM} = {name}" for name in _SCHEMAS)
+UNDERSTOOD = Condition(f"(attribute_not_exists({READS_FROM}) OR {_ONE_OF_THEM})", _SCHEMAS)
 
 
 def reads_from(item: Item) -> int:

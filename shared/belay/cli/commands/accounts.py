@@ -33,7 +33,7 @@ def show_account(session: Session) -> None:
     configuration = desk.ledger.configuration(name)
     if configuration is None:
         raise InvalidInput("--account", f"{name} has no document", "Store one with `belay account set FILE`.")
-    session.show(configuration.model_dump(mode="json", exclude_none=True), told.configuration)
+    session.show(views.stored(configuration), told.configuration)
 
 
 @command(app, "belay account validate account.json", name="validate")

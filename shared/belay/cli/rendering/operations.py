@@ -114,4 +114,6 @@ def configuration(out: Terminal, document: Document) -> None:
     """The document itself stands there exactly, as it may be stored again."""
     author, at = written(document["author"]), words.second(document["stored_at"])
     out.print(f"[bold]Account {document['document']['account']}[/]   v{document['version']}, by {author}, {at}")
+    if unknown := document.get("unknown_fields"):
+        out.print(f"  [yellow]unknown to this version[/] {written(', '.join(unknown))}: entries wait")
     out.print(JSONHighlighter()(as_json(document["document"])), soft_wrap=True)

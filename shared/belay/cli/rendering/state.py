@@ -28,6 +28,11 @@ def _account(out: Terminal, account: Document) -> None:
     out.print(f"\n[bold]Account {account['account']}[/]   {configured}   {', '.join(account['symbols'])}")
     rows = Table.grid(padding=(0, 2))
     rows.add_row("gate", _gate(account["gate"]))
+    if account["unknown_fields"]:
+        unknown = ", ".join(account["unknown_fields"])
+        rows.add_row("document", f"[yellow]unknown to this version[/]: {unknown}; entries wait")
+    if account["later"]:
+        rows.add_row("left alone", "\n".join(f"[yellow]of a later version[/]: {one}" for one in account["later"]))
     rows.add_row("stops", "\n".join(phrases.stop(stop) for stop in account["stops"]) or "none")
     rows.add_row("open orders", words.counts(account["open_orders"]))
     if account["unresolved"]:
