@@ -241,7 +241,7 @@ def test_proof_and_suspicion_of_a_later_version_are_none(ledger: Ledger) -> None
 
 
 @pytest.mark.parametrize(
-    "attribute", [{"S": "1"}, {"N": "0"}, {"N": "-3"}, {"N": "1.5"}, {"BOOL": True}, {"NULL": True}, {"L": []}]
+    "attribute", [{"S": "1"}, {"N": "0"}, {"N": "-3"}, {"N": "1.5"}, {"BOOL": False}, {"NULL": True}, {"L": []}]
 )
 def test_an_absurd_schema_is_a_later_one(dynamodb: Any, attribute: dict[str, Any]) -> None:
     from belay.adapters.aws.ledger import DynamoLedger
