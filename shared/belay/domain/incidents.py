@@ -24,6 +24,11 @@ class IncidentKind(StrEnum):
     MISSED_SLOT = "missed_slot"
     FILLS_MISSING = "fills_missing"
     BROKEN_RECORD = "broken_record"
+    UNREADABLE_ROW = "unreadable_row"
+    NOT_RECONCILED = "not_reconciled"
+    STALE_PROOF = "stale_proof"
+    SYMBOL_UNAVAILABLE = "symbol_unavailable"
+    IDENTITY_CHANGED = "identity_changed"
 
 
 class Incident(Record):

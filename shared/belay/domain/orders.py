@@ -9,7 +9,7 @@ from pydantic import Field
 
 from belay.domain.decisions import Buy, Cancel, DecisionRecord, Leg, Reduce, Side, TimeInForce, leg_notional, leg_side
 from belay.domain.errors import IllegalTransition
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, digest
+from belay.domain.record import ZERO, Amount, NonNegative, Positive, Record, Symbol, Utc, digest
 from belay.domain.venues import OrderRequest, VenueOrder, VenueProfile
 
 # What an order id may consist of: ours are 32 hex characters, adopted orders keep theirs. It is a part of keys.
@@ -107,7 +107,7 @@ class Order(Record):
     venue_filled: NonNegative = ZERO
     filled_quantity: NonNegative = ZERO
     filled_notional: NonNegative = ZERO
-    fees: dict[str, NonNegative] = {}
+    fees: dict[str, Amount] = {}
     misses: tuple[Utc, ...] = ()
     terminal_at: Utc | None = None
     settled: bool = False

@@ -16,7 +16,7 @@ from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimabl
 from belay.domain.record import Record
 from belay.domain.risk import LineVerdict, Situation, Verdict, check
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
-from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
+from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, readable
 from belay.ports import Services
 from belay.workflows.integrity import MOVED_ON, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
@@ -146,7 +146,7 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         market=found["market"],
         prices={symbol: found[f"price of {symbol}"] for symbol in symbols},
         balances=found["balances"],
-        venue_orders=found["open orders"],
+        venue_orders=readable(found["open orders"]),
         proof=found["proof"],
     )
 

@@ -15,7 +15,7 @@ from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Una
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
-from belay.domain.venues import VenueOrder, VenueTrade
+from belay.domain.venues import VenueOrder, VenueTrade, readable
 from belay.ports import Services, Suspicion
 from belay.workflows import integrity
 from belay.workflows.integrity import Examination
@@ -140,10 +140,10 @@ def _open_books(session: Session, views: Views) -> bool:
     or in the history since then, never in both.
     """
     account, venue = views.ledger.account, views.venue
-    if account.opening is not None or account.flows or account.reservations or not views.clocks_agree:
+    if account.opening is not None or account.traded or account.reservations or not views.clocks_agree:
         return False
     balances, opened_at = venue.balances.total, session.market_data.time()
-    again = _filled(session.venue.open_orders()), session.venue.balances().total
+    again = _filled(readable(session.venue.open_orders())), session.venue.balances().total
     if again != (_filled(venue.open_orders), balances):
         return True
     opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets)}

@@ -24,6 +24,7 @@ from belay.adapters.paper.store import PaperStore
 from belay.domain.checkup import Access
 from belay.domain.documents import AccountDocument, PaperSettings
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
+from belay.domain.flows import FlowPage
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
 from belay.domain.slots import TIMEFRAMES
@@ -172,6 +173,10 @@ class PaperVenue:
     def open_orders(self) -> tuple[VenueOrder, ...]:
         state, _ = self._current()
         return tuple(order.shown() for order in state.orders.values())
+
+    def flows(self, _start: datetime, end: datetime) -> FlowPage:
+        """Nothing comes or goes at the paper venue but by trades."""
+        return FlowPage(read_until=end)
 
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
         self._current()
