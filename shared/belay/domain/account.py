@@ -10,7 +10,7 @@ from pydantic import Field
 
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
-from belay.domain.flows import Flow
+from belay.domain.flows import Flow, FlowKind
 from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueTrade
 
@@ -88,6 +88,25 @@ class Position(Record):
         base, quote = trade.symbol.split("/")
         changes = trade.asset_changes()
         return self.moved(changes[base], -changes[quote])
+
+    def corrected(self, trade: VenueTrade, true: VenueTrade) -> "Position":
+        """After `trade`, which was counted, proves to have been `true`, which differs in its fees.
+
+        What of an opening trade is still held bears its part of the difference as cost, what was closed since realises
+        the rest; of a closing trade all is realised. So it is as if `true` had been counted at first wherever nothing
+        was closed in between, and the sum of cost and realised P&L is so always.
+        """
+        base, quote = trade.symbol.split("/")
+        before, after = trade.asset_changes(), true.asset_changes()
+        moved, paid = after[base] - before[base], before[quote] - after[quote]
+        opening = self.quantity * before[base] > 0
+        held = min(Decimal(1), abs(self.quantity / trade.quantity)) if opening else ZERO
+        borne = self.model_copy(
+            update={"cost": self.cost + paid * held, "realised_pnl": self.realised_pnl - (paid - paid * held)}
+        )
+        if opening:
+            return borne.model_copy(update={"quantity": borne.quantity + moved})
+        return borne.moved(moved, ZERO)
 
     def moved(self, moved: Decimal, paid: Decimal) -> "Position":
         """After `moved` of the base currency came in (or, negative, went out) and `paid` of the quote went out."""
@@ -235,8 +254,22 @@ class Account(Record):
         positions = {**self.positions, strategy: moved}
         return self.bumped(positions=positions, traded=traded, bookings=bookings, reservations=reservations)
 
+    def with_fee(self, strategy: str, trade: VenueTrade, true: VenueTrade) -> "Account":
+        """Count a fill's true fee in place of its estimate. `bookings` only grow: proofs count from them."""
+        held, symbol = self.positions.get(strategy, {}), trade.symbol
+        position = self.position(strategy, symbol).corrected(trade, true)
+        undone = {asset: -change for asset, change in trade.asset_changes().items()}
+        return self.bumped(
+            positions={**self.positions, strategy: {**held, symbol: position}},
+            traded=summed(self.traded, summed(undone, true.asset_changes())),
+            bookings={a: self.bookings.get(a, 0) + (a in true.fees) for a in {**self.bookings, **true.fees}},
+        )
+
     def with_flow(self, flow: Flow) -> "Account":
-        """Count one flow; a trade that was given to a strategy moves its position too."""
+        """Count one flow; a trade that was given to a strategy moves its position too. What an asset held before it
+        was first used belongs to the opening."""
+        if flow.kind is FlowKind.OPENING:
+            return self.bumped(opening=summed(self.opening or {}, flow.amounts))
         positions = self.positions
         if flow.strategy is not None and flow.trade is not None:
             held, symbol = positions.get(flow.strategy, {}), flow.trade.symbol

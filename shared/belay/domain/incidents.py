@@ -29,6 +29,7 @@ class IncidentKind(StrEnum):
     STALE_PROOF = "stale_proof"
     SYMBOL_UNAVAILABLE = "symbol_unavailable"
     IDENTITY_CHANGED = "identity_changed"
+    FEE_UNCONFIRMED = "fee_unconfirmed"
 
 
 class Incident(Record):

@@ -56,6 +56,9 @@ UNRESOLVED = frozenset({S.SUBMITTED, S.UNKNOWN})
 WORKING = frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED})
 TERMINAL = frozenset({S.FILLED, S.DENIED, S.LAPSED, S.REJECTED, S.NOT_SENT, S.CANCELLED, S.EXPIRED})
 
+# The cause of an event that puts a trade's true fee in place of its estimate: its detail tells `trade` and `fees`.
+FEE_CORRECTED = "fee corrected"
+
 
 class Attempt(Record):
     """One right to send: who holds it, until when the venue accepts it, and the exact request, valued at `price`."""
@@ -79,7 +82,8 @@ class Order(Record):
     `venue_filled`: the venue's cumulative filled quantity, which the recorded fills (`filled_quantity`) must come to
     explain. `misses`: venue times of well-formed look-ups that found nothing for the current attempt.
     `publications`: how often the intent was published again. `settled`: nothing about it is expected to change.
-    `write_id` names the last writer; `head` is the digest of the last event, see `chain`.
+    `write_id` names the last writer; `head` is the digest of the last event, see `chain`. `estimated`: keys of trades
+    whose fee the venue's ledger has yet to confirm.
     """
 
     order_id: Annotated[str, Field(pattern=ORDER_ID)]
@@ -113,6 +117,7 @@ class Order(Record):
     settled: bool = False
     publications: int = Field(default=0, ge=0, le=1_000_000)
     head: str = ""
+    estimated: tuple[str, ...] = Field(default=(), exclude_if=lambda keys: not keys)
 
     @property
     def bare_digest(self) -> str:

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from belay.domain.account import StopLevel
+from belay.domain.balances import rounded_now
 from belay.domain.errors import Conflict, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.proofs import Proof
-from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, residuals
+from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, compared
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
@@ -146,7 +147,7 @@ def _open_books(session: Session, views: Views) -> bool:
     again = _filled(readable(session.venue.open_orders())), session.venue.balances().total
     if again != (_filled(venue.open_orders), balances):
         return True
-    opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets)}
+    opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets | balances.keys())}
     try:
         session.services.ledger.save_account(account.bumped(opening=opening, opened_at=opened_at))
     except Conflict:
@@ -206,6 +207,8 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         return "this run opened an incident"
     if views.gaps:
         return f"not everything could be read: {'; '.join(views.gaps)}"
+    found, last = compared(views.ledger, views.venue), views.ledger.last_proof
+    rounding, bookings = rounded_now(found, last)
     proof = Proof(
         account=session.document.account,
         fingerprint=session.fingerprint,
@@ -215,7 +218,9 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         account_version=views.ledger.account.version,
         open_orders=len(views.venue.open_orders),
         trades_read=len(views.venue.trades),
-        residuals=residuals(views.ledger, views.venue),
+        residuals={asset: difference.residual for asset, difference in found.items()},
+        rounding=rounding,
+        bookings=bookings,
     )
     try:
         session.services.ledger.store_proof(proof)

@@ -103,6 +103,7 @@ def read(session: Session) -> Views:
         orders=orders,
         by_venue_id=by_venue_id,
         recorded_trades=frozenset(dealt_with),
+        last_proof=ledger.last_proof(account_name),
     )
     counted = _counted(session, compared, new_trades)
     return Views(
