@@ -1,8 +1,8 @@
 """What an account's balances should be, and how far they may be from it before nobody can say why.
 
     expected = opening + traded + external + what the venue's rounding has made of them so far
-    |actual - expected| may be what orders at the venue can have moved by now, what fees that are only estimated may come
-    to be, half a unit of the asset's decimals for each amount booked since rounding was last taken in, and the
+    |actual - expected| may be what orders at the venue can have moved by now, what fees that are only estimated may
+    come to be, half a unit of the asset's decimals for each amount booked since rounding was last taken in, and the
     document's tolerance
 
 What is within the rounding bound is taken into a proof's running sum, so that a leak cannot hide in it: the sum is
@@ -139,7 +139,7 @@ def rounded_now(found: dict[str, Difference], last: Proof | None) -> tuple[dict[
 
 
 class Estimate(Record):
-    """What of a balance hangs on fees that the venue's ledger has yet to tell. `fees`: as booked; `price`: of a unit."""
+    """What of a balance hangs on fees that the venue's ledger has yet to tell: `fees` as booked, `price` of a unit."""
 
     symbol: str
     fees: dict[str, Decimal]

@@ -14,8 +14,8 @@ class Proof(Record):
 
     `fingerprint` names the deployment, configuration and table it holds for. `uncovered` are symbols of which something
     could not be read: for them it proves nothing. `rounding` is what the venue's rounding made of balances since the
-    account was opened, `bookings` how many booked amounts that accounts for, both by asset, see `balances`. `prices` are those of
-    symbols that are held, the last ones known.
+    account was opened, `bookings` how many booked amounts that accounts for, both by asset, see `balances`. `prices`
+    are those of symbols that are held, the last ones known.
     """
 
     account: str

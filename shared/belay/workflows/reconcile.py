@@ -5,7 +5,6 @@ Never submits: what is still to be sent is published again for the executor.
 
 from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from belay.domain.account import StopLevel
 from belay.domain.balances import rounded_now
@@ -16,9 +15,10 @@ from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Una
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
-from belay.domain.venues import VenueOrder, VenueTrade, readable
+from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services, Suspicion
 from belay.workflows import integrity
+from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.integrity import Examination
 from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
@@ -80,6 +80,7 @@ def reconcile(account: str, services: Services) -> Reconciled:
             alarmed = alarmed or bool(certain)
             changed = _repair(session, findings, views, flawed) + settle_orders(session, views, flawed)
             changed += _open_books(session, views)
+            changed = changed or extend_opening(session, views) or read_flows(session, views)
             repairs += changed
             if not changed:
                 if views.failure is not None:
@@ -144,8 +145,8 @@ def _open_books(session: Session, views: Views) -> bool:
     if account.opening is not None or account.traded or account.reservations or not views.clocks_agree:
         return False
     balances, opened_at = venue.balances.total, session.market_data.time()
-    again = _filled(readable(session.venue.open_orders())), session.venue.balances().total
-    if again != (_filled(venue.open_orders), balances):
+    again = filled(readable(session.venue.open_orders())), session.venue.balances().total
+    if again != (filled(venue.open_orders), balances):
         return True
     opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets | balances.keys())}
     try:
@@ -153,10 +154,6 @@ def _open_books(session: Session, views: Views) -> bool:
     except Conflict:
         return False
     return True
-
-
-def _filled(orders: Iterable[VenueOrder]) -> dict[tuple[str, str], Decimal]:
-    return {(order.symbol, order.venue_order_id): order.filled_quantity for order in orders}
 
 
 def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
