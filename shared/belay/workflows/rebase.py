@@ -46,7 +46,7 @@ def rebase(account: str, request: RebaseRequest, services: Services) -> Rebased:
     session = open_session(services, account)
     for _ in range(TRIES):
         views = read(session)
-        found = _compared(session, views)
+        found = _compared(views)
         asked = tuple(found) if request.whole or not request.wants_something else request.assets
         shifts = _shifts(asked, found)
         if not request.wants_something:
@@ -65,7 +65,7 @@ def rebase(account: str, request: RebaseRequest, services: Services) -> Rebased:
     raise Conflict(f"account {account}")
 
 
-def _compared(session: Session, views: Views) -> dict[str, Difference]:
+def _compared(views: Views) -> dict[str, Difference]:
     account = views.ledger.account
     if account.opening is None:
         problem = f"the balances of {account.account} at its start are not known yet"

@@ -166,8 +166,8 @@ def _fees_owed(order: Order, now: datetime) -> Incident:
         symbol=order.symbol,
         expected=f"the fees of {len(order.estimated)} trades in the venue's ledger",
         actual=f"estimated: {', '.join(f'{fee} {asset}' for asset, fee in sorted(order.fees.items()))}",
-        action="Check that the reconciler's key may query ledger entries; what comes is counted by itself. Resolve this, "
-        "and they are taken as estimated; a balance that differs then is taken with belay rebase.",
+        action="Check that the reconciler's key may query ledger entries; what comes is counted by itself. Resolve "
+        "this, and they are taken as estimated; a balance that differs then is taken with belay rebase.",
         opened_at=now,
     )
 
