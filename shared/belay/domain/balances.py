@@ -81,6 +81,12 @@ def unopened(account: Account, document: AccountDocument) -> frozenset[str]:
     return frozenset() if account.opening is None else in_use(account, document) - account.opening.keys()
 
 
+def uncompared(account: Account, document: AccountDocument) -> tuple[str, ...]:
+    """The symbols of which an asset has not entered the opening yet: a proof says nothing of them."""
+    missing = unopened(account, document)
+    return tuple(symbol for symbol in document.symbols if missing.intersection(symbol.split("/")))
+
+
 def differences(
     account: Account,
     document: AccountDocument,

@@ -25,6 +25,7 @@ from belay.domain.orders import Order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueOrder
 from belay.ports import Services
+from belay.workflows.identity import refuse_other_identity
 from belay.workflows.reconcile import Reconciled, reconcile
 from belay.workflows.session import Session, open_session
 from belay.workflows.updates import TRIES, lift_stops, stamp
@@ -105,6 +106,7 @@ def adopt(account: str, request: AdoptRequest, services: Services) -> Adoptable:
         Conflict: others kept changing the account.
     """
     session = open_session(services, account)
+    refuse_other_identity(session)
     reconciled = _open_books(session)
     views = read(session)
     adopted: tuple[Adopted, ...] = ()

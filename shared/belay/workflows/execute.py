@@ -14,7 +14,7 @@ from belay.domain.account import Account, StopLevel
 from belay.domain.errors import AccountRefused, Conflict, InvalidInput, VenueUnavailable
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
-from belay.domain.risk import LineVerdict, Situation, Verdict, check
+from belay.domain.risk import LineVerdict, Situation, Verdict, check, identity_line
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, readable
 from belay.ports import Services
@@ -56,9 +56,12 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
         raise InvalidInput("message.order_id", f"the ledger has no order {order_id}", "Look for a restored table.")
     session = open_session(services, order.account)
     for _ in range(TRIES):
+        account = services.ledger.account(order.account)
+        if (line := identity_line(account, session.document)).verdict is not LineVerdict.PASS:
+            detail = {"limits": [line.model_dump(mode="json")]}
+            return _wait(order, session, services.clock.now(), line.limit, detail)
         if not claimable(order, session.venue.profile):
             return _find_out(order, session)
-        account = services.ledger.account(order.account)
         try:
             situation = _gather(order, account, session)
         except VenueUnavailable as error:

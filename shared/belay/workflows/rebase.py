@@ -14,6 +14,7 @@ from belay.domain.record import Utc
 from belay.domain.venues import readable
 from belay.ports import Services
 from belay.workflows.flows import filled
+from belay.workflows.identity import refuse_other_identity
 from belay.workflows.session import Session, open_session
 from belay.workflows.updates import TRIES, end_incident
 from belay.workflows.views import Views, read
@@ -44,6 +45,7 @@ def rebase(account: str, request: RebaseRequest, services: Services) -> Rebased:
         Conflict: others kept changing the account.
     """
     session = open_session(services, account)
+    refuse_other_identity(session)
     for _ in range(TRIES):
         views = read(session)
         found = _compared(views)

@@ -7,8 +7,9 @@ from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 
 from belay.domain.account import StopLevel
-from belay.domain.balances import rounded_now
+from belay.domain.balances import rounded_now, uncompared
 from belay.domain.errors import Conflict, VenueUnavailable
+from belay.domain.identity import identity_of
 from belay.domain.incidents import IncidentKind
 from belay.domain.proofs import Proof
 from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, compared
@@ -19,6 +20,7 @@ from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services, Suspicion
 from belay.workflows import integrity
 from belay.workflows.flows import extend_opening, filled, read_flows
+from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination
 from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
@@ -64,6 +66,8 @@ def reconcile(account: str, services: Services) -> Reconciled:
         InvalidInput: the account has no document.
     """
     session, run_id = open_session(services, account), services.new_id()
+    if against := require_identity(session, services.clock.now()):
+        return _left_alone(session, against)
     repairs, alarmed, reason = 0, False, "repairs have not come to an end"
     examination, flawed = Examination(services.ledger, account), dict[str, str]()
     services.ledger.unreadable(account)  # what was met before this run
@@ -87,6 +91,7 @@ def reconcile(account: str, services: Services) -> Reconciled:
                     note_outage(session, views.failure, services.clock.now())
                 reason = _suspect(session, mismatches, views) or _prove(session, run_id, views, alarmed)
                 if not reason:
+                    keep_identity(session, views.ledger.account)
                     end_outage(session, views.ledger.account)
                 break
     except VenueUnavailable as error:
@@ -102,6 +107,20 @@ def reconcile(account: str, services: Services) -> Reconciled:
         cancels=repeat_cancels(session, now, flawed),
         published=publish_again(session, now, flawed),
         ticked=tick_missed_slots(session, now),
+    )
+
+
+def _left_alone(session: Session, against: str) -> Reconciled:
+    """A run that asks and tells the venue nothing: what waits goes on waiting until it lapses."""
+    tell_again(session.services, session.document.account)
+    return Reconciled(
+        account=session.document.account,
+        clean=False,
+        reason=against,
+        repairs=0,
+        cancels=0,
+        published=publish_again(session, session.clock.now(), {}),
+        ticked=0,
     )
 
 
@@ -150,7 +169,8 @@ def _open_books(session: Session, views: Views) -> bool:
         return True
     opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets | balances.keys())}
     try:
-        session.services.ledger.save_account(account.bumped(opening=opening, opened_at=opened_at))
+        opened = account.bumped(opening=opening, opened_at=opened_at, identity=identity_of(session.document))
+        session.services.ledger.save_account(opened)
     except Conflict:
         return False
     return True
@@ -216,6 +236,7 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         open_orders=len(views.venue.open_orders),
         trades_read=len(views.venue.trades),
         residuals={asset: difference.residual for asset, difference in found.items()},
+        uncovered=uncompared(views.ledger.account, views.ledger.document),
         rounding=rounding,
         bookings=bookings,
     )
