@@ -14,6 +14,7 @@ from belay.domain.account import Account, StopLevel
 from belay.domain.errors import AccountRefused, Conflict, InvalidInput, VenueUnavailable
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
+from belay.domain.restore import Precaution
 from belay.domain.risk import LineVerdict, Situation, Verdict, check, identity_line
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, readable
@@ -21,6 +22,7 @@ from belay.ports import Services
 from belay.workflows.integrity import MOVED_ON, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
+from belay.workflows.restore import forgotten
 from belay.workflows.session import CLOCKS_APART, Session, open_session
 from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_as_judged, update_order
 
@@ -57,9 +59,8 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
     session = open_session(services, order.account)
     for _ in range(TRIES):
         account = services.ledger.account(order.account)
-        if (line := identity_line(account, session.document)).verdict is not LineVerdict.PASS:
-            detail = {"limits": [line.model_dump(mode="json")]}
-            return _wait(order, session, services.clock.now(), line.limit, detail)
+        if elsewhere := _elsewhere(order, account, session):
+            return elsewhere
         if not claimable(order, session.venue.profile):
             return _find_out(order, session)
         try:
@@ -72,7 +73,9 @@ def execute(order_id: str, services: Services, remaining_seconds: Callable[[], f
             order = services.ledger.order(order_id) or order
             continue
         verdict = check(order, account, session.document, situation)
-        if held_back := _held_back(order, session, situation, verdict):
+        if held_back := _held_back(order, session, situation, verdict) or _forgotten(
+            order, account, session, situation
+        ):
             return held_back
         change = _claim(order, account, session, situation, verdict)
         try:
@@ -99,6 +102,27 @@ def _held_back(order: Order, session: Session, situation: Situation, verdict: Ve
     if verdict.action is LineVerdict.DENY:
         return _deny(order, session, situation, verdict)
     return _postpone(order, session, situation, verdict) if verdict.action is LineVerdict.WAIT else None
+
+
+def _elsewhere(order: Order, account: Account, session: Session) -> Executed | None:
+    """A document that means another account than the history is about: the venue is not even asked."""
+    line = identity_line(account, session.document)
+    if line.verdict is LineVerdict.PASS:
+        return None
+    detail = {"limits": [line.model_dump(mode="json")]}
+    return _wait(order, session, session.services.clock.now(), line.limit, detail)
+
+
+def _forgotten(order: Order, account: Account, session: Session, situation: Situation) -> Executed | None:
+    """What may have been sent before the table was restored is looked up before its first claim."""
+    try:
+        doubt = forgotten(order, session, account.reservations, situation.venue_orders, situation.now)
+    except VenueUnavailable as error:
+        return _unread(order, session, error)
+    if doubt is Precaution.LAPSE:
+        lapsed = session.services.ledger.order(order.order_id) or order
+        return Executed(order_id=order.order_id, result="lapsed", state=lapsed.state)
+    return _wait(order, session, situation.now, "restored table", {}) if doubt is Precaution.WAIT else None
 
 
 def _find_out(order: Order, session: Session) -> Executed:

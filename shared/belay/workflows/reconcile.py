@@ -25,6 +25,7 @@ from belay.workflows.integrity import Examination
 from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
+from belay.workflows.restore import first_proven
 from belay.workflows.session import CLOCKS_APART, Session, open_session
 from belay.workflows.settling import settle_orders
 from belay.workflows.updates import open_incident, update_order
@@ -244,6 +245,7 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         session.services.ledger.store_proof(proof)
     except Conflict as conflict:
         return str(conflict)
+    first_proven(session.services.ledger, proof.account, proof.started_at)
     return ""
 
 
