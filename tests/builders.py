@@ -21,6 +21,7 @@ from belay.domain.decisions import (
     leg_order_ids,
 )
 from belay.domain.documents import AccountDocument, Configuration, Limits, PaperSettings
+from belay.domain.flows import Flow, FlowKind
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.market import Candle, Market, Price
 from belay.domain.orders import Order, OrderEvent, created_event, created_orders
@@ -319,6 +320,20 @@ def make_trade(trade_id: str = "T1", **changes: Any) -> VenueTrade:
 
 
 # --- reconciliation -------------------------------------------------------------------------------
+
+
+def make_flow(flow_id: str = "deposit:1", **amounts: str) -> Flow:
+    """A deposit of 100 USD, or whatever amounts are given."""
+    return Flow(
+        account=ACCOUNT,
+        flow_id=flow_id,
+        kind=FlowKind.DEPOSIT,
+        amounts={asset: Decimal(amount) for asset, amount in (amounts or {"USD": "100"}).items()},
+        at=NOW,
+        recorded_at=NOW,
+        author="belay",
+        evidence="deposit 1, status 1",
+    )
 
 
 def make_proof(run_id: str = "run-1", **changes: Any) -> Proof:

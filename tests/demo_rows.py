@@ -209,7 +209,8 @@ def _account(ledger: InMemoryLedger, account: str) -> Placed:
     items += map(stored.incident, ledger.incidents(account))
     if proof := ledger.proof(account, fingerprint(configuration, LAYER, ledger.table_id)):
         completed = {"completed_at": iso(proof.completed_at)}
-        items.append(Item(pk, f"PROOF#{proof.fingerprint}", proof.model_dump_json(), completed))
+        keys = ("PROOF", f"PROOF#{proof.fingerprint}")
+        items += [Item(pk, key, proof.model_dump_json(), completed) for key in keys]
     if suspicion := ledger.suspicion(account):
         items.append(Item(pk, "SUSPICION", suspicion.model_dump_json()))
     waiting = ledger._unattributed[account]

@@ -24,6 +24,7 @@ from belay.domain.decisions import DecisionRecord, Hold, Reduce, Side, Trade
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
 from belay.domain.fills import Fill
+from belay.domain.flows import FlowKind
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.market import Candle
 from belay.domain.orders import Order, OrderState
@@ -365,6 +366,10 @@ class World:
         assert outcome.venue_order is not None, outcome
         return outcome.venue_order
 
+    def move(self, kind: FlowKind = FlowKind.DEPOSIT, *, recorded: bool = True, **amounts: str) -> None:
+        """Somebody deposits or (negative) withdraws at the venue, by asset; unrecorded, its records do not tell."""
+        self.venue().move(kind, recorded=recorded, **amounts)
+
     # --- what the functions do ---
 
     def tick(self, at: datetime | None = None, **changes: Any) -> DecisionRecord:
@@ -510,6 +515,7 @@ EFFECTS = frozenset(
         "ledger.commit",
         "ledger.open_incident",
         "ledger.record_decision",
+        "ledger.record_flow",
         "ledger.register_schedule",
         "ledger.request_cancel",
         "ledger.resolve_incident",

@@ -7,10 +7,15 @@ from belay.adapters.aws.queue import message_field
 from belay.adapters.aws.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
-from belay.workflows import adopt, doctor, pending, reconcile, updates
+from belay.workflows import adopt, doctor, identity, pending, rebase, reconcile, updates
 
 SERVICES = reconciler_services(os.environ)
-REQUESTS = {"adopt": adopt.answer, "doctor": doctor.answer}
+REQUESTS = {
+    "adopt": adopt.answer,
+    "doctor": doctor.answer,
+    "rebase": rebase.answer,
+    "same_venue": identity.answer,
+}
 
 
 @logger.inject_lambda_context(clear_state=True)

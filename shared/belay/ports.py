@@ -13,6 +13,7 @@ from belay.domain.checkup import Access
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.fills import Fill
+from belay.domain.flows import Flow, FlowPage
 from belay.domain.incidents import Incident
 from belay.domain.market import Candle, Market, Price
 from belay.domain.orders import Order, OrderEvent
@@ -25,6 +26,7 @@ from belay.domain.venues import (
     OrderRequest,
     Outcome,
     TradePage,
+    UnreadRow,
     VenueOrder,
     VenueProfile,
     VenueTrade,
@@ -201,6 +203,16 @@ class Ledger(Protocol):
     def store_proof(self, proof: Proof) -> None:
         """Store a proof over one that is not newer; Conflict unless the account is still at the proof's version."""
 
+    def last_proof(self, account: str) -> Proof | None:
+        """The newest proof of an account, whichever deployment stored it."""
+
+    def flow(self, account: str, flow_id: str) -> Flow | None: ...
+    def flows(self, account: str, limit: int) -> tuple[Flow, ...]:
+        """The latest flows of an account by venue time, newest first."""
+
+    def record_flow(self, flow: Flow, account: Account) -> None:
+        """Store a flow and what the account becomes with it, in one step. Conflict if either is not new."""
+
     def cursor(self, account: str, symbol: str) -> Cursor | None:
         """Raises Unreadable where it is broken or of a later version: how far was read is then not known."""
 
@@ -242,7 +254,15 @@ class Venue(Protocol):
     profile: VenueProfile
 
     def balances(self) -> Balances: ...
-    def open_orders(self) -> tuple[VenueOrder, ...]: ...
+    def open_orders(self) -> tuple[VenueOrder | UnreadRow, ...]:
+        """Every open order; a row that is not understood stands as such among them."""
+
+    def flows(self, start: datetime, end: datetime) -> FlowPage:
+        """What the venue recorded with start <= time <= end beside trades: deposits, withdrawals, interest, transfers.
+
+        Reads as much of the window, from its start, as one run may ask for: `read_until` says how far that was.
+        """
+
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
         """One page of the account's trades with start <= time <= end, oldest first."""
 

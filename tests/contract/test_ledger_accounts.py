@@ -25,7 +25,7 @@ def test_an_account_is_replaced_only_by_its_next_version(ledger: Ledger) -> None
     first = make_account().bumped()
     ledger.save_account(first)
     ledger.save_account(first.with_stop(make_stop()))
-    for stale in (first.with_stop(make_stop(reason="another")), make_account().bumped(flows={"USD": Decimal(1)})):
+    for stale in (first.with_stop(make_stop(reason="another")), make_account().bumped(traded={"USD": Decimal(1)})):
         with pytest.raises(Conflict) as lost:
             ledger.save_account(stale)
         assert lost.value.what == "account"

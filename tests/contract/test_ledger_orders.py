@@ -255,7 +255,7 @@ def test_a_fill_changes_order_position_flows_and_reservation_together(ledger: Le
     assert (order.state, order.filled_quantity) == (OrderState.PARTIALLY_FILLED, Decimal("0.04"))
     account = ledger.account(ACCOUNT)
     assert account.symbol_quantity(SYMBOL) == Decimal("0.04")
-    assert account.flows == {"BTC": Decimal("0.04"), "USD": Decimal(-401)}
+    assert account.traded == {"BTC": Decimal("0.04"), "USD": Decimal(-401)}
     assert account.reservations[order.order_id].quantity == Decimal("0.06")
 
 

@@ -11,6 +11,7 @@ from tests.builders import (
     NOW,
     SYMBOL,
     make_account,
+    make_flow,
     make_incident,
     make_proof,
     make_stop,
@@ -66,6 +67,51 @@ def test_a_proof_of_an_account_that_does_not_exist_yet_is_refused_at_any_later_v
 def test_storing_the_same_proof_again_succeeds(ledger: Ledger) -> None:
     ledger.store_proof(make_proof())
     ledger.store_proof(make_proof())
+
+
+def test_the_last_proof_is_the_newest_of_all_deployments(ledger: Ledger) -> None:
+    assert ledger.last_proof(ACCOUNT) is None
+    ledger.store_proof(make_proof(completed_at=NOW))
+    ledger.store_proof(make_proof("run-2", fingerprint="next", completed_at=NOW + seconds(60)))
+    assert ledger.last_proof(ACCOUNT) == ledger.proof(ACCOUNT, "next")
+    assert ledger.last_proof("other") is None
+
+
+def test_a_proof_older_than_another_deployments_is_refused(ledger: Ledger) -> None:
+    ledger.store_proof(make_proof("run-2", fingerprint="next", completed_at=NOW + seconds(60)))
+    with pytest.raises(Conflict) as lost:
+        ledger.store_proof(make_proof(completed_at=NOW))
+    assert lost.value.what == "proof"
+    assert ledger.proof(ACCOUNT, FINGERPRINT) is None
+
+
+# --- flows ----------------------------------------------------------------------------------------
+
+
+def test_a_flow_is_counted_once_however_often_it_is_recorded(ledger: Ledger) -> None:
+    flow = make_flow(USD="100")
+    ledger.record_flow(flow, make_account().with_flow(flow))
+    ledger.record_flow(flow, make_account().with_flow(flow))  # its answer was lost
+    with pytest.raises(Conflict):
+        ledger.record_flow(make_flow(USD="200"), ledger.account(ACCOUNT).with_flow(flow))
+    assert ledger.flow(ACCOUNT, flow.flow_id) == flow
+    assert ledger.flow(ACCOUNT, "deposit:2") is None
+    assert ledger.account(ACCOUNT).external == {"USD": 100}
+
+
+def test_a_flow_is_refused_with_an_account_that_has_moved(ledger: Ledger) -> None:
+    ledger.save_account(make_account().with_stop(make_stop()))
+    with pytest.raises(Conflict) as lost:
+        ledger.record_flow(make_flow(), make_account().with_flow(make_flow()))
+    assert lost.value.what == "account"
+    assert ledger.flows(ACCOUNT, 10) == ()
+
+
+def test_the_latest_flows_come_newest_first(ledger: Ledger) -> None:
+    flows = [make_flow(f"deposit:{number}").model_copy(update={"at": NOW + seconds(number)}) for number in (2, 1, 3)]
+    for flow in flows:
+        ledger.record_flow(flow, ledger.account(ACCOUNT).with_flow(flow))
+    assert [flow.flow_id for flow in ledger.flows(ACCOUNT, 2)] == ["deposit:3", "deposit:2"]
 
 
 # --- cursors and loose trades ---------------------------------------------------------------------

@@ -26,6 +26,7 @@ from tests.builders import (
     make_configuration,
     make_decision,
     make_events,
+    make_flow,
     make_incident,
     make_orders,
     make_proof,
@@ -156,6 +157,11 @@ def prove(writer: Writer, which: int, stale: bool) -> None:
     writer.ledger.store_proof(make_proof(completed_at=NOW + seconds(which), account_version=version))
 
 
+def receive(writer: Writer, which: int, stale: bool) -> None:
+    flow = make_flow(f"deposit:{which}", USD=str(writer.number))
+    writer.ledger.record_flow(flow, writer.account(stale).with_flow(flow))
+
+
 def find(writer: Writer, which: int, _stale: bool) -> None:
     writer.ledger.store_unattributed(ACCOUNT, make_trade(f"T{which}", venue_order_id="V0", quantity="0.05"))
 
@@ -190,7 +196,7 @@ STEPS: dict[str, Callable[[Writer, int, bool], object]] = {
     step.__name__: step
     for step in (
         *(decide, claim, see, fill, remark, settle, expire, repeat),
-        *(stop, configure, prove, find, advance, schedule, cancel, suspect),
+        *(stop, configure, prove, receive, find, advance, schedule, cancel, suspect),
     )
 }
 
@@ -211,6 +217,9 @@ def answers(ledger: Ledger) -> dict[str, object]:
         "fills": ledger.fills(ACCOUNT, 3),
         "venue orders": [ledger.order_of_venue_id(ACCOUNT, SYMBOL, venue_id) for venue_id in ("V0", "V1")],
         "proof": ledger.proof(ACCOUNT, FINGERPRINT),
+        "last proof": ledger.last_proof(ACCOUNT),
+        "flows": [ledger.flow(ACCOUNT, f"deposit:{which}") for which in SLOTS],
+        "latest flows": ledger.flows(ACCOUNT, 2),
         "cursor": ledger.cursor(ACCOUNT, SYMBOL),
         "unattributed": ledger.unattributed_trades(ACCOUNT),
         "cancels": ledger.cancel_requests(ACCOUNT),

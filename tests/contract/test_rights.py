@@ -24,6 +24,7 @@ from tests.builders import (
     make_configuration,
     make_decision,
     make_events,
+    make_flow,
     make_incident,
     make_orders,
     make_proof,
@@ -135,6 +136,7 @@ CALLS: dict[str, Callable[[Ledger], Any]] = {
     "store_suspicion": lambda ledger: ledger.store_suspicion(Suspicion(account=ACCOUNT, first_seen={})),
     "open_incident": lambda ledger: ledger.open_incident(make_incident()),
     "resolve_incident": resolve,
+    "record_flow": lambda ledger: ledger.record_flow(make_flow(), make_account().with_flow(make_flow())),
 }
 
 
@@ -189,6 +191,7 @@ def test_every_call_that_is_not_listed_writes_nothing(ledger: Ledger) -> None:
     assert WRITES.keys() <= calls
     reads = {"account", "accounts", "configuration", "cursor", "decision", "decisions", "fills", "history", "incident"}
     reads |= {"incidents", "open_incidents", "open_orders", "operator_stops", "order", "order_of_venue_id", "orders"}
+    reads |= {"flow", "flows", "last_proof"}
     reads |= {
         "proof",
         "refused_events",

@@ -329,7 +329,7 @@ def test_a_balance_that_nothing_explains_needs_two_runs_and_names_both_values() 
     two_runs(world, K.BALANCE_MISMATCH)
     (incident,) = world.incidents()
     assert (incident.expected, incident.actual) == ("10000 USD", "10025 USD")
-    assert "reverse it" in incident.action
+    assert "belay rebase" in incident.action
 
 
 def test_a_residual_within_the_tolerance_is_clean_and_one_above_it_is_not() -> None:

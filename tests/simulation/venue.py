@@ -13,6 +13,7 @@ from typing import Any
 from belay.adapters.live.profiles import load_profile
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.errors import VenueUnavailable
+from belay.domain.flows import FlowPage
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO, base_asset
 from belay.domain.venues import (
@@ -317,6 +318,9 @@ class TrueVenue:
             if known and (order.request.symbol, order.request.client_order_id) == (symbol, client_order_id):
                 return self._shown(order, self.now_ms)
         return None
+
+    def flows(self, _start: datetime, end: datetime) -> FlowPage:
+        return FlowPage(read_until=end)
 
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
         self._reached()

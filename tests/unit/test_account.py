@@ -87,7 +87,7 @@ def test_a_fee_in_the_quote_currency_is_part_of_the_cost_and_of_the_result() -> 
 
 def test_a_fee_in_a_third_asset_moves_that_balance_only() -> None:
     account = make_account().with_fill(STRATEGY, "r1", make_trade(fees={"BNB": "0.5"}))
-    assert account.flows == {"BTC": QUANTITY, "USD": -QUANTITY * PRICE, "BNB": Decimal("-0.5")}
+    assert account.traded == {"BTC": QUANTITY, "USD": -QUANTITY * PRICE, "BNB": Decimal("-0.5")}
     assert account.position(STRATEGY, SYMBOL) == Position(quantity=QUANTITY, cost=QUANTITY * PRICE)
 
 
@@ -122,7 +122,7 @@ def test_positions_and_flows_are_the_sum_of_the_fills_and_no_reservation_goes_be
             changes[asset] = changes.get(asset, ZERO) + change
         key = (strategy, trade.symbol)
         held[key] = held.get(key, ZERO) + trade.asset_changes()[base]
-    assert account.flows == changes
+    assert account.traded == changes
     expected = {"USD": ZERO, **changes}
     expected["USD"] += 1000
     assert account.expected_balances() == expected

@@ -2,10 +2,12 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from belay.cli.documents import read_document
 from belay.domain.documents import MAX_DOCUMENT_BYTES, AccountDocument, Configuration, Limits
 from belay.domain.errors import InvalidInput
 from belay.domain.proofs import fingerprint
@@ -150,3 +152,66 @@ def test_a_document_that_was_stored_and_read_again_leaves_the_gate_open() -> Non
     configuration, layer, table = BEFORE
     stored = Configuration.model_validate_json(configuration.model_dump_json())
     assert fingerprint(stored, layer, table) == fingerprint(*BEFORE)
+
+
+# --- what is well-formed and cannot be meant (R47) -------------------------------------------------------------------
+
+
+def refused(text: str) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        AccountDocument.parse(text)
+    return caught.value
+
+
+def test_r47_a_key_that_is_given_twice_is_refused_with_its_place() -> None:
+    text = json.dumps(DOCUMENT).replace('"max_order_notional":', '"max_order_notional": "9", "max_order_notional":')
+    assert (refused(text).field, refused(text).problem) == ("account.limits.max_order_notional", "is given twice")
+
+
+def test_r47_a_key_given_twice_within_a_list_is_refused_with_its_place() -> None:
+    text = json.dumps({**DOCUMENT, "options": {"urls": [{"mark": 1}]}}).replace('"mark": 1', '"a": 1, "a": 2')
+    assert refused(text).field == "account.options.urls.0.a"
+
+
+@pytest.mark.parametrize("name", ["taker_fee", "maker_fee"])
+def test_r47_a_fee_in_percent_is_refused_with_how_to_write_it(name: str) -> None:
+    error = refused(json.dumps({**DOCUMENT, **paper(**{name: "0.26"})}))
+    assert (error.field, error.problem) == (f"account.paper.{name}", "0.26 is a fee of 26.00 %")
+    assert "0.0026" in error.remedy
+
+
+def test_r47_the_largest_fee_is_five_percent() -> None:
+    parsed(**paper(taker_fee="0.05"))
+    assert refused(json.dumps({**DOCUMENT, **paper(taker_fee="0.0501")}))
+
+
+def test_r47_no_more_can_be_kept_for_exits_than_there_are_submissions() -> None:
+    most = {"submissions_per_minute": 5}
+    error = refused(json.dumps({**DOCUMENT, **limits(**most, reserved_exit_submissions=6)}))
+    assert error.field == "account.limits.reserved_exit_submissions"
+    parsed(**limits(**most, reserved_exit_submissions=5))
+
+
+def test_r47_a_key_among_the_inner_options_is_refused_with_its_place() -> None:
+    error = refused(json.dumps({**DOCUMENT, "options": {"options": {"apiKey": "hidden"}}}))
+    assert "options.options.apiKey" in str(error)
+    assert "hidden" not in str(error)
+
+
+def test_r47_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    assert AccountDocument.parse("\ufeff" + json.dumps(DOCUMENT)) == make_document()
+    file = tmp_path / "account.json"
+    file.write_text(json.dumps(DOCUMENT), encoding="utf-8-sig")
+    assert read_document(file) == make_document()
+
+
+def test_r47_what_is_stored_already_is_still_read() -> None:
+    """A document that an earlier version took must not keep its account from being looked after."""
+    stored = json.dumps({**DOCUMENT, **paper(taker_fee="0.26")})
+    assert AccountDocument.model_validate_json(stored).paper is not None
+
+
+def test_a_fee_token_needs_its_price_and_nothing_else_has_one() -> None:
+    for changes in ({"fee_asset": "BNB"}, {"fee_token_price": "300"}, {"fee_asset": "bnb", "fee_token_price": "300"}):
+        assert "account.paper" in refused(json.dumps({**DOCUMENT, **paper(**changes)})).field
+    parsed(**paper(fee_asset="BNB", fee_token_price="3"))

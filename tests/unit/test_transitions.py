@@ -291,7 +291,7 @@ def test_a_fill_counts_in_every_state_that_was_ever_sent(state: OrderState) -> N
     order, account = applied(record_fill(order, account, make_trade(quantity="0.04"), STAMP), account)
     assert order.filled_quantity == Decimal("0.04")
     assert account.position(STRATEGY, SYMBOL).quantity == Decimal("0.04")
-    assert account.flows == {"BTC": Decimal("0.04"), "USD": Decimal("-401")}
+    assert account.traded == {"BTC": Decimal("0.04"), "USD": Decimal("-401")}
     assert not account.reservations[order.order_id].unresolved
 
 

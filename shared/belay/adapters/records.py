@@ -7,6 +7,7 @@ from heapq import merge
 
 from belay.domain.decisions import Cancel, DecisionRecord
 from belay.domain.fills import Fill
+from belay.domain.flows import Flow
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.record import digest, iso
@@ -31,6 +32,10 @@ def fill_position(fill: Fill) -> str:
 
 def trade_position(trade: VenueTrade) -> str:
     return f"{iso(trade.at)}#{trade.key}"
+
+
+def flow_position(flow: Flow) -> str:
+    return f"{iso(flow.at)}#{flow.flow_id}"
 
 
 def incident_position(incident: Incident) -> str:

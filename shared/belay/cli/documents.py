@@ -15,7 +15,7 @@ def example_document() -> str:
 def read_document(file: Path) -> AccountDocument:
     """Raises InvalidInput when the file cannot be read or does not hold a valid document."""
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InvalidInput(str(file), f"cannot be read: {reason}", "Give a JSON file.") from None

@@ -7,12 +7,13 @@ from typing import Any
 from belay.adapters.live.profiles import profile_of
 from belay.cli.desk import Desk
 from belay.cli.views import standing_stops, strategies
-from belay.domain.account import Account, OperatorStops, Stop, StopLevel
+from belay.domain.account import Account, OperatorStops, Stop, StopLevel, VenueIdentity
 from belay.domain.adoption import AdoptRequest
 from belay.domain.chain import Acceptance, Anchor
 from belay.domain.decisions import MANUAL
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, Conflict, InvalidInput, Unreadable
+from belay.domain.identity import HOSTS, differing, known_identity
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT
 from belay.domain.record import iso
@@ -240,15 +241,22 @@ def _change[T](read: Callable[[], T], change: Callable[[T], T], write: Callable[
     raise Conflict(what)
 
 
-def set_document(desk: Desk, document: AccountDocument, author: str) -> Document:
+def set_document(desk: Desk, document: AccountDocument, author: str, same_venue: str = "") -> Document:
     """Store a document as the account's next version, unless it equals the current one.
 
+    Args:
+        same_venue: why hosts that differ from those the account's history is about are the same venue. Nothing is sent
+            there before the reconciler has found the account's balances there.
+
     Raises:
-        InvalidInput: a live account leaves out what must be said, or a symbol that is still in use is missing.
+        InvalidInput: a live account leaves out what must be said, a symbol that is still in use is missing, or it is
+            another account at a venue than the one that the history is about.
     """
     if document.mode == "live":
         require_live(desk, document)
     account = desk.ledger.account(document.account)
+    stored = desk.ledger.configuration(document.account)
+    _require_same_identity(known_identity(account, stored.document if stored else None), document, same_venue)
     in_use = account.held_symbols() | {held.symbol for held in account.reservations.values()}
     if missing := sorted(in_use - set(document.symbols)):
         problem = f"{missing[0]} is missing, but has a position or an open order"
@@ -265,6 +273,27 @@ def set_document(desk: Desk, document: AccountDocument, author: str) -> Document
             continue
         return {"account": document.account, "version": version, "stored": True}
     raise Conflict(f"account {document.account}")
+
+
+def _require_same_identity(known: VenueIdentity | None, document: AccountDocument, same_venue: str) -> None:
+    field = differing(known, document)
+    if field is None or (field == HOSTS and same_venue):
+        return
+    otherwise = " If it is the same venue under another host, say so with --same-venue REASON." * (field == HOSTS)
+    problem = f"means another account at a venue than {document.account} has its history with"
+    raise InvalidInput(field, problem, f"Give the other account a name of its own.{otherwise}")
+
+
+def confirm_venue(desk: Desk, account: str, reason: str, author: str) -> Document:
+    """Have the reconciler look whether the hosts of the stored document are the same venue, and record that they are.
+
+    Raises:
+        InvalidInput: what is there is not what the account has.
+    """
+    answer = desk.ask_reconciler({"account": account, "same_venue": {"reason": reason, "author": author}})
+    if "error" in answer:
+        raise InvalidInput(answer["error"], answer["problem"], answer["remedy"])
+    return answer
 
 
 def require_live(desk: Desk, document: AccountDocument) -> None:

@@ -1,12 +1,15 @@
 """The account: the one aggregate that limits protect, with the stops that bind it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from pydantic import Field
+
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
+from belay.domain.flows import Flow, FlowKind
 from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, Word, base_asset
 from belay.domain.venues import VenueTrade
 
@@ -86,6 +89,25 @@ class Position(Record):
         changes = trade.asset_changes()
         return self.moved(changes[base], -changes[quote])
 
+    def corrected(self, trade: VenueTrade, true: VenueTrade) -> "Position":
+        """After `trade`, which was counted, proves to have been `true`, which differs in its fees.
+
+        What of an opening trade is still held bears its part of the difference as cost, what was closed since realises
+        the rest; of a closing trade all is realised. So it is as if `true` had been counted at first wherever nothing
+        was closed in between, and the sum of cost and realised P&L is so always.
+        """
+        base, quote = trade.symbol.split("/")
+        before, after = trade.asset_changes(), true.asset_changes()
+        moved, paid = after[base] - before[base], before[quote] - after[quote]
+        opening = self.quantity * before[base] > 0
+        held = min(Decimal(1), abs(self.quantity / trade.quantity)) if opening else ZERO
+        borne = self.model_copy(
+            update={"cost": self.cost + paid * held, "realised_pnl": self.realised_pnl - (paid - paid * held)}
+        )
+        if opening:
+            return borne.model_copy(update={"quantity": borne.quantity + moved})
+        return borne.moved(moved, ZERO)
+
     def moved(self, moved: Decimal, paid: Decimal) -> "Position":
         """After `moved` of the base currency came in (or, negative, went out) and `paid` of the quote went out."""
         if self.quantity * moved >= 0:
@@ -136,6 +158,16 @@ class Adoption(Record):
     at: Utc
 
 
+class VenueIdentity(Record):
+    """Which account at which venue. `hosts` are those that options name; `venue_account` where the venue tells one."""
+
+    venue: str
+    mode: str
+    sandbox: bool | None
+    hosts: tuple[str, ...] = ()
+    venue_account: str | None = None
+
+
 RATE_WINDOW = timedelta(minutes=1)
 
 
@@ -143,9 +175,11 @@ class Account(Record):
     """Everything that can tighten a limit, in one versioned item. `stops` are those of incidents.
 
     `positions` by strategy, then symbol. `submissions` are the venue times of claims within the rate window.
-    `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `flows`
-    is the net change by asset through recorded fills, so `opening + flows` is what the venue should hold. `adoptions`
-    are the parts of the opening that are positions of strategies now.
+    `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `traded`
+    (stored as `flows`) is the net change by asset through recorded fills, `external` that through recorded flows:
+    the three together are what the venue should hold. `adoptions` are the parts of the opening that are positions of
+    strategies now. `bookings` counts by asset the amounts that fills booked. `retired` are symbols whose positions were
+    written off. `identity` is the account at the venue that all this is about.
     """
 
     account: str
@@ -157,7 +191,11 @@ class Account(Record):
     opening: dict[str, Decimal] | None = None
     opened_at: Utc | None = None
     adoptions: tuple[Adoption, ...] = ()
-    flows: dict[str, Decimal] = {}
+    traded: dict[str, Decimal] = Field(default={}, alias="flows")
+    external: dict[str, Decimal] = {}
+    bookings: dict[str, int] = {}
+    retired: tuple[Symbol, ...] = ()
+    identity: VenueIdentity | None = None
 
     def position(self, strategy: str, symbol: str) -> Position:
         return self.positions.get(strategy, {}).get(symbol, Position())
@@ -207,14 +245,39 @@ class Account(Record):
         """Apply one fill: position and balance flows; the reservation shrinks and its outcome is no longer unknown."""
         held = self.positions.get(strategy, {})
         moved = {**held, trade.symbol: self.position(strategy, trade.symbol).after(trade)}
-        flows = dict(self.flows)
-        for asset, change in trade.asset_changes().items():
-            flows[asset] = flows.get(asset, ZERO) + change
+        traded = summed(self.traded, trade.asset_changes())
+        bookings = {**self.bookings}
+        for asset, count in trade.bookings.items():
+            bookings[asset] = bookings.get(asset, 0) + count
         reservations = dict(self.reservations)
         if reservation := reservations.get(order_id):
             left = max(reservation.quantity - trade.quantity, ZERO)
             reservations[order_id] = reservation.model_copy(update={"quantity": left, "unresolved": False})
-        return self.bumped(positions={**self.positions, strategy: moved}, flows=flows, reservations=reservations)
+        positions = {**self.positions, strategy: moved}
+        return self.bumped(positions=positions, traded=traded, bookings=bookings, reservations=reservations)
+
+    def with_fee(self, strategy: str, trade: VenueTrade, true: VenueTrade) -> "Account":
+        """Count a fill's true fee in place of its estimate. `bookings` only grow: proofs count from them."""
+        held, symbol = self.positions.get(strategy, {}), trade.symbol
+        position = self.position(strategy, symbol).corrected(trade, true)
+        undone = {asset: -change for asset, change in trade.asset_changes().items()}
+        return self.bumped(
+            positions={**self.positions, strategy: {**held, symbol: position}},
+            traded=summed(self.traded, summed(undone, true.asset_changes())),
+            bookings={a: self.bookings.get(a, 0) + (a in true.fees) for a in {**self.bookings, **true.fees}},
+        )
+
+    def with_flow(self, flow: Flow) -> "Account":
+        """Count one flow; a trade that was given to a strategy moves its position too. What an asset held before it
+        was first used belongs to the opening."""
+        if flow.kind is FlowKind.OPENING:
+            return self.bumped(opening=summed(self.opening or {}, flow.amounts))
+        positions = self.positions
+        if flow.strategy is not None and flow.trade is not None:
+            held, symbol = positions.get(flow.strategy, {}), flow.trade.symbol
+            position = self.position(flow.strategy, symbol).after(flow.trade)
+            positions = {**positions, flow.strategy: {**held, symbol: position}}
+        return self.bumped(positions=positions, external=summed(self.external, flow.amounts))
 
     def with_adoption(self, adoption: Adoption) -> "Account":
         """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""
@@ -237,5 +300,9 @@ class Account(Record):
         return before.model_copy(update={"stops": self.stops, "version": self.version}) == self
 
     def expected_balances(self) -> dict[str, Decimal]:
-        opening = self.opening or {}
-        return {asset: opening.get(asset, ZERO) + self.flows.get(asset, ZERO) for asset in {*opening, *self.flows}}
+        return summed(summed(self.opening or {}, self.traded), self.external)
+
+
+def summed(one: Mapping[str, Decimal], other: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Amounts by asset, added up."""
+    return {asset: one.get(asset, ZERO) + other.get(asset, ZERO) for asset in {**one, **other}}

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from belay.domain.decisions import DecisionRecord, leg_order_ids
 from belay.domain.fills import Fill
-from belay.domain.orders import Order, OrderEvent, created_orders
+from belay.domain.orders import FEE_CORRECTED, Order, OrderEvent, created_orders
 from belay.domain.record import ZERO, Record, Utc
 
 # What a decision says of its order for good; everything else about an order may change, or is its events' to tell.
@@ -176,17 +176,27 @@ def _altered(whole: Whole) -> str:
 
 
 def _uncounted(whole: Whole) -> str:
-    """An order's sums are those of its fills."""
+    """An order's sums are those of its fills, fees as they were corrected since."""
     order = whole.order.record
     counted = sum((fill.record.trade.quantity for fill in whole.fills), ZERO)
     paid = sum((fill.record.trade.notional for fill in whole.fills), ZERO)
+    corrected = {
+        event.record.detail["trade"]: {asset: Decimal(fee) for asset, fee in event.record.detail["fees"].items()}
+        for event in whole.events
+        if event.record.cause == FEE_CORRECTED
+    }
     fees: dict[str, Decimal] = {}
     for fill in whole.fills:
-        for asset, fee in fill.record.trade.fees.items():
+        for asset, fee in corrected.get(fill.record.key, fill.record.trade.fees).items():
             fees[asset] = fees.get(asset, ZERO) + fee
-    if whole.accepted < 0 and (counted, paid, fees) != (order.filled_quantity, order.filled_notional, order.fees):
+    told = (order.filled_quantity, order.filled_notional, _charged(order.fees))
+    if whole.accepted < 0 and (counted, paid, _charged(fees)) != told:
         return f"it says that {order.filled_quantity} filled, its fills add up to {counted}"
     return ""
+
+
+def _charged(fees: dict[str, Decimal]) -> dict[str, Decimal]:
+    return {asset: fee for asset, fee in fees.items() if fee}
 
 
 def _unanchored(whole: Whole) -> str:

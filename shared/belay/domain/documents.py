@@ -1,13 +1,26 @@
 """The account document: venue, mode, hosts, limits and tolerances of one account, as a person writes it."""
 
+import json
 import re
-from typing import Any, Literal, Self
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from belay.domain.errors import InvalidInput
 from belay.domain.live_options import credential_in, require_live_options
-from belay.domain.record import Fraction, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset, quote_asset
+from belay.domain.record import (
+    ZERO,
+    Fraction,
+    Name,
+    NonNegative,
+    Positive,
+    Record,
+    Symbol,
+    Utc,
+    base_asset,
+    quote_asset,
+)
 
 
 class Limits(Record):
@@ -40,7 +53,9 @@ class PaperSettings(Record):
     """The paper venue of one account. `participation`: the most of a candle's volume that one order may take.
 
     `replay`: match against stored candles on a replay clock; otherwise against the live public market of `exchange`.
-    `faults`: injected on purpose; without them the venue is a faultless one.
+    `faults`: injected on purpose; without them the venue is a faultless one. `fee_asset`: what fees are taken in:
+    "quote", "received" (base of a buy, quote of a sell), or an asset of its own, whose unit is worth `fee_token_price`
+    in quote currency; where there is too little of that, what is received.
     """
 
     balances: dict[str, NonNegative]
@@ -55,15 +70,22 @@ class PaperSettings(Record):
     replay: bool = False
     exchange: str | None = None
     faults: FaultSettings | None = None
+    fee_asset: Literal["quote", "received"] | Annotated[str, Field(pattern=r"^[A-Z0-9]{1,20}$")] = "quote"
+    fee_token_price: Positive | None = None
 
     @model_validator(mode="after")
     def _has_a_market(self) -> Self:
         if self.replay == (self.exchange is not None):
             raise ValueError("give either replay = true or the exchange whose public market is used")
+        if (self.fee_asset in ("quote", "received")) != (self.fee_token_price is None):
+            raise ValueError("fee_token_price belongs to a fee_asset of its own, and to it only")
         return self
 
 
 MAX_DOCUMENT_BYTES = 16_384
+BYTE_ORDER_MARK = "\ufeff"
+# No venue takes as much; whoever writes more has written percent.
+LARGEST_FEE, SAMPLE_FEE = Decimal("0.05"), "0.0026"
 
 
 class AccountDocument(Record):
@@ -156,12 +178,69 @@ class AccountDocument(Record):
         Raises:
             InvalidInput: not JSON, too large, an unknown field or a bad value; names the field.
         """
+        text = text.removeprefix(BYTE_ORDER_MARK)
         if len(text.encode()) > MAX_DOCUMENT_BYTES:
             raise InvalidInput("account", f"larger than {MAX_DOCUMENT_BYTES} bytes", "Shorten the document.")
         try:
-            return cls.model_validate_json(text)
+            document = cls.model_validate_json(text)
         except ValidationError as error:
             raise InvalidInput.from_validation("account", error, "Correct the account document.") from None
+        read_json(text)
+        document.require_plausible()
+        return document
+
+    def require_plausible(self) -> None:
+        """Refuse what is well-formed and cannot be meant. Asked of what a person hands in, not of what is stored.
+
+        Raises:
+            InvalidInput: names the field.
+        """
+        total, reserved = self.limits.submissions_per_minute, self.limits.reserved_exit_submissions
+        if total is not None and reserved is not None and reserved > total:
+            problem = f"{reserved} of {total} submissions per minute cannot be kept for exits"
+            raise InvalidInput("account.limits.reserved_exit_submissions", problem, "Reserve fewer than there are.")
+        for name in ("taker_fee", "maker_fee"):
+            fee = getattr(self.paper, name, ZERO)
+            if fee > LARGEST_FEE:
+                remedy = f"Give it as a fraction of the notional: 0.26 % is {SAMPLE_FEE}."
+                raise InvalidInput(f"account.paper.{name}", f"{fee} is a fee of {fee * 100:f} %", remedy)
+
+
+def read_json(text: str) -> Any:
+    """What an account document's text says, a byte order mark before it skipped.
+
+    Raises:
+        ValueError: it is not JSON.
+        InvalidInput: an object names a key twice; tells where.
+    """
+    value = json.loads(text.removeprefix(BYTE_ORDER_MARK), object_pairs_hook=_Object)
+    if place := _given_twice(value, "account"):
+        raise InvalidInput(place, "is given twice", "Leave one of the two out: only one can be meant.")
+    return value
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers the first of its keys that was given twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        seen: set[str] = set()
+        self.twice: str | None = None
+        for name, _ in pairs:
+            if name in seen:
+                self.twice = self.twice or name
+            seen.add(name)
+
+
+def _given_twice(value: Any, place: str) -> str | None:
+    """Where an object names a key twice."""
+    if isinstance(value, list):
+        return next((found for n, inner in enumerate(value) if (found := _given_twice(inner, f"{place}.{n}"))), None)
+    if not isinstance(value, _Object):
+        return None
+    if value.twice is not None:
+        return f"{place}.{value.twice}"
+    return next((found for name, inner in value.items() if (found := _given_twice(inner, f"{place}.{name}"))), None)
 
 
 class Configuration(Record):

@@ -62,6 +62,14 @@ class VenueUnavailable(BelayError):
     """A read from the venue gave no evidence: no answer, or one that cannot be believed."""
 
 
+class NotUnderstood(VenueUnavailable):
+    """The answer came and is not understood: neither the network nor the venue's health is at fault."""
+
+
+class SymbolUnavailable(VenueUnavailable):
+    """The venue does not list, or does not trade, the symbol that was asked for."""
+
+
 class AccountRefused(VenueUnavailable):
     """The venue refuses this account as it is configured, or its key cannot be had: a person has to act.
 

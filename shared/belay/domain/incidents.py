@@ -23,6 +23,12 @@ class IncidentKind(Word):
     MISSED_SLOT = "missed_slot"
     FILLS_MISSING = "fills_missing"
     BROKEN_RECORD = "broken_record"
+    UNREADABLE_ROW = "unreadable_row"
+    NOT_RECONCILED = "not_reconciled"
+    STALE_PROOF = "stale_proof"
+    SYMBOL_UNAVAILABLE = "symbol_unavailable"
+    IDENTITY_CHANGED = "identity_changed"
+    FEE_UNCONFIRMED = "fee_unconfirmed"
 
 
 class Incident(Record):

@@ -169,6 +169,22 @@ def origin_of(url: str) -> str | None:
     return f"{found['scheme']}://{found['host']}:{port}"
 
 
+def hosts_of(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The hosts that options name, each once, with the port where it means something: a loopback's does not, since
+    whatever stands in for a venue there listens where it can."""
+    hostname = options.get("hostname")
+    named = [hostname, *(address for _, address in _leaves(options.get("urls") or {}, "urls"))]
+    texts = [text.replace(HOSTNAME, hostname or "hostname.example", 1) for text in named if isinstance(text, str)]
+    found = [match for text in texts if (match := ORIGIN.match(text) or BARE.fullmatch(text))]
+    return tuple(sorted({_host_named(match) for match in found}))
+
+
+def _host_named(found: re.Match[str]) -> str:
+    host, port = found["host"], found["port"]
+    usual = str(PORTS.get(found.groupdict().get("scheme", "https"), ""))
+    return host if port in (None, usual) or _is_loopback(host) else f"{host}:{port}"
+
+
 def _port(text: str | None, otherwise: int) -> int | None:
     port = int(text) if text else otherwise
     return port if port < 65_536 else None

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from belay.domain.decisions import Buy, Cancel, DecisionRecord, Leg, Reduce, Side, TimeInForce, leg_notional, leg_side
 from belay.domain.errors import IllegalTransition
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, Word, digest
+from belay.domain.record import ZERO, Amount, NonNegative, Positive, Record, Symbol, Utc, Word, digest
 from belay.domain.venues import OrderRequest, VenueOrder, VenueProfile
 
 # What an order id may consist of: ours are 32 hex characters, adopted orders keep theirs. It is a part of keys.
@@ -55,6 +55,9 @@ UNRESOLVED = frozenset({S.SUBMITTED, S.UNKNOWN})
 WORKING = frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED})
 TERMINAL = frozenset({S.FILLED, S.DENIED, S.LAPSED, S.REJECTED, S.NOT_SENT, S.CANCELLED, S.EXPIRED})
 
+# The cause of an event that puts a trade's true fee in place of its estimate: its detail tells `trade` and `fees`.
+FEE_CORRECTED = "fee corrected"
+
 
 class Attempt(Record):
     """One right to send: who holds it, until when the venue accepts it, and the exact request, valued at `price`."""
@@ -78,7 +81,8 @@ class Order(Record):
     `venue_filled`: the venue's cumulative filled quantity, which the recorded fills (`filled_quantity`) must come to
     explain. `misses`: venue times of well-formed look-ups that found nothing for the current attempt.
     `publications`: how often the intent was published again. `settled`: nothing about it is expected to change.
-    `write_id` names the last writer; `head` is the digest of the last event, see `chain`.
+    `write_id` names the last writer; `head` is the digest of the last event, see `chain`. `estimated`: keys of trades
+    whose fee the venue's ledger has yet to confirm.
     """
 
     order_id: Annotated[str, Field(pattern=ORDER_ID)]
@@ -106,12 +110,13 @@ class Order(Record):
     venue_filled: NonNegative = ZERO
     filled_quantity: NonNegative = ZERO
     filled_notional: NonNegative = ZERO
-    fees: dict[str, NonNegative] = {}
+    fees: dict[str, Amount] = {}
     misses: tuple[Utc, ...] = ()
     terminal_at: Utc | None = None
     settled: bool = False
     publications: int = Field(default=0, ge=0, le=1_000_000)
     head: str = ""
+    estimated: tuple[str, ...] = Field(default=(), exclude_if=lambda keys: not keys)
 
     @property
     def understood(self) -> bool:

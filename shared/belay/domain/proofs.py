@@ -5,13 +5,17 @@ import json
 from decimal import Decimal
 
 from belay.domain.documents import Configuration
-from belay.domain.record import Record, Utc
+from belay.domain.market import Price
+from belay.domain.record import Record, Symbol, Utc
 
 
 class Proof(Record):
     """What one clean run compared. Times are venue time; `residuals` is venue minus expected, by asset.
 
-    `fingerprint` names the deployment, configuration and table it holds for.
+    `fingerprint` names the deployment, configuration and table it holds for. `uncovered` are symbols of which something
+    could not be read: for them it proves nothing. `rounding` is what the venue's rounding made of balances since the
+    account was opened, `bookings` how many booked amounts that accounts for, both by asset, see `balances`. `prices`
+    are those of symbols that are held, the last ones known.
     """
 
     account: str
@@ -23,6 +27,10 @@ class Proof(Record):
     open_orders: int
     trades_read: int
     residuals: dict[str, Decimal]
+    uncovered: tuple[Symbol, ...] = ()
+    rounding: dict[str, Decimal] = {}
+    bookings: dict[str, int] = {}
+    prices: dict[Symbol, Price] = {}
 
 
 def fingerprint(configuration: Configuration, layer_version: str, table_id: str) -> str:

@@ -1,15 +1,16 @@
 """Compare the ledger with the venue as two values. Finds; repairs nothing, concludes no absence, invents no fill."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 
 from belay.domain.account import Account
-from belay.domain.decisions import Side
+from belay.domain.balances import Difference, Estimate, differences
 from belay.domain.documents import AccountDocument
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, same_order
-from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, quote_asset
+from belay.domain.proofs import Proof
+from belay.domain.record import Record, Symbol, Utc
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
 
@@ -18,7 +19,7 @@ class LedgerView(Record):
     """What the ledger holds: the account, every order that may still change or that the venue mentions.
 
     `orders` by order id; `by_venue_id` maps symbol and venue order id to order id (venue order ids alone may repeat
-    across symbols); `recorded_trades` are keys already counted.
+    across symbols); `recorded_trades` are keys already counted; `last_proof`: the newest, whatever it holds for.
     """
 
     account: Account
@@ -26,6 +27,7 @@ class LedgerView(Record):
     orders: dict[str, Order]
     by_venue_id: dict[tuple[str, str], str]
     recorded_trades: frozenset[str]
+    last_proof: Proof | None = None
 
     def order_for(self, seen: VenueOrder | VenueTrade) -> Order | None:
         by_venue = self.by_venue_id.get((seen.symbol, seen.venue_order_id))
@@ -252,53 +254,41 @@ def _wrong_proof(order: Order, actual: str) -> Mismatch:
 
 
 def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
-    for asset, residual in residuals(ledger, venue).items():
-        tolerance = ledger.document.balance_tolerance.get(asset, ZERO)
-        low, high = _in_flight(ledger.account, asset)
-        if (low is None or low - tolerance <= residual) and (high is None or residual <= high + tolerance):
+    for asset, difference in compared(ledger, venue).items():
+        if difference.explained:
             continue
-        held = venue.balances.total.get(asset, ZERO)
         yield Mismatch(
             kind=IncidentKind.BALANCE_MISMATCH,
             subject=asset,
             symbol=None,
-            expected=f"{held - residual} {asset}",
-            actual=f"{held} {asset}",
-            action="Find the deposit, withdrawal or manual trade that explains it and reverse it; then resolve.",
+            expected=f"{difference.expected} {asset}",
+            actual=f"{difference.actual} {asset}",
+            action="Find the deposit, withdrawal or trade that explains it. Where the venue's records name it, it is "
+            f"counted by itself; otherwise: belay rebase --asset {asset} --reason TEXT.",
         )
 
 
+def compared(ledger: LedgerView, venue: VenueView) -> dict[str, Difference]:
+    """Every asset in use, compared; trades of our orders that are not yet counted are taken as if they were."""
+    uncounted = [trade for trade in ledger.uncounted(venue.trades) if ledger.owner(trade) is not None]
+    owed = [estimate for order in ledger.orders.values() if (estimate := _estimate(order))]
+    return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed)
+
+
+def at_rest(ledger: LedgerView, venue: VenueView, assets: Iterable[str]) -> bool:
+    """Whether these assets are explained without anything that an order at the venue could have done to them."""
+    account = ledger.account.model_copy(update={"reservations": {}})
+    found = compared(ledger.model_copy(update={"account": account}), venue)
+    return all(asset in found and found[asset].explained for asset in assets)
+
+
 def residuals(ledger: LedgerView, venue: VenueView) -> dict[str, Decimal]:
-    """Venue balance minus what opening balances and fills explain, by asset; empty before the opening is recorded.
-
-    Trades of our orders that are not yet counted are taken into account as if they were.
-    """
-    if ledger.account.opening is None:
-        return {}
-    expected = ledger.account.expected_balances()
-    for trade in ledger.uncounted(venue.trades):
-        if ledger.owner(trade) is None:
-            continue
-        for asset, change in trade.asset_changes().items():
-            expected[asset] = expected.get(asset, ZERO) + change
-    assets = sorted(ledger.document.assets | expected.keys())
-    return {asset: venue.balances.total.get(asset, ZERO) - expected.get(asset, ZERO) for asset in assets}
+    """Venue balance minus what is expected of it, by asset; empty before the opening is recorded."""
+    return {asset: difference.residual for asset, difference in compared(ledger, venue).items()}
 
 
-def _in_flight(account: Account, asset: str) -> tuple[Decimal | None, Decimal | None]:
-    """How far orders that are still at the venue may move a balance before their fills are counted.
-
-    None: not bounded. A sell may fill better than its price, and a buy at market worse than it was valued at.
-    """
-    low, high = ZERO, ZERO
-    bounded = {Side.BUY: True, Side.SELL: True}
-    for held in account.reservations.values():
-        base, quote = base_asset(held.symbol), quote_asset(held.symbol)
-        if held.side is Side.BUY:
-            high += held.quantity if asset == base else ZERO
-            low -= held.notional if asset == quote else ZERO
-        else:
-            low -= held.quantity if asset == base else ZERO
-        if asset == quote and held.quantity > 0 and (held.at_market or held.side is Side.SELL):
-            bounded[held.side] = False
-    return (low if bounded[Side.BUY] else None, high if bounded[Side.SELL] else None)
+def _estimate(order: Order) -> Estimate | None:
+    """All fees of an order of which some are estimated: no less than what is still open, since they have one sign."""
+    if not order.estimated or order.average_price is None:
+        return None
+    return Estimate(symbol=order.symbol, fees=order.fees, price=order.average_price)

@@ -22,7 +22,14 @@ class Record(BaseModel):
     model: then texts and digests that the version before computes of its records stay equal.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        serialize_by_alias=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+    )
     _reads_from: int = PrivateAttr(default=1)
 
     @classmethod
@@ -123,6 +130,7 @@ Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
 SMALLEST, LARGEST = Decimal("1e-18"), Decimal("1e18")
 Positive = Annotated[Decimal, Field(ge=SMALLEST, le=LARGEST)]
 NonNegative = Annotated[Decimal, Field(ge=0, le=LARGEST)]
+Amount = Annotated[Decimal, Field(ge=-LARGEST, le=LARGEST)]
 Fraction = Annotated[Decimal, Field(ge=0, lt=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from belay.domain.account import Account, OperatorStops, StopLevel, strictest
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
+from belay.domain.identity import differing
 from belay.domain.market import Market, Price
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof
@@ -160,6 +161,16 @@ def _unknown_limits(document: AccountDocument) -> Line:
     return _line("document", ", ".join(document.unknown_fields), "known fields", False, LineVerdict.WAIT)
 
 
+def identity_line(account: Account, document: AccountDocument) -> Line:
+    """A document that means another account than the history is about: nothing is sent, whoever wrote it."""
+    field = differing(account.identity, document)
+    return _line("identity", field or "unchanged", "unchanged", field is None, LineVerdict.WAIT)
+
+
+def _identity(case: Case) -> Line:
+    return identity_line(case.account, case.document)
+
+
 def _clock_offset(case: Case) -> Line:
     """Beyond the bound nothing is claimed; it waits, since one slow answer of the venue looks like an offset.
 
@@ -231,6 +242,7 @@ def _balance_age(case: Case) -> Line:
 
 
 ENTRY_CHECKS: tuple[Check, ...] = (
+    _identity,
     _records,
     _stop,
     _clock_offset,
@@ -241,7 +253,7 @@ ENTRY_CHECKS: tuple[Check, ...] = (
     _balance_age,
     _reconciliation_age,
 )
-EXIT_CHECKS: tuple[Check, ...] = (_records, _stop, _clock_offset, _exit_behind_unresolved_entry)
+EXIT_CHECKS: tuple[Check, ...] = (_identity, _records, _stop, _clock_offset, _exit_behind_unresolved_entry)
 
 
 # --- caps: how much --------------------------------------------------------------------------------------------------

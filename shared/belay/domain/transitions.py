@@ -4,13 +4,15 @@ Each function takes what was read and returns the `Change` that would follow; th
 when what was read has changed meanwhile. Nothing here reads or writes anything.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from belay.domain.account import Account, Reservation
+from belay.domain.account import Account, Reservation, summed
 from belay.domain.errors import IllegalTransition
 from belay.domain.fills import Fill
 from belay.domain.orders import (
+    FEE_CORRECTED,
     NEVER_SENT,
     TERMINAL,
     TRANSITIONS,
@@ -265,10 +267,42 @@ def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp)
         fees=fees,
         venue_filled=max(order.venue_filled, filled),
         venue_order_ids=_with(order.venue_order_ids, trade.venue_order_id),
+        estimated=(*order.estimated, trade.key) if trade.estimated else order.estimated,
         settled=False,
     )
     standing = _standing(order, account) if state in WORKING else account
     return change.model_copy(update={"account": standing.with_fill(order.strategy, order.order_id, trade)})
+
+
+def correct_fee(
+    order: Order, account: Account, trade: VenueTrade, fees: Mapping[str, Decimal], stamp: Stamp
+) -> Change | None:
+    """Count a trade's true fee in place of its estimate; None where it is no estimate, or no longer one.
+
+    Args:
+        trade: as it was counted.
+        fees: what it really cost, by asset.
+    """
+    if trade.key not in order.estimated:
+        return None
+    true = trade.model_copy(update={"fees": dict(fees), "estimated": False})
+    changes = summed({asset: -fee for asset, fee in trade.fees.items()}, true.fees)
+    change = note(
+        order,
+        FEE_CORRECTED,
+        stamp,
+        {"trade": trade.key, "fees": {asset: str(fee) for asset, fee in sorted(true.fees.items())}},
+        fees={asset: fee for asset, fee in summed(order.fees, changes).items() if fee},
+        estimated=tuple(key for key in order.estimated if key != trade.key),
+    )
+    return change.model_copy(update={"account": account.with_fee(order.strategy, trade, true)})
+
+
+def accept_fees(order: Order, stamp: Stamp, detail: dict[str, Any]) -> Change | None:
+    """Take what is estimated for what it was: a person says so. None where nothing is."""
+    if not order.estimated:
+        return None
+    return note(order, "fees taken as estimated", stamp, {**detail, "trades": list(order.estimated)}, estimated=())
 
 
 def presume_unknown(order: Order, cause: str, stamp: Stamp) -> Change:
@@ -288,7 +322,7 @@ def release(order: Order, account: Account, stamp: Stamp, cause: str) -> Change:
     Raises:
         IllegalTransition: the order may still do something to the account, e.g. it was claimed again meanwhile.
     """
-    if order.state not in TERMINAL or not order.explained:
+    if order.state not in TERMINAL or not order.explained or order.estimated:
         raise IllegalTransition(f"{order.order_id} is {order.state} and cannot be released yet")
     change = note(order, cause, stamp, {}, settled=True)
     held = order.order_id in account.reservations

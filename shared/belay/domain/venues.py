@@ -1,12 +1,13 @@
 """What a venue says and promises: its profile, its orders and trades, the outcome of one submission."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
 from belay.domain.decisions import Side, TimeInForce
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, joined
+from belay.domain.record import ZERO, Amount, NonNegative, Positive, Record, Symbol, Utc, joined
 
 
 class Fence(Record):
@@ -88,8 +89,32 @@ class VenueOrder(Record):
         return max(self.quantity - self.filled_quantity, ZERO)
 
 
+class UnreadRow(Record):
+    """A row of a venue's answer that is not understood: what it is known by, and what it may concern.
+
+    `reference`, `market` and `status` as the venue writes them, as far as it does; `symbol` where its market is one
+    that is known. `assets` are those that it may lock or have moved: empty where that is not known.
+    """
+
+    what: Literal["order", "trade", "balance", "flow"]
+    reference: str
+    market: str = ""
+    status: str = ""
+    symbol: Symbol | None = None
+    assets: tuple[str, ...] = ()
+    problem: str
+
+    @property
+    def key(self) -> str:
+        return joined(self.what, self.market, self.reference)
+
+
 class VenueTrade(Record):
-    """One execution as the venue reports it. `fees` are positive amounts by asset."""
+    """One execution as the venue reports it.
+
+    `fees` by asset; a rebate is negative. `cost`: what moved in quote currency where the venue tells it, else price
+    times quantity. `estimated`: the venue's ledger may say another fee, in another asset, than its list of trades.
+    """
 
     venue: str
     symbol: Symbol
@@ -99,8 +124,10 @@ class VenueTrade(Record):
     trade_id: str
     quantity: Positive
     price: Positive
-    fees: dict[str, NonNegative] = {}
+    fees: dict[str, Amount] = {}
     at: Utc
+    cost: NonNegative | None = None
+    estimated: bool = False
 
     @property
     def key(self) -> str:
@@ -109,7 +136,15 @@ class VenueTrade(Record):
 
     @property
     def notional(self) -> Decimal:
-        return self.quantity * self.price
+        return self.quantity * self.price if self.cost is None else self.cost
+
+    @property
+    def bookings(self) -> dict[str, int]:
+        """How many amounts were booked by asset: each may have been rounded to what its wallet keeps."""
+        counts = dict.fromkeys(self.symbol.split("/"), 1)
+        for asset in self.fees:
+            counts[asset] = counts.get(asset, 0) + 1
+        return counts
 
     def asset_changes(self) -> dict[str, Decimal]:
         """What this trade did to the balances, by asset, fees in whatever asset they were taken."""
@@ -121,18 +156,40 @@ class VenueTrade(Record):
         return changes
 
 
+def readable(rows: Iterable[VenueOrder | UnreadRow]) -> tuple[VenueOrder, ...]:
+    """The orders among the rows of a list."""
+    return tuple(row for row in rows if isinstance(row, VenueOrder))
+
+
+def unread(rows: Iterable[VenueOrder | UnreadRow]) -> tuple[UnreadRow, ...]:
+    """The rows of a list that are not understood."""
+    return tuple(row for row in rows if isinstance(row, UnreadRow))
+
+
 class TradePage(Record):
-    """A part of a closed time window, oldest first; `next_page` is opaque, None when the window is fully read."""
+    """A part of a closed time window, oldest first; `next_page` is opaque, None when the window is fully read.
+
+    `full`: the venue gave as many rows as it gives at most, and how to read on is not known.
+    """
 
     trades: tuple[VenueTrade, ...]
     next_page: str | None = None
+    unread: tuple[UnreadRow, ...] = ()
+    full: bool = False
 
 
 class Balances(Record):
-    """Totals by asset, amounts locked in open orders included, as of venue time `at`."""
+    """Totals by asset, amounts locked in open orders included, as of venue time `at`.
+
+    `free`: what of them is not locked, by whatever; empty where the venue does not tell. `decimals`: how many the
+    wallet of an asset keeps, where that is known.
+    """
 
     total: dict[str, Decimal]
     at: Utc
+    free: dict[str, Decimal] = {}
+    decimals: dict[str, int] = {}
+    unread: tuple[UnreadRow, ...] = ()
 
 
 class OutcomeKind(StrEnum):

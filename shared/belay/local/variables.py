@@ -12,7 +12,7 @@ from typing import Any
 from belay.adapters.live.profiles import profile_of
 from belay.adapters.live.public_market import exchange_class
 from belay.cli.documents import example_document
-from belay.domain.documents import AccountDocument
+from belay.domain.documents import AccountDocument, read_json
 from belay.domain.errors import InvalidInput
 from belay.local.keys import FUNCTIONS
 
@@ -167,7 +167,7 @@ def _require_exchange(name: str) -> None:
 def _read(file: str) -> dict[str, Any]:
     """A document as it is written, which what is added to it has yet to complete."""
     try:
-        document = json.loads(Path(file).read_text())
+        document = read_json(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InvalidInput(

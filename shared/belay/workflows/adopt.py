@@ -25,6 +25,7 @@ from belay.domain.orders import Order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueOrder
 from belay.ports import Services
+from belay.workflows.identity import refuse_other_identity
 from belay.workflows.integrity import beyond
 from belay.workflows.reconcile import Reconciled, reconcile
 from belay.workflows.session import Session, open_session
@@ -107,6 +108,7 @@ def adopt(account: str, request: AdoptRequest, services: Services) -> Adoptable:
     """
     session = open_session(services, account)
     _require_understood(session)
+    refuse_other_identity(session)
     reconciled = _open_books(session)
     views = read(session)
     adopted: tuple[Adopted, ...] = ()

@@ -23,7 +23,7 @@ from belay.domain.checkup import (
 )
 from belay.domain.errors import AccountRefused, BelayError, InvalidInput, VenueUnavailable
 from belay.domain.record import Record
-from belay.domain.venues import VenueOrder
+from belay.domain.venues import VenueOrder, readable
 from belay.ports import Services
 from belay.workflows.session import Session, open_session
 
@@ -127,7 +127,7 @@ def _markets(session: Session, closed: Iterable[str]) -> Iterable[Finding]:
 def _holdings(session: Session, findings: list[Finding]) -> tuple[str, ...]:
     """What lies at the venue and is nobody's; the assets that are held."""
     try:
-        orders, balances = session.venue.open_orders(), session.venue.balances()
+        orders, balances = readable(session.venue.open_orders()), session.venue.balances()
     except VenueUnavailable as error:
         findings.append(fail("balances", f"orders and balances cannot be read: {error}", ASK_AGAIN))
         return ()

@@ -14,13 +14,15 @@ from belay.domain.account import Account, StopLevel
 from belay.domain.errors import AccountRefused, Conflict, InvalidInput, Unreadable, VenueUnavailable
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
-from belay.domain.risk import LineVerdict, Situation, Verdict, check
+from belay.domain.restore import Precaution
+from belay.domain.risk import LineVerdict, Situation, Verdict, check, identity_line
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
-from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder
+from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, readable
 from belay.ports import Services
 from belay.workflows.integrity import MOVED_ON, beyond, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
 from belay.workflows.resolve import resolve
+from belay.workflows.restore import forgotten
 from belay.workflows.session import CLOCKS_APART, Session, open_session
 from belay.workflows.updates import TRIES, exit_not_placed, lapse_order, stamp, update_as_judged, update_order
 
@@ -69,19 +71,22 @@ def _take(order: Order, session: Session, remaining_seconds: Callable[[], float]
     for _ in range(TRIES):
         if not order.understood:
             return _leave(order, OF_LATER)
+        account = _account_of(order, session)
+        if isinstance(account, Executed):
+            return account
         if not claimable(order, session.venue.profile):
             return _find_out(order, session)
-        read = _read(order, session)
-        if isinstance(read, Executed):
-            return read
-        account, situation = read
+        situation = _read(order, account, session)
+        if isinstance(situation, Executed):
+            return situation
         if end_refusal(services, account):
             continue
         if situation.flaw == MOVED_ON:
             order = services.ledger.order(order_id) or order
             continue
         verdict = check(order, account, session.document, situation)
-        if held_back := _held_back(order, session, situation, verdict):
+        held_back = _held_back(order, session, situation, verdict)
+        if held_back := held_back or _forgotten(order, account, session, situation):
             return held_back
         change = _claim(order, account, session, situation, verdict)
         try:
@@ -94,13 +99,26 @@ def _take(order: Order, session: Session, remaining_seconds: Callable[[], float]
     return _wait(order, session, services.clock.now(), "contended", {})
 
 
-def _read(order: Order, session: Session) -> tuple[Account, Situation] | Executed:
-    """Both sides, or what follows where one of them cannot be read or is a later version's to act on."""
+def _account_of(order: Order, session: Session) -> Account | Executed:
+    """The account, or what follows where it is a later version's to act on, or another than the document means: then
+    the venue is not even asked."""
     try:
         account = session.services.ledger.account(order.account)
-        if later := beyond(account, session.configuration):
-            return _leave(order, later)
-        return account, _gather(order, account, session)
+    except Unreadable as error:
+        return _leave(order, str(error))
+    if later := beyond(account, session.configuration):
+        return _leave(order, later)
+    line = identity_line(account, session.document)
+    if line.verdict is LineVerdict.PASS:
+        return account
+    detail = {"limits": [line.model_dump(mode="json")]}
+    return _wait(order, session, session.services.clock.now(), line.limit, detail)
+
+
+def _read(order: Order, account: Account, session: Session) -> Situation | Executed:
+    """Everything that is checked, or what follows where a part of it cannot be read."""
+    try:
+        return _gather(order, account, session)
     except Unreadable as error:
         return _leave(order, str(error))
     except VenueUnavailable as error:
@@ -127,6 +145,18 @@ def _held_back(order: Order, session: Session, situation: Situation, verdict: Ve
 def _leave(order: Order, why: str) -> Executed:
     """Wait, and write nothing of it: whoever may act on the order finds it as it was."""
     return Executed(order_id=order.order_id, result="waiting", state=order.state, detail=why)
+
+
+def _forgotten(order: Order, account: Account, session: Session, situation: Situation) -> Executed | None:
+    """What may have been sent before the table was restored is looked up before its first claim."""
+    try:
+        doubt = forgotten(order, session, account.reservations, situation.venue_orders, situation.now)
+    except VenueUnavailable as error:
+        return _unread(order, session, error)
+    if doubt is Precaution.LAPSE:
+        lapsed = session.services.ledger.order(order.order_id) or order
+        return Executed(order_id=order.order_id, result="lapsed", state=lapsed.state)
+    return _wait(order, session, situation.now, "restored table", {}) if doubt is Precaution.WAIT else None
 
 
 def _find_out(order: Order, session: Session) -> Executed:
@@ -177,7 +207,7 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         market=found["market"],
         prices={symbol: found[f"price of {symbol}"] for symbol in symbols},
         balances=found["balances"],
-        venue_orders=found["open orders"],
+        venue_orders=readable(found["open orders"]),
         proof=found["proof"],
     )
 

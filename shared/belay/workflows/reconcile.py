@@ -6,23 +6,27 @@ Never submits: what is still to be sent is published again for the executor.
 from collections.abc import Container, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from belay.domain.account import StopLevel
+from belay.domain.balances import rounded_now, uncompared
 from belay.domain.errors import Conflict, Unreadable, VenueUnavailable, WrittenByLater
+from belay.domain.identity import identity_of
 from belay.domain.incidents import IncidentKind
 from belay.domain.proofs import Proof
-from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, residuals
+from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, compared
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
-from belay.domain.venues import VenueOrder, VenueTrade
+from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services, Suspicion
 from belay.workflows import integrity
+from belay.workflows.flows import extend_opening, filled, read_flows
+from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
 from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
+from belay.workflows.restore import first_proven
 from belay.workflows.session import CLOCKS_APART, Session, open_session
 from belay.workflows.settling import settle_orders
 from belay.workflows.updates import open_incident, update_order
@@ -74,6 +78,10 @@ def reconcile(account: str, services: Services) -> Reconciled:
     if held_back:
         tell_again(services, account)
         return _left_alone(account, held_back, repeat_cancels(session, _now(session), EVERY_ORDER))
+    if against := require_identity(session, services.clock.now()):
+        tell_again(services, account)
+        published = publish_again(session, session.clock.now(), {})
+        return _left_alone(account, against, 0, published)
     run_id = services.new_id()
     repairs, alarmed, reason = 0, False, "repairs have not come to an end"
     examination, flawed = Examination(services.ledger, account), dict[str, str]()
@@ -95,6 +103,7 @@ def reconcile(account: str, services: Services) -> Reconciled:
             alarmed = alarmed or bool(certain)
             changed = _repair(session, findings, views, aside) + settle_orders(session, views, aside)
             changed += _open_books(session, views)
+            changed = changed or extend_opening(session, views) or read_flows(session, views)
             repairs += changed
             if not changed:
                 if views.failure is not None:
@@ -102,6 +111,7 @@ def reconcile(account: str, services: Services) -> Reconciled:
                 reason = _suspect(session, mismatches, views, bool(later)) or later
                 reason = reason or _prove(session, run_id, views, alarmed)
                 if not reason:
+                    keep_identity(session, views.ledger.account)
                     end_outage(session, views.ledger.account)
                 break
     except VenueUnavailable as error:
@@ -132,9 +142,11 @@ class _EveryOrder:
 EVERY_ORDER = _EveryOrder()
 
 
-def _left_alone(account: str, reason: str, cancels: int) -> Reconciled:
+def _left_alone(account: str, reason: str, cancels: int, published: int = 0) -> Reconciled:
     """Nothing of an account that only a later version may act on is compared, repaired, published or proven."""
-    return Reconciled(account=account, clean=False, reason=reason, repairs=0, cancels=cancels, published=0, ticked=0)
+    return Reconciled(
+        account=account, clean=False, reason=reason, repairs=0, cancels=cancels, published=published, ticked=0
+    )
 
 
 def _later(views: Views, examination: Examination, listed: Iterable[str]) -> str:
@@ -185,25 +197,22 @@ def _open_books(session: Session, views: Views) -> bool:
     if (
         not account.understood
         or account.opening is not None
-        or account.flows
+        or account.traded
         or account.reservations
         or not views.clocks_agree
     ):
         return False
     balances, opened_at = venue.balances.total, session.market_data.time()
-    again = _filled(session.venue.open_orders()), session.venue.balances().total
-    if again != (_filled(venue.open_orders), balances):
+    again = filled(readable(session.venue.open_orders())), session.venue.balances().total
+    if again != (filled(venue.open_orders), balances):
         return True
-    opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets)}
+    opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets | balances.keys())}
     try:
-        session.services.ledger.save_account(account.bumped(opening=opening, opened_at=opened_at))
+        opened = account.bumped(opening=opening, opened_at=opened_at, identity=identity_of(session.document))
+        session.services.ledger.save_account(opened)
     except Conflict:
         return False
     return True
-
-
-def _filled(orders: Iterable[VenueOrder]) -> dict[tuple[str, str], Decimal]:
-    return {(order.symbol, order.venue_order_id): order.filled_quantity for order in orders}
 
 
 def _suspect(session: Session, mismatches: list[Mismatch], views: Views, later: bool) -> str:
@@ -255,6 +264,8 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         return "this run opened an incident"
     if views.gaps:
         return f"not everything could be read: {'; '.join(views.gaps)}"
+    found, last = compared(views.ledger, views.venue), views.ledger.last_proof
+    rounding, bookings = rounded_now(found, last)
     proof = Proof(
         account=session.document.account,
         fingerprint=session.fingerprint,
@@ -264,12 +275,16 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         account_version=views.ledger.account.version,
         open_orders=len(views.venue.open_orders),
         trades_read=len(views.venue.trades),
-        residuals=residuals(views.ledger, views.venue),
+        residuals={asset: difference.residual for asset, difference in found.items()},
+        uncovered=uncompared(views.ledger.account, views.ledger.document),
+        rounding=rounding,
+        bookings=bookings,
     )
     try:
         session.services.ledger.store_proof(proof)
     except Conflict as conflict:
         return str(conflict)
+    first_proven(session.services.ledger, proof.account, proof.started_at)
     return ""
 
 

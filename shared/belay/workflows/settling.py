@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, TERMINAL, UNRESOLVED, Order, OrderState
-from belay.domain.reconciliation import residuals
-from belay.domain.record import ZERO, base_asset, quote_asset
-from belay.domain.transitions import conclude_absent, note, presume_unknown, release
+from belay.domain.reconciliation import at_rest
+from belay.domain.transitions import accept_fees, conclude_absent, note, presume_unknown, release
 from belay.domain.venues import VenueStatus
 from belay.workflows.resolve import close_unknown
 from belay.workflows.session import Session
-from belay.workflows.updates import exit_not_placed, open_incident, update_as_judged
+from belay.workflows.updates import exit_not_placed, open_incident, update_as_judged, update_order
 from belay.workflows.views import Views
 
 ANSWER_BOUND = timedelta(seconds=60)
@@ -104,10 +103,7 @@ def _something_moved(order: Order, views: Views) -> bool:
     )
     if next(foreign, None) is not None:
         return True
-    assets = (base_asset(order.symbol), quote_asset(order.symbol))
-    unexplained = residuals(ledger, venue)
-    tolerance = ledger.document.balance_tolerance
-    return any(abs(unexplained.get(asset, ZERO)) > tolerance.get(asset, ZERO) for asset in assets)
+    return not at_rest(ledger, venue, order.symbol.split("/"))
 
 
 def _confirm(order: Order, session: Session, views: Views) -> bool:
@@ -137,11 +133,43 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
     if overdue:
         incident = _fills_owed(order, now).incident_id
         session.services.ledger.resolve_incident(order.account, incident, "the fills have arrived")
+    if order.estimated and not _fees_known(order, session, overdue, now):
+        return False
     if order.state in NOT_PLACED:
         # Before it is settled: were it the other way round, a crash in between would leave nobody to tell.
         exit_not_placed(session.services, order, f"the order is {order.state}", now)
     released = update_as_judged(session.services, order, now, lambda o, a, stamp: release(o, a, stamp, cause))
     return released is not None
+
+
+def _fees_known(order: Order, session: Session, overdue: bool, now: datetime) -> bool:
+    """Whether nobody has to wait any longer for what the venue's ledger says of an order's fees.
+
+    Where it says nothing for long, a person is asked; once that is resolved, they are taken as estimated.
+    """
+    services, incident = session.services, _fees_owed(order, now)
+    known = services.ledger.incident(order.account, incident.incident_id) if overdue else None
+    if overdue and known is None:
+        open_incident(services, incident)
+    if known is None or known.status == "open":
+        return False
+    detail = {"incident": incident.incident_id, "resolution": known.resolution}
+    update_order(services, order.order_id, now, lambda o, _, stamp: accept_fees(o, stamp, detail))
+    return False  # settled by the next look, which finds none estimated
+
+
+def _fees_owed(order: Order, now: datetime) -> Incident:
+    return Incident(
+        account=order.account,
+        kind=IncidentKind.FEE_UNCONFIRMED,
+        subject=order.order_id,
+        symbol=order.symbol,
+        expected=f"the fees of {len(order.estimated)} trades in the venue's ledger",
+        actual=f"estimated: {', '.join(f'{fee} {asset}' for asset, fee in sorted(order.fees.items()))}",
+        action="Check that the reconciler's key may query ledger entries; what comes is counted by itself. Resolve "
+        "this, and they are taken as estimated; a balance that differs then is taken with belay rebase.",
+        opened_at=now,
+    )
 
 
 def _just_read(order: Order, views: Views) -> bool:

@@ -8,7 +8,7 @@ from belay.domain.errors import AccountRefused, Unreadable, VenueUnavailable
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import LedgerView, VenueView
 from belay.domain.record import Record
-from belay.domain.venues import VenueOrder, VenueTrade
+from belay.domain.venues import VenueOrder, VenueTrade, readable
 from belay.ports import Cursor
 from belay.workflows.session import CLOCKS_APART, Session
 
@@ -79,7 +79,8 @@ def read(session: Session) -> Views:
     watched = {order.order_id: order for order in ours if not order.settled}
     now = session.market_data.time()
     offset = now - session.clock.now()
-    shown = session.venue.open_orders()
+    listed = session.venue.open_orders()
+    shown = readable(listed)
     lookups = _look_up(session, watched.values(), shown, gaps)
     unexplained = [order for order in watched.values() if not order.explained]
     symbols = sorted({*session.document.symbols, *account.held_symbols(), *(o.symbol for o in watched.values())})
@@ -109,6 +110,7 @@ def read(session: Session) -> Views:
         orders=orders,
         by_venue_id=by_venue_id,
         recorded_trades=frozenset(dealt_with),
+        last_proof=ledger.last_proof(account_name),
     )
     counted = _counted(session, compared, new_trades)
     absent = [order_id for order_id in account.reservations if order_id not in found]

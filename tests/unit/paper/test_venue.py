@@ -26,6 +26,7 @@ from belay.adapters.paper.venue import OUTCOMES, LiveFeed, PaperMarketData, Pape
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
+from belay.domain.flows import FlowKind
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
 from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, VenueStatus, VenueTrade
@@ -159,6 +160,54 @@ def test_fees_are_taken_in_quote_currency_from_buys_and_from_sells() -> None:
     world.sell(1)
     assert (world.balance("USD"), world.balance("BTC")) == (dec("9899.7"), 6)
     assert [trade.fees for trade in world.trades()] == [{"USD": dec("0.2")}, {"USD": dec("0.1")}]
+
+
+def test_fees_are_taken_from_what_is_received_where_the_settings_say_so() -> None:
+    world = World(taker_fee="0.001", fee_asset="received").at(1)
+    world.buy(2)
+    assert (world.balance("USD"), world.balance("BTC")) == (9800, dec("6.998"))
+    world.sell(1)
+    assert (world.balance("USD"), world.balance("BTC")) == (dec("9899.9"), dec("5.998"))
+    assert [trade.fees for trade in world.trades()] == [{"BTC": dec("0.002")}, {"USD": dec("0.1")}]
+
+
+def test_a_fee_that_is_not_taken_in_quote_currency_leaves_all_of_it_to_spend() -> None:
+    world = World(taker_fee="0.001", fee_asset="received", balances={"USD": "200"}).at(1)
+    world.buy(2)
+    assert world.balance("USD") == 0
+
+
+def test_fees_are_taken_in_a_token_until_it_does_not_suffice() -> None:
+    balances = {"USD": "10000", "BTC": "5", "BNB": "0.001"}
+    world = World(taker_fee="0.001", fee_asset="BNB", fee_token_price="300", balances=balances).at(1)
+    world.buy(2)
+    assert world.trades()[0].fees == {"BNB": dec("0.00066666")}
+    assert (world.balance("USD"), world.balance("BTC"), world.balance("BNB")) == (9800, 7, dec("0.00033334"))
+    world.sell(1)
+    world.buy(2)
+    assert [trade.fees for trade in world.trades()[1:]] == [{"BNB": dec("0.00033333")}, {"BTC": dec("0.002")}]
+    assert world.balance("BNB") == dec("0.00000001")
+
+
+def test_a_token_that_is_traded_itself_pays_its_fee_from_what_is_left_of_it() -> None:
+    world = World(taker_fee="0.001", fee_asset="BTC", fee_token_price="100", balances={"USD": "0", "BTC": "2"}).at(1)
+    world.sell(1)
+    world.sell("0.999")
+    assert [trade.fees for trade in world.trades()] == [{"BTC": dec("0.001")}, {"USD": dec("0.0999")}]
+    assert world.balance("BTC") == 0
+
+
+def test_what_comes_and_goes_is_in_the_balances_and_where_it_is_recorded_among_the_flows() -> None:
+    world = World().at(1)
+    world.venue.move(FlowKind.DEPOSIT, USD="25")
+    world.at(2)
+    world.venue.move(FlowKind.WITHDRAWAL, BTC="-1", recorded=False)
+    assert (world.balance("USD"), world.balance("BTC")) == (10_025, 4)
+    (flow,) = world.venue.flows(hours(0), hours(3)).flows
+    assert (flow.kind, flow.amounts, flow.at) == (FlowKind.DEPOSIT, {"USD": 25}, hours(1))
+    assert world.venue.flows(hours(1.5), hours(3)).flows == ()
+    with pytest.raises(ArithmeticError, match="overdraws BTC"):
+        world.venue.move(FlowKind.WITHDRAWAL, BTC="-5")
 
 
 def test_a_large_market_order_takes_its_share_of_the_last_candle_and_the_rest_at_later_opens() -> None:
@@ -538,14 +587,16 @@ MOVES = st.lists(
 )
 SHAPES = st.tuples(*[st.integers(60, 160)] * 4, st.integers(0, 60))
 MARKETS = st.lists(SHAPES, min_size=14, max_size=14)
+FEE_ASSETS = [{}, {"fee_asset": "received"}, {"fee_asset": "BNB", "fee_token_price": "3"}]
 COSTS = st.fixed_dictionaries(
     {
         "taker_fee": st.sampled_from(["0", "0.001", "0.00375"]),
         "maker_fee": st.sampled_from(["0", "0.0005", "0.005"]),
         "slippage": st.sampled_from(["0", "0.0005", "0.02"]),
         "participation": st.sampled_from(["0.05", "0.1", "0.37"]),
+        "taken": st.sampled_from(FEE_ASSETS),
     }
-)
+).map(lambda costs: {**{name: cost for name, cost in costs.items() if name != "taken"}, **costs["taken"]})
 Shape = tuple[int, int, int, int, int]
 
 
@@ -567,7 +618,7 @@ class Played(NamedTuple):
     trades: list[VenueTrade]
 
 
-BALANCES = {"USD": "3000", "BTC": "20", "ETH": "10"}
+BALANCES = {"USD": "3000", "BTC": "20", "ETH": "10", "BNB": "0.05"}
 
 
 def play(

@@ -11,6 +11,7 @@ from belay.adapters.records import (
     cancel_position,
     decision_position,
     fill_position,
+    flow_position,
     incident_position,
     order_digest,
     order_position,
@@ -22,6 +23,7 @@ from belay.domain.chain import Acceptance, Anchor, Stored
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.fills import Fill
+from belay.domain.flows import Flow
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
@@ -154,9 +156,14 @@ def owner(order: Order, venue_order_id: str) -> Item:
     return Item(keys.account(order.account), sk, body, {"order_id": order.order_id})
 
 
-def proof(proof: Proof) -> Item:
+def proof(proof: Proof, sk: str | None = None) -> Item:
     completed = {"completed_at": iso(proof.completed_at)}
-    return Item(keys.account(proof.account), keys.proof(proof.fingerprint), proof.text, completed)
+    return Item(keys.account(proof.account), sk or keys.proof(proof.fingerprint), proof.text, completed)
+
+
+def flow(flow: Flow) -> Item:
+    standing = {STANDING: f"{keys.FLOWS}{flow_position(flow)}"}
+    return Item(keys.account(flow.account), keys.flow(flow.flow_id), flow.text, standing)
 
 
 def cursor(account: str, cursor: Cursor) -> Item:

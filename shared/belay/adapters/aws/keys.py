@@ -18,6 +18,8 @@ accounts: what binds orders. Executor and reconciler write here.
                               ANCHOR#<order id>                 version and head of an order's story
                               ANCHOR#<order id>#ACCEPTED        a person's word on it
                               PROOF#<fingerprint>               the newest proof of a deployment
+                              PROOF                             the newest proof of all
+                              FLOW#<id>                         what came or went without a trade of ours
                               CURSOR#<symbol>                   how far trades were read
                               UNATTRIBUTED#<trade>              a trade that matched no order
                               VENUEORDER#<symbol>#<venue id>    whose venue order it is
@@ -32,7 +34,7 @@ configuration: what operators say. No function writes here.
 
 Index `open-orders` holds the orders that are not settled; index `timeline` decisions by strategy and candle, orders and
 fills by account and time. The local index `standing`, whose reads are consistent, holds what still stands of requests,
-schedules, refused events, loose trades and incidents.
+schedules, refused events, loose trades and incidents, and the flows by time.
 """
 
 from belay.adapters.records import schedule_key
@@ -43,11 +45,11 @@ from belay.ports import RefusedEvent
 # Partitions and sort keys without a part of their own.
 ACCOUNTS = "ACCOUNTS"
 CONFIGURATION = "CONFIG#CURRENT"
-STOPS, STATE, SUSPICION = "STOPS", "STATE", "SUSPICION"
+STOPS, STATE, SUSPICION, LAST_PROOF = "STOPS", "STATE", "SUSPICION", "PROOF"
 DECISION, ORDER = "DECISION", "ORDER"
 # How the sort keys of one kind begin.
 SCHEDULES, REFUSED, CANCELS = "SCHEDULE#", "REFUSED#", "CANCEL#"
-UNATTRIBUTED, INCIDENTS = "UNATTRIBUTED#", "INCIDENT#"
+UNATTRIBUTED, INCIDENTS, FLOWS = "UNATTRIBUTED#", "INCIDENT#", "FLOW#"
 # The global indexes and their partition keys.
 OPEN_ORDERS, OPEN_ACCOUNT = "open-orders", "open_account"
 TIMELINE, TIMELINE_PK = "timeline", "timeline_pk"
@@ -102,6 +104,10 @@ def accepted(order_id: str) -> str:
 
 def proof(fingerprint: str) -> str:
     return f"PROOF#{fingerprint}"
+
+
+def flow(flow_id: str) -> str:
+    return f"{FLOWS}{flow_id}"
 
 
 def cursor(symbol: str) -> str:

@@ -30,6 +30,7 @@ from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.errors import Unreadable, WrittenByLater
 from belay.domain.fills import Fill
+from belay.domain.flows import Flow
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
@@ -324,7 +325,29 @@ class DynamoLedger:
         lost = table.write(
             [
                 Part("proof", table.putting(item, not_older)),
+                Part("proof", table.putting(items.proof(proof, keys.LAST_PROOF), not_older)),
                 Part("account", table.checking(keys.account(proof.account), keys.STATE, unchanged)),
+            ]
+        )
+        unless_repeated(lost, item.body)
+
+    def last_proof(self, account: str) -> Proof | None:
+        return _if_understood(_read(self._accounts, Proof, keys.account(account), keys.LAST_PROOF))
+
+    def flow(self, account: str, flow_id: str) -> Flow | None:
+        what = f"flow {flow_id} of account {account}"
+        return _needed(self._accounts, Flow, keys.account(account), keys.flow(flow_id), what)
+
+    def flows(self, account: str, limit: int) -> tuple[Flow, ...]:
+        found = self._accounts.standing(keys.account(account), keys.FLOWS, limit, latest=True)
+        return self._listed(Flow, account, found)
+
+    def record_flow(self, flow: Flow, account: Account) -> None:
+        item, table = items.flow(flow), self._accounts
+        lost = table.write(
+            [
+                Part("flow", table.putting(item, ABSENT)),
+                Part("account", table.putting(items.account(account), at_version(account.version - 1))),
             ]
         )
         unless_repeated(lost, item.body)

@@ -104,13 +104,18 @@ class Table:
             condition, values = "pk = :pk AND begins_with(sk, :prefix)", {":pk": pk, ":prefix": prefix}
         return self._query(condition, values, ConsistentRead=True)
 
-    def standing(self, pk: str, prefix: str, most: int | None = None) -> Iterator[Item]:
-        """The items of one partition that still stand, by the position that begins with `prefix`; the first `most`."""
+    def standing(self, pk: str, prefix: str, most: int | None = None, *, latest: bool = False) -> Iterator[Item]:
+        """The items of one partition that still stand, by the position that begins with `prefix`; the first `most`, or
+        the `latest` ones, latest first."""
+        options: dict[str, Any] = {"ScanIndexForward": False} if latest else {}
+        if most is not None:
+            options["Limit"] = most
         found = self._query(
             f"pk = :pk AND begins_with({STANDING}, :prefix)",
             {":pk": pk, ":prefix": prefix},
             IndexName=STANDING,
             ConsistentRead=True,
+            **options,
         )
         return islice(found, most)
 

@@ -37,6 +37,7 @@ from belay.adapters.live.wire import Budget, Wire
 from belay.domain.checkup import RESTRICTED, Access
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, BelayError, VenueUnavailable
+from belay.domain.flows import FlowPage
 from belay.domain.venues import Balances, OrderRequest, Outcome, OutcomeKind, TradePage, VenueOrder, VenueStatus
 
 
@@ -138,6 +139,10 @@ class CcxtVenue:
             "list of orders",
             lambda: tuple(read_order(self._venue, row, self._symbol_of) for row in _rows(answer, rows)),
         )
+
+    @_evidence
+    def flows(self, start: datetime, _end: datetime) -> FlowPage:
+        return FlowPage(read_until=start, covered=False)
 
     @_evidence
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:

@@ -11,6 +11,7 @@ from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.errors import Unreadable
 from belay.domain.fills import Fill
+from belay.domain.flows import Flow
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
@@ -37,6 +38,7 @@ class Books:
         self._orders = Drawer[str, Order](Order)
         self._writers: dict[tuple[str, int], str] = {}
         self._proofs = Drawer[tuple[str, str], Proof](Proof)
+        self._last_proofs = Drawer[str, Proof](Proof)
         self._cursors = Drawer[tuple[str, str], Cursor](Cursor)
         self._suspicions = Drawer[str, Suspicion](Suspicion)
         self._venue_orders: dict[tuple[str, str, str], str] = {}
@@ -49,11 +51,13 @@ class Books:
         self._unattributed = defaultdict[str, Standing[VenueTrade]](lambda: Standing(VenueTrade))
         self._cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of decisions
         self._asked_cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of people
+        self._flows = defaultdict[str, Drawer[str, Flow]](lambda: Drawer(Flow))
         self._incidents = defaultdict[str, Drawer[str, Incident]](lambda: Drawer(Incident))
         # What the indexes of the table hold.
         self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
         self._decision_lines = defaultdict[tuple[str, str], Line[DecisionRecord]](lambda: Line(DecisionRecord))
         self._order_lines = defaultdict[str, Line[Order]](lambda: Line(Order))
+        self._flow_lines = defaultdict[str, Line[Flow]](lambda: Line(Flow))
         self._fill_lines = defaultdict[str, Line[Fill]](lambda: Line(Fill))
 
     def _account_of(self, account: str) -> Account:

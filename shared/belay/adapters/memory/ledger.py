@@ -11,6 +11,7 @@ from belay.adapters.records import (
     cancels_of,
     decision_position,
     fill_position,
+    flow_position,
     incident_position,
     order_digest,
     order_position,
@@ -25,6 +26,7 @@ from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.errors import Conflict, Unreadable, WrittenByLater
 from belay.domain.fills import Fill
+from belay.domain.flows import Flow
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
@@ -300,13 +302,38 @@ class InMemoryLedger(Books):
         stored = self._proofs.get(key)
         if self._proofs.holds(key, proof):
             return
-        if stored is not None and stored.completed_at > proof.completed_at:
+        known = (stored, self.last_proof(proof.account))
+        if any(other is not None and other.completed_at > proof.completed_at for other in known):
             raise Conflict("proof")
         if self._proofs.of_later(key) or self._accounts.of_later(proof.account):
             raise WrittenByLater("proof" if self._proofs.of_later(key) else "account")
         if self.account(proof.account).version != proof.account_version:
             raise Conflict("account")
         self._proofs[key] = proof
+        self._last_proofs[proof.account] = proof
+
+    @_locked
+    def last_proof(self, account: str) -> Proof | None:
+        return self._last_proofs.get(account)
+
+    @_locked
+    def flow(self, account: str, flow_id: str) -> Flow | None:
+        return self._flows[account].get(flow_id)
+
+    @_locked
+    def flows(self, account: str, limit: int) -> tuple[Flow, ...]:
+        return self._flow_lines[account].latest(limit)
+
+    @_locked
+    def record_flow(self, flow: Flow, account: Account) -> None:
+        stored = self._flows[flow.account]
+        if flow.flow_id in stored:
+            if stored.holds(flow.flow_id, flow):
+                return
+            raise Conflict("flow")
+        self.save_account(account)
+        stored[flow.flow_id] = flow
+        self._flow_lines[flow.account][flow_position(flow)] = flow
 
     @_locked
     def cursor(self, account: str, symbol: str) -> Cursor | None:

@@ -7,6 +7,7 @@ from belay.adapters.paper.market import Bar, Quote, paper_market
 from belay.adapters.paper.state import VENUE, PaperOrder, Step, VenueState, numbered
 from belay.domain.decisions import Side
 from belay.domain.documents import PaperSettings
+from belay.domain.flows import VenueFlow
 from belay.domain.record import ZERO, base_asset, quote_asset
 from belay.domain.venues import OrderRequest, VenueStatus, VenueTrade
 
@@ -42,8 +43,9 @@ class Book:
         return quote_asset(order.symbol), order.remaining * self.unit_cost(order.lock_price)
 
     def unit_cost(self, price: Decimal) -> Decimal:
-        """The most that buying one unit at `price` can cost."""
-        return price * (1 + max(self.settings.taker_fee, self.settings.maker_fee))
+        """The most of the quote currency that buying one unit at `price` can cost."""
+        fee = max(self.settings.taker_fee, self.settings.maker_fee) if self.settings.fee_asset == "quote" else ZERO
+        return price * (1 + fee)
 
     def open(self, request: OrderRequest, lock_price: Decimal, at: datetime) -> PaperOrder:
         order = PaperOrder(
@@ -77,8 +79,6 @@ class Book:
         """Execute a part of an order: balances, trade, cumulative quantity. Zero does nothing."""
         if quantity <= 0:
             return order
-        quote = quote_asset(order.symbol)
-        fee = (quantity * price * fee_rate).quantize(FEE_UNIT, rounding=ROUND_FLOOR)
         trade = VenueTrade(
             venue=VENUE,
             symbol=order.symbol,
@@ -87,7 +87,7 @@ class Book:
             trade_id=numbered(self._next_trade),
             quantity=quantity,
             price=price,
-            fees={quote: fee},
+            fees=self._fees(order, quantity, price, fee_rate),
             at=at,
         )
         self._next_trade += 1
@@ -98,6 +98,27 @@ class Book:
                 raise ArithmeticError(f"order {order.venue_order_id} overdraws {asset}")
         order = self.keep(order, filled_quantity=order.filled_quantity + quantity, updated_at=at)
         return order if order.remaining else self.close(order, VenueStatus.FILLED, at)
+
+    def _fees(self, order: PaperOrder, quantity: Decimal, price: Decimal, rate: Decimal) -> dict[str, Decimal]:
+        """The fee of one trade, in the asset that it is taken in, floored to what the venue keeps."""
+        base, quote = order.symbol.split("/")
+        fee_asset, fee_price = self.settings.fee_asset, self.settings.fee_token_price
+        value = quantity * price
+        if fee_price is not None:
+            fee = (value * rate / fee_price).quantize(FEE_UNIT, rounding=ROUND_FLOOR)
+            moved = {Side.BUY: {base: quantity, quote: -value}, Side.SELL: {base: -quantity, quote: value}}[order.side]
+            if self.spendable(fee_asset, excluding=order.venue_order_id) + moved.get(fee_asset, ZERO) >= fee:
+                return {fee_asset: fee}
+        if fee_asset != "quote" and order.side is Side.BUY:
+            return {base: (quantity * rate).quantize(FEE_UNIT, rounding=ROUND_FLOOR)}
+        return {quote: (value * rate).quantize(FEE_UNIT, rounding=ROUND_FLOOR)}
+
+    def move(self, flow: VenueFlow) -> None:
+        """Something comes or goes without a trade."""
+        for asset, amount in flow.amounts.items():
+            if amount < -self.spendable(asset):
+                raise ArithmeticError(f"{flow.flow_id} overdraws {asset}")
+            self._balances[asset] = self._balances.get(asset, ZERO) + amount
 
     def step(self, *, complete: bool = True, **changes: object) -> Step:
         state = self._state.model_copy(

@@ -4,7 +4,7 @@ A market order takes the current price, moved against it by the slippage, and at
 last closed candle's volume; what is left takes the opens of later candles, each once. A limit order that
 crosses the current price on arrival takes likewise, at its limit or better; otherwise it rests and fills at
 its limit when a later candle, opened at or after its arrival, has closed and traded through the limit. Fees
-are taken in quote currency.
+are taken in the asset that the settings name.
 
 Funds of open orders are locked, so no balance ever goes negative. Matching is driven by candles in time
 order, each order remembering the last candle it was matched with: how often it is advanced makes no
@@ -21,6 +21,7 @@ from belay.adapters.paper.refusals import REFUSALS, Arrival
 from belay.adapters.paper.state import ACCEPTED, PaperOrder, Step, Submission, VenueState
 from belay.domain.decisions import TimeInForce
 from belay.domain.documents import PaperSettings
+from belay.domain.flows import VenueFlow
 from belay.domain.venues import OrderRequest, VenueStatus
 
 # A step is stored in one transaction of at most 100 items: it ends early when it has this many.
@@ -108,6 +109,13 @@ def cancel(state: VenueState, settings: PaperSettings, symbol: str, client_order
     book = Book(state, settings)
     book.close(order, VenueStatus.CANCELLED, at)
     return book.step(time=at)
+
+
+def move(state: VenueState, settings: PaperSettings, flow: VenueFlow, *, recorded: bool, at: datetime) -> Step:
+    """Let something come or go without a trade; `recorded`: the venue's own records tell it."""
+    book = Book(state, settings)
+    book.move(flow)
+    return book.step(time=at, movements=(*state.movements, flow) if recorded else state.movements)
 
 
 def open_order(state: VenueState, symbol: str, client_order_id: str) -> PaperOrder | None:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from belay.adapters.paper.market import Bar
 from belay.domain.decisions import Side, TimeInForce
+from belay.domain.flows import VenueFlow
 from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc
 from belay.domain.venues import OrderRequest, VenueOrder, VenueStatus, VenueTrade
 
@@ -115,7 +116,8 @@ class FaultState(Record):
 
 
 class VenueState(Record):
-    """Everything about one account that can still change. `time` is the latest venue time acted on."""
+    """Everything about one account that can still change. `time` is the latest venue time acted on; `movements` came or
+    went without a trade, as far as the venue keeps a record of them."""
 
     balances: dict[str, NonNegative]
     orders: dict[str, PaperOrder] = Field(default_factory=dict)
@@ -125,6 +127,7 @@ class VenueState(Record):
     time: Utc | None = None
     version: int = 0
     faults: FaultState = FaultState()
+    movements: tuple[VenueFlow, ...] = ()
 
 
 class Submission(Record):

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from belay.adapters.paper import engine
@@ -24,6 +25,7 @@ from belay.adapters.paper.store import PaperStore
 from belay.domain.checkup import Access
 from belay.domain.documents import AccountDocument, PaperSettings
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
+from belay.domain.flows import FlowKind, FlowPage, VenueFlow
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
 from belay.domain.slots import TIMEFRAMES
@@ -173,6 +175,10 @@ class PaperVenue:
         state, _ = self._current()
         return tuple(order.shown() for order in state.orders.values())
 
+    def flows(self, start: datetime, end: datetime) -> FlowPage:
+        state, _ = self._current()
+        return FlowPage(flows=tuple(flow for flow in state.movements if start <= flow.at <= end), read_until=end)
+
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
         self._current()
         return self._store.trades(symbol, start, end, page)
@@ -240,6 +246,21 @@ class PaperVenue:
 
     def cancel(self, symbol: str, client_order_id: str) -> None:
         self._evidence(lambda now, at: engine.cancel(now.state, self._settings, symbol, client_order_id, at))
+
+    def move(self, kind: FlowKind, *, recorded: bool = True, **amounts: str) -> None:
+        """A person deposits, withdraws or converts at the venue: by asset, negative what goes."""
+
+        def act(now: Step, at: datetime) -> Step:
+            flow = VenueFlow(
+                flow_id=f"{kind}:{self._new_id()}",
+                kind=kind,
+                amounts={asset: Decimal(amount) for asset, amount in amounts.items()},
+                at=at,
+                evidence=f"{kind} at the paper venue",
+            )
+            return engine.move(now.state, self._settings, flow, recorded=recorded, at=at)
+
+        self._evidence(act)
 
     def access(self) -> Access:
         """Needs no key: whoever may write the table may trade on paper."""

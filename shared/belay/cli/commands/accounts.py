@@ -16,13 +16,20 @@ app = typer.Typer(help="Account documents: set, show, validate, example.", epilo
 app.callback()(begin)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="An account document in JSON; - reads standard input.")]
+SameVenue = Annotated[
+    str,
+    typer.Option(metavar="REASON", help="Why other hosts than before are the same venue: its balances are compared."),
+]
 
 
 @command(app, "belay account set account.json", name="set")
-def set_account(session: Session, file: File, author: Author = "operator") -> None:
+def set_account(session: Session, file: File, author: Author = "operator", same_venue: SameVenue = "") -> None:
     """Store a document as the next version; closes the gate until the next clean reconciliation."""
-    document = read_document(file)
-    session.show(operations.set_document(session.open(), document, author), told.stored)
+    document, desk = read_document(file), session.open()
+    stored = operations.set_document(desk, document, author, same_venue)
+    if same_venue:
+        operations.confirm_venue(desk, document.account, same_venue, author)
+    session.show(stored, told.stored)
 
 
 @command(app, "belay account show --account paper", name="show")

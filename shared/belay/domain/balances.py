@@ -1,0 +1,200 @@
+"""What an account's balances should be, and how far they may be from it before nobody can say why.
+
+    expected = opening + traded + external + what the venue's rounding has made of them so far
+    |actual - expected| may be what orders at the venue can have moved by now, what fees that are only estimated may
+    come to be, half a unit of the asset's decimals for each amount booked since rounding was last taken in, and the
+    document's tolerance
+
+What is within the rounding bound is taken into a proof's running sum, so that a leak cannot hide in it: the sum is
+bounded by all bookings there ever were. While anything is in flight in an asset nothing of it is taken in.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from belay.domain.account import Account, Reservation, summed
+from belay.domain.decisions import Side
+from belay.domain.documents import AccountDocument
+from belay.domain.proofs import Proof
+from belay.domain.record import ZERO, Record, base_asset, quote_asset
+from belay.domain.venues import Balances, VenueTrade
+
+
+class Range(Record):
+    """How far something may have moved a balance. None: not bounded."""
+
+    low: Decimal | None = ZERO
+    high: Decimal | None = ZERO
+
+    def plus(self, low: Decimal | None, high: Decimal | None) -> "Range":
+        return Range(
+            low=None if self.low is None or low is None else self.low + low,
+            high=None if self.high is None or high is None else self.high + high,
+        )
+
+    def holds(self, value: Decimal) -> bool:
+        return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
+
+    @property
+    def still(self) -> bool:
+        return self.low == 0 and self.high == 0
+
+
+class Difference(Record):
+    """One asset's balance beside what is expected of it. `moving`: what orders and estimated fees may make of it;
+    `rounding`: what the venue's rounding may, `rounded` what it had made of it before; `bookings`: amounts booked."""
+
+    expected: Decimal
+    actual: Decimal
+    moving: Range
+    rounding: Range
+    rounded: Decimal
+    bookings: int
+    tolerance: Decimal
+
+    @property
+    def residual(self) -> Decimal:
+        return self.actual - self.expected
+
+    @property
+    def explained(self) -> bool:
+        bounds = self.moving.plus(self.rounding.low, self.rounding.high).plus(-self.tolerance, self.tolerance)
+        return bounds.holds(self.residual)
+
+    @property
+    def taken_in(self) -> Decimal:
+        """What of the residual is the venue's rounding."""
+        least, most = self.rounding.low or ZERO, self.rounding.high or ZERO
+        return max(least, min(self.residual, most))
+
+
+def in_use(account: Account, document: AccountDocument) -> frozenset[str]:
+    """The assets that a symbol, a position, an order or a fee uses: any other never stops anything."""
+    symbols = {*document.symbols, *account.held_symbols()} - set(account.retired)
+    symbols |= {held.symbol for held in account.reservations.values()}
+    used = {document.quote, *(asset for symbol in symbols for asset in symbol.split("/"))}
+    return frozenset(used | (account.traded.keys() - {base_asset(symbol) for symbol in account.retired}))
+
+
+def unopened(account: Account, document: AccountDocument) -> frozenset[str]:
+    """Assets in use of which it is not known what was there before: they are compared once they enter the opening."""
+    return frozenset() if account.opening is None else in_use(account, document) - account.opening.keys()
+
+
+def uncompared(account: Account, document: AccountDocument) -> tuple[str, ...]:
+    """The symbols of which an asset has not entered the opening yet: a proof says nothing of them."""
+    missing = unopened(account, document)
+    return tuple(symbol for symbol in document.symbols if missing.intersection(symbol.split("/")))
+
+
+def differences(
+    account: Account,
+    document: AccountDocument,
+    last: Proof | None,
+    balances: Balances,
+    uncounted: Iterable[VenueTrade] = (),
+    estimates: Iterable["Estimate"] = (),
+) -> dict[str, Difference]:
+    """By asset, for every one that is in use and in the opening; none before the opening is recorded.
+
+    Args:
+        last: the newest proof of the account, whichever deployment stored it.
+        uncounted: trades of our orders that are about to be counted.
+        estimates: the fees that may still turn out to be others, those of `uncounted` left out.
+    """
+    trades = tuple(uncounted)
+    expected, bookings = account.expected_balances(), dict(account.bookings)
+    for trade in trades:
+        expected = summed(expected, trade.asset_changes())
+        bookings = {a: bookings.get(a, 0) + trade.bookings.get(a, 0) for a in {**bookings, **trade.bookings}}
+    owed = (*estimates, *(Estimate.of(trade) for trade in trades if trade.estimated))
+    rounded, settled = (last.rounding, last.bookings) if last else ({}, {})
+    compared = in_use(account, document) & (account.opening or {}).keys()
+    return {
+        asset: Difference(
+            expected=expected.get(asset, ZERO) + rounded.get(asset, ZERO),
+            actual=balances.total.get(asset, ZERO),
+            moving=_moving(asset, account.reservations.values(), owed),
+            rounding=_rounding(
+                balances.decimals.get(asset),
+                bookings.get(asset, 0),
+                settled.get(asset, 0),
+                rounded.get(asset, ZERO),
+            ),
+            rounded=rounded.get(asset, ZERO),
+            bookings=bookings.get(asset, 0),
+            tolerance=document.balance_tolerance.get(asset, ZERO),
+        )
+        for asset in sorted(compared)
+    }
+
+
+def rounded_now(found: dict[str, Difference], last: Proof | None) -> tuple[dict[str, Decimal], dict[str, int]]:
+    """A proof's `rounding` and `bookings`: the running sums by asset, and how many bookings they account for.
+
+    An asset in which something moves, or whose decimals are not known, keeps what the last proof said of it, so that
+    its next bound counts the bookings of now, too.
+    """
+    rounding, bookings = (dict(last.rounding), dict(last.bookings)) if last else ({}, {})
+    for asset, difference in found.items():
+        if difference.moving.still and difference.bookings > bookings.get(asset, 0):
+            total = difference.rounded + difference.taken_in
+            rounding |= {asset: total} if total or asset in rounding else {}
+            bookings[asset] = difference.bookings
+    return rounding, bookings
+
+
+class Estimate(Record):
+    """What of a balance hangs on fees that the venue's ledger has yet to tell: `fees` as booked, `price` of a unit."""
+
+    symbol: str
+    fees: dict[str, Decimal]
+    price: Decimal
+
+    @classmethod
+    def of(cls, trade: VenueTrade) -> "Estimate":
+        return cls(symbol=trade.symbol, fees=trade.fees, price=trade.price)
+
+    def range(self, asset: str) -> Range:
+        """The true fee is taken to lie between nothing and twice the estimate, all of it in quote or all in base.
+
+        What was booked comes back, then the true one goes: so a quote balance may be one estimate more or less than
+        booked, a base balance up to two estimates less. A third asset (a fee credit) is compared once it is known.
+        """
+        base, quote = self.symbol.split("/")
+        if asset not in (base, quote):
+            return Range()
+        value = self.fees.get(quote, ZERO) + self.fees.get(base, ZERO) * self.price
+        most = 2 * value / (self.price if asset == base else 1)
+        ends = sorted((self.fees.get(asset, ZERO), self.fees.get(asset, ZERO) - most))
+        return Range(low=ends[0], high=ends[1])
+
+
+def _rounding(decimals: int | None, bookings: int, settled: int, rounded: Decimal) -> Range:
+    """Half a unit per booking since rounding was last taken in, and in all never more than that for all bookings."""
+    if decimals is None:
+        return Range()
+    half = Decimal(5).scaleb(-decimals - 1)
+    since, ever = half * max(bookings - settled, 0), half * bookings
+    return Range(low=min(ZERO, max(-since, -ever - rounded)), high=max(ZERO, min(since, ever - rounded)))
+
+
+def _moving(asset: str, reservations: Iterable[Reservation], estimates: Iterable[Estimate]) -> Range:
+    """How far orders that are still at the venue may move a balance before their fills are counted, and fees after.
+
+    A sell may fill better than its price, and a buy at market worse than it was valued at.
+    """
+    moving = Range()
+    for held in reservations:
+        base, quote = base_asset(held.symbol), quote_asset(held.symbol)
+        if asset == base:
+            moving = moving.plus(ZERO, held.quantity) if held.side is Side.BUY else moving.plus(-held.quantity, ZERO)
+        if asset == quote and held.quantity > 0:
+            if held.side is Side.BUY:
+                moving = moving.plus(None if held.at_market else -held.notional, ZERO)
+            else:
+                moving = moving.plus(ZERO, None)
+    for estimate in estimates:
+        owed = estimate.range(asset)
+        moving = moving.plus(owed.low, owed.high)
+    return moving

@@ -1,0 +1,71 @@
+"""Flows: what came to an account or left it without a trade of its orders. Append-only, each counted once."""
+
+from enum import StrEnum
+
+from belay.domain.record import Amount, Record, Utc
+from belay.domain.venues import UnreadRow, VenueTrade
+
+
+class FlowKind(StrEnum):
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    INTEREST = "interest"
+    DIVIDEND = "dividend"
+    DUST = "dust"
+    CONVERSION = "conversion"
+    TRANSFER = "transfer"
+    EARN = "earn"
+    ADJUSTMENT = "adjustment"
+    TRADE = "trade"
+    REBASE = "rebase"
+    OPENING = "opening"
+
+
+class Flow(Record):
+    """Amounts by asset that came (or, negative, went), fees included, at venue time `at`.
+
+    `flow_id` is the venue's own id behind the name of its list, a trade's key, or an operator's. `evidence` is the
+    venue's word for it, or the operator's reason. `trade`: the trade that nobody's order explains, where it is one;
+    `strategy` has the position that came of it.
+    """
+
+    account: str
+    flow_id: str
+    kind: FlowKind
+    amounts: dict[str, Amount]
+    at: Utc
+    recorded_at: Utc
+    author: str
+    evidence: str
+    strategy: str | None = None
+    trade: VenueTrade | None = None
+
+
+class VenueFlow(Record):
+    """One movement as the venue's records tell it. `amounts` by asset, fees included."""
+
+    flow_id: str
+    kind: FlowKind
+    amounts: dict[str, Amount]
+    at: Utc
+    evidence: str
+
+
+class FeeRow(Record):
+    """What a trade's fee really was, by the venue's ledger; amounts by asset, a rebate negative."""
+
+    trade_id: str
+    fees: dict[str, Amount]
+
+
+class FlowPage(Record):
+    """What a venue recorded in a window: movements, and the fees of trades where only its ledger tells them.
+
+    `read_until`: up to where everything was read. `covered` False: this venue keeps no such record that can be read.
+    """
+
+    flows: tuple[VenueFlow, ...] = ()
+    fees: tuple[FeeRow, ...] = ()
+    unread: tuple[UnreadRow, ...] = ()
+    read_until: Utc
+    covered: bool = True

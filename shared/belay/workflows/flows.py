@@ -1,0 +1,219 @@
+"""What came to an account or left it without an order: read from the venue's own records, and counted once each.
+
+A flow shifts what is expected and is nobody's profit. What an asset held before it was first used enters the opening.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from belay.domain.account import Account
+from belay.domain.balances import unopened
+from belay.domain.errors import Conflict, VenueUnavailable
+from belay.domain.flows import FeeRow, Flow, FlowKind, VenueFlow
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import Order
+from belay.domain.reconciliation import compared
+from belay.domain.record import ZERO, parted
+from belay.domain.transitions import correct_fee
+from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable
+from belay.ports import Cursor, Ledger, Services
+from belay.workflows.session import Session
+from belay.workflows.updates import AUTHOR, TRIES, open_incident, update_order
+from belay.workflows.views import Views
+
+CURSOR = "flows"
+EVERY = timedelta(minutes=15)
+# How far back the records are read again, since a row may come after rows of a later time: always, and where they
+# explain nothing else.
+OVERLAPS = (timedelta(hours=1), timedelta(days=1))
+MOST_READS = 10  # of the venue's records, in one look
+LATEST = 100  # flows among which a balance that was taken as it is is looked for
+
+
+def read_flows(session: Session, views: Views) -> int:
+    """Count what the venue recorded beside our orders, where a balance or a fee asks for it, or it is time.
+
+    The cursor moves only past what was read to its end and stored. Records that cannot be read now leave everything as
+    it is: the balance that they would explain stays what it is.
+
+    Returns:
+        How much changed by it: then balances are to be compared again.
+    """
+    account, now = views.ledger.account, views.venue.time
+    if account.opening is None or account.opened_at is None or not views.clocks_agree:
+        return 0
+    cursor = session.services.ledger.cursor(account.account, CURSOR)
+    unexplained = any(not difference.explained for difference in compared(views.ledger, views.venue).values())
+    owing = [order for order in views.ledger.orders.values() if order.estimated and not order.settled]
+    if cursor is not None and now < cursor.read_until + EVERY and not unexplained and not owing:
+        return 0
+    since = cursor.read_until if cursor else account.opened_at
+    owed = (order.attempt.request.claimed_at for order in owing if order.attempt)
+    changed = 0
+    try:
+        for overlap in OVERLAPS if unexplained else OVERLAPS[:1]:
+            start = max(account.opened_at, min(since - overlap, *owed, now))
+            changed += _read(session, account, owing, start, now)
+            if changed:
+                break
+    except VenueUnavailable:
+        pass  # what they would have explained stays as it is
+    return changed
+
+
+def _read(session: Session, account: Account, owing: list[Order], start: datetime, end: datetime) -> int:
+    """Page by page, the cursor behind it."""
+    ledger, changed = session.services.ledger, 0
+    for _ in range(MOST_READS):
+        page = session.venue.flows(start, end)
+        for row in page.flows:
+            changed += record(session.services, account.account, row)
+        changed += sum(_correct(session.services, order, page.fees, page.read_until) for order in owing)
+        for unread in page.unread:
+            _tell(session.services, account.account, unread, end)
+        reached = min(page.read_until, end)
+        if reached > start:
+            ledger.store_cursor(account.account, Cursor(symbol=CURSOR, read_until=reached))
+        if not start < reached < end:
+            break
+        start = reached
+    return changed
+
+
+def record(services: Services, name: str, row: VenueFlow) -> bool:
+    """Store one movement with what the account becomes by it; False where it counts already, or never will.
+
+    What came or went before an asset's balance was last taken as it was is in that balance.
+    """
+    ledger = services.ledger
+    for _ in range(TRIES):
+        account = ledger.account(name)
+        if ledger.flow(name, row.flow_id) is not None:
+            return False
+        taken = taken_at(ledger, account)
+        amounts = {asset: amount for asset, amount in row.amounts.items() if row.at > taken(asset)}
+        if not amounts:
+            return False
+        flow = Flow(
+            account=name,
+            flow_id=row.flow_id,
+            kind=row.kind,
+            amounts=amounts,
+            at=row.at,
+            recorded_at=services.clock.now(),
+            author=AUTHOR,
+            evidence=row.evidence,
+        )
+        try:
+            ledger.record_flow(flow, account.with_flow(flow))
+        except Conflict:
+            continue
+        return True
+    raise Conflict(f"account {name}")
+
+
+def taken_at(ledger: Ledger, account: Account) -> Callable[[str], datetime]:
+    """By asset, when its balance was last taken as it was: at the opening, when it entered that, or by a rebase."""
+    if account.opened_at is None:
+        raise ValueError(f"the books of {account.account} are not open")
+    latest = dict[str, datetime]()
+    for flow in ledger.flows(account.account, LATEST):
+        if flow.kind in (FlowKind.OPENING, FlowKind.REBASE):
+            for asset in flow.amounts:
+                latest.setdefault(asset, flow.at)
+    opened_at = account.opened_at
+    return lambda asset: latest.get(asset, opened_at)
+
+
+def _correct(services: Services, order: Order, rows: Iterable[FeeRow], at: datetime) -> int:
+    """Put what the venue's ledger tells in place of an order's estimates; how many it told."""
+    told = {row.trade_id: row.fees for row in rows}
+    wanted = {key for key in order.estimated if parted(key)[-1] in told}
+    story = services.ledger.story(order.decision_id) if wanted else None
+    counted = [fill.trade for fill in story.fills if fill.key in wanted] if story else []
+    return sum(_correct_one(services, order.order_id, trade, told[trade.trade_id], at) for trade in counted)
+
+
+def _correct_one(
+    services: Services, order_id: str, trade: VenueTrade, fees: Mapping[str, Decimal], at: datetime
+) -> bool:
+    corrected = update_order(
+        services, order_id, at, lambda order, account, stamp: correct_fee(order, account, trade, fees, stamp)
+    )
+    if corrected is not None and not corrected.estimated:
+        incident = f"{IncidentKind.FEE_UNCONFIRMED}:{order_id}"
+        services.ledger.resolve_incident(corrected.account, incident, "the venue's ledger told the fees")
+    return corrected is not None
+
+
+def _tell(services: Services, account: str, row: UnreadRow, at: datetime) -> None:
+    """A row of the venue's records that is not understood counts as nothing; a person is told, once."""
+    incident = Incident(
+        account=account,
+        kind=IncidentKind.UNREADABLE_ROW,
+        subject=row.key,
+        expected="a movement that can be counted",
+        actual=f"{row.reference} {row.market} {row.status}: {row.problem}",
+        action="Look it up at the venue. If a balance differs by it, take it with belay rebase; then resolve.",
+        opened_at=at,
+    )
+    if services.ledger.incident(account, incident.incident_id) is None:
+        open_incident(services, incident)
+
+
+# --- assets that come into use --------------------------------------------------------------------------------------
+
+
+def extend_opening(session: Session, views: Views) -> int:
+    """Let each asset that came into use since the books were opened enter the opening: what two equal readings show of
+    it beyond what is known to have moved. Once by asset, and only while nothing can be moving it.
+
+    Returns:
+        How many entered.
+    """
+    account, entered = views.ledger.account, 0
+    missing = [asset for asset in sorted(unopened(account, session.document)) if _quiet(asset, views)]
+    if not missing or not views.clocks_agree or views.gaps:
+        return 0
+    at = session.market_data.time()
+    if filled(readable(session.venue.open_orders())) != filled(views.venue.open_orders):
+        return 0
+    before, again = views.venue.balances.total, session.venue.balances().total
+    for asset in missing:
+        if (held := again.get(asset, ZERO)) == before.get(asset, ZERO):
+            flow = _entering(account, asset, held, at, session.services.clock.now())
+            try:
+                session.services.ledger.record_flow(flow, account := account.with_flow(flow))
+            except Conflict:
+                return entered
+            entered += 1
+    return entered
+
+
+def filled(orders: Iterable[VenueOrder]) -> dict[tuple[str, str], Decimal]:
+    """How much of each venue order is filled: where that moves, balances do."""
+    return {(order.symbol, order.venue_order_id): order.filled_quantity for order in orders}
+
+
+def _quiet(asset: str, views: Views) -> bool:
+    """Whether nothing that is known of may be moving an asset; a fee may be taken in any that no symbol names."""
+    account, document = views.ledger.account, views.ledger.document
+    traded = {a for s in (*document.symbols, *account.held_symbols()) for a in s.split("/")}
+    moving = [held.symbol for held in account.reservations.values()]
+    moving += [trade.symbol for trade in views.ledger.uncounted(views.venue.trades)]
+    moving += [order.symbol for order in views.ledger.orders.values() if order.estimated and not order.settled]
+    return not any(asset in symbol.split("/") or asset not in traded for symbol in moving)
+
+
+def _entering(account: Account, asset: str, held: Decimal, at: datetime, recorded_at: datetime) -> Flow:
+    return Flow(
+        account=account.account,
+        flow_id=f"{FlowKind.OPENING}:{asset}",
+        kind=FlowKind.OPENING,
+        amounts={asset: held - account.expected_balances().get(asset, ZERO)},
+        at=at,
+        recorded_at=recorded_at,
+        author=AUTHOR,
+        evidence=f"{asset} is used from now on; two readings of {held}",
+    )

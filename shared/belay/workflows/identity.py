@@ -1,0 +1,141 @@
+"""A document that means another account at a venue than the history is about stops everything, until it is mended."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from belay.domain.account import Account
+from belay.domain.errors import BelayError, Conflict, InvalidInput
+from belay.domain.flows import Flow, FlowKind
+from belay.domain.identity import HOSTS, differing, identity_of
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.reconciliation import compared
+from belay.domain.record import Record, digest
+from belay.domain.venues import readable
+from belay.ports import Services
+from belay.workflows.flows import filled
+from belay.workflows.session import Session, open_session
+from belay.workflows.updates import end_incident, open_incident
+from belay.workflows.views import read
+
+SUBJECT = "document"
+INCIDENT = f"{IncidentKind.IDENTITY_CHANGED}:{SUBJECT}"
+
+
+class SameVenueRequest(Record):
+    """A person's word that the hosts of the stored document are those of the same account at the same venue."""
+
+    reason: str = Field(min_length=1, max_length=500)
+    author: str = Field(min_length=1, max_length=200)
+
+
+class SameVenue(Record):
+    """The hosts that the account's history was about and is about now; `changed` False: they were the same already."""
+
+    account: str
+    changed: bool
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+def require_identity(session: Session, at: datetime) -> str:
+    """Open or end the incident about a document that means another account. Returns what stands against acting."""
+    services, name = session.services, session.document.account
+    account = services.ledger.account(name)
+    field = differing(account.identity, session.document)
+    known = services.ledger.incident(name, INCIDENT) if field or account.identity is not None else None
+    if field is None:
+        if known is not None and known.status == "open":
+            end_incident(services, name, INCIDENT, "the document means the account that its history is about")
+        return ""
+    open_incident(services, _changed(session, field, at))
+    return f"identity: {field} means another account than its history is about"
+
+
+def keep_identity(session: Session, account: Account) -> None:
+    """A clean run of an account that an earlier version opened: what was compared is what its history is about."""
+    if account.identity is None:
+        with suppress(Conflict):  # the next clean run records it
+            session.services.ledger.save_account(account.bumped(identity=identity_of(session.document)))
+
+
+def refuse_other_identity(session: Session) -> None:
+    """Raises InvalidInput where the document means another account: nothing may be taken from what is there."""
+    if field := differing(session.services.ledger.account(session.document.account).identity, session.document):
+        problem = "means another account than the history is about"
+        raise InvalidInput(field, problem, f"See `belay incidents show {INCIDENT}`.")
+
+
+def answer(event: Mapping[str, Any], services: Services) -> dict[str, Any]:
+    """Answer an event like `{"account": "main", "same_venue": {"reason": "…", "author": "…"}}`."""
+    try:
+        request = SameVenueRequest.model_validate(event["same_venue"])
+        found = same_venue(str(event.get("account", "")), request, services)
+    except ValidationError as error:
+        invalid = InvalidInput.from_validation("same_venue", error, "See `belay account set --help`.")
+        return {"error": invalid.field, "problem": invalid.problem, "remedy": invalid.remedy}
+    except InvalidInput as error:
+        return {"error": error.field, "problem": error.problem, "remedy": error.remedy}
+    except BelayError as error:
+        return {"error": "same_venue", "problem": str(error), "remedy": "Ask again; nothing is sent until then."}
+    return found.model_dump(mode="json")
+
+
+def same_venue(account: str, request: SameVenueRequest, services: Services) -> SameVenue:
+    """Take other hosts for the same venue, if two equal readings there are what the account should have.
+
+    Raises:
+        InvalidInput: more than hosts differs, not everything could be read, or the balances are others.
+        VenueUnavailable: the venue could not be read.
+        Conflict: the account changed meanwhile.
+    """
+    session = open_session(services, account)
+    held, meant = services.ledger.account(account), identity_of(session.document)
+    field = differing(held.identity, session.document)
+    before = held.identity.hosts if held.identity else meant.hosts
+    if field is None:
+        require_identity(session, services.clock.now())  # also where a process stopped before it ended the incident
+        return SameVenue(account=account, changed=False, before=before, after=meant.hosts)
+    again = "Set the document that the account had before, or correct the hosts."
+    if field != HOSTS:
+        raise InvalidInput(field, "means another account, not another host", "Give the other account its own name.")
+    views = read(session)
+    if unread := [*views.gaps, *(row.problem for row in views.venue.balances.unread)]:
+        raise InvalidInput(HOSTS, f"not everything could be read there: {unread[0]}", again)
+    if other := [asset for asset, found in compared(views.ledger, views.venue).items() if not found.explained]:
+        raise InvalidInput(HOSTS, f"what is there of {other[0]} is not what the account has", again)
+    at = session.market_data.time()
+    second = filled(readable(session.venue.open_orders())), session.venue.balances().total
+    if second != (filled(views.venue.open_orders), views.venue.balances.total):
+        raise InvalidInput(HOSTS, "the balances moved between two readings", "Ask again in a minute.")
+    flow = Flow(
+        account=account,
+        flow_id=f"{FlowKind.ADJUSTMENT}:hosts:{digest(f'{before}{meant.hosts}{held.version}')}",
+        kind=FlowKind.ADJUSTMENT,
+        amounts={},
+        at=at,
+        recorded_at=services.clock.now(),
+        author=request.author,
+        evidence=f"{', '.join(before) or 'the usual host'} became {', '.join(meant.hosts) or 'the usual host'}: "
+        f"{request.reason}",
+    )
+    services.ledger.record_flow(flow, views.ledger.account.bumped(identity=meant))
+    end_incident(services, account, INCIDENT, f"the same venue, says {request.author}: {request.reason}")
+    return SameVenue(account=account, changed=True, before=before, after=meant.hosts)
+
+
+def _changed(session: Session, field: str, at: datetime) -> Incident:
+    account = session.services.ledger.account(session.document.account)
+    return Incident(
+        account=session.document.account,
+        kind=IncidentKind.IDENTITY_CHANGED,
+        subject=SUBJECT,
+        expected=f"the account that its history is about: {account.identity}",
+        actual=f"{field} says {identity_of(session.document)}",
+        action="Nothing is sent, cancelled or compared meanwhile. Set the document that the account had before; give "
+        "the other account a name of its own; or, for another host of the same venue: belay account set --same-venue.",
+        opened_at=at,
+    )

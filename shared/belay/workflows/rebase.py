@@ -1,0 +1,148 @@
+"""Take balances as they are, where a person knows why and no record of the venue does. Sends nothing to the venue."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from belay.domain.balances import Difference
+from belay.domain.errors import BelayError, Conflict, InvalidInput
+from belay.domain.flows import Flow, FlowKind
+from belay.domain.incidents import IncidentKind
+from belay.domain.orders import NEVER_SENT
+from belay.domain.rebase import Rebased, RebaseRequest, Shift
+from belay.domain.reconciliation import compared
+from belay.domain.record import Utc
+from belay.domain.venues import readable
+from belay.ports import Services
+from belay.workflows.flows import filled
+from belay.workflows.identity import refuse_other_identity
+from belay.workflows.session import Session, open_session
+from belay.workflows.updates import TRIES, end_incident
+from belay.workflows.views import Views, read
+
+AGAIN = "Ask again in a minute; nothing was changed."
+
+
+def answer(event: Mapping[str, Any], services: Services) -> dict[str, Any]:
+    """Rebase as an event like `{"account": "paper", "rebase": {}}` asks; what stands against it is data, too."""
+    try:
+        rebased = rebase(str(event.get("account", "")), RebaseRequest.parse(event["rebase"]), services)
+    except InvalidInput as error:
+        return {"error": error.field, "problem": error.problem, "remedy": error.remedy}
+    except BelayError as error:
+        return {"error": "rebase", "problem": str(error), "remedy": "Ask again: what is taken is taken once."}
+    return rebased.model_dump(mode="json")
+
+
+def rebase(account: str, request: RebaseRequest, services: Services) -> Rebased:
+    """Record as one flow what the balances asked for differ by; without a wish, only say by what.
+
+    Asked twice it takes once, since nothing differs any longer; of two at once each takes what the other left.
+
+    Raises:
+        InvalidInput: something is open, unattributed or unread, a balance moves, or differs by another amount than the
+            person saw; nothing was changed.
+        VenueUnavailable: the venue could not be read.
+        Conflict: others kept changing the account.
+    """
+    session = open_session(services, account)
+    refuse_other_identity(session)
+    for _ in range(TRIES):
+        views = read(session)
+        found = _compared(views)
+        asked = tuple(found) if request.whole or not request.wants_something else request.assets
+        shifts = _shifts(asked, found)
+        if not request.wants_something:
+            return Rebased(account=account, taken=False, shifts=shifts)
+        _require_seen(request, shifts)
+        if not shifts:
+            return Rebased(account=account, taken=False, shifts={}, resolved=_end(session, asked, request))
+        _require_settled(views)
+        flow = _flow(session, request, shifts, _steady(session, views))
+        try:
+            services.ledger.record_flow(flow, views.ledger.account.with_flow(flow))
+        except Conflict:
+            continue
+        resolved = _end(session, asked, request)
+        return Rebased(account=account, taken=True, shifts=shifts, flow_id=flow.flow_id, resolved=resolved)
+    raise Conflict(f"account {account}")
+
+
+def _compared(views: Views) -> dict[str, Difference]:
+    account = views.ledger.account
+    if account.opening is None:
+        problem = f"the balances of {account.account} at its start are not known yet"
+        raise InvalidInput("account", problem, "Ask again once a reconciliation has recorded them.")
+    if not views.clocks_agree:
+        problem = f"the venue's clock is {views.offset.total_seconds():.0f} s from this machine's"
+        raise InvalidInput("account", problem, "Ask again once they agree.")
+    if unread := [*views.gaps, *(f"{row.key}: {row.problem}" for row in views.venue.balances.unread)]:
+        raise InvalidInput("account", f"not everything could be read: {unread[0]}", AGAIN)
+    return compared(views.ledger, views.venue)
+
+
+def _shifts(asked: tuple[str, ...], found: Mapping[str, Difference]) -> dict[str, Shift]:
+    if unknown := [asset for asset in asked if asset not in found]:
+        problem = f"{unknown[0]} is no asset that this account compares"
+        remedy = f"Compared are {', '.join(found)}. One that comes into use is taken in by itself."
+        raise InvalidInput("rebase.assets", problem, remedy)
+    differing = {asset: found[asset] for asset in asked if not found[asset].explained}
+    return {
+        asset: Shift(before=difference.expected, after=difference.actual, amount=difference.residual)
+        for asset, difference in differing.items()
+    }
+
+
+def _require_seen(request: RebaseRequest, shifts: Mapping[str, Shift]) -> None:
+    """A command that was written for another difference than this one takes nothing."""
+    for asset, amount in sorted(request.amounts.items()):
+        now = shifts[asset].amount if asset in shifts else None
+        if now is not None and now != amount:
+            problem = f"{asset} differs by {now}, not by {amount}"
+            raise InvalidInput("rebase.amounts", problem, "Look again: belay rebase shows what differs now.")
+
+
+def _require_settled(views: Views) -> None:
+    """Nothing that Belay knows of may still explain, or move, a balance."""
+    ledger = views.ledger
+    unsettled = {key for key, order in ledger.orders.items() if not order.settled and order.state not in NEVER_SENT}
+    if waiting := sorted(unsettled | ledger.account.reservations.keys()):
+        problem = f"order {waiting[0]} is not settled, and may explain what differs"
+        raise InvalidInput("account", problem, "Wait for it, cancel it, or resolve it: belay orders.")
+    for trade in ledger.uncounted(views.venue.trades):
+        if ledger.owner(trade) is None:
+            problem = f"trade {trade.key} belongs to no order, and may explain what differs"
+            raise InvalidInput("account", problem, "Attribute it, or mark it foreign: belay trades.")
+        raise InvalidInput("account", f"trade {trade.key} is about to be counted", AGAIN)
+
+
+def _steady(session: Session, views: Views) -> Utc:
+    """The venue time between two equal readings: what the second shows was so then."""
+    at = session.market_data.time()
+    again = filled(readable(session.venue.open_orders())), session.venue.balances().total
+    if again != (filled(views.venue.open_orders), views.venue.balances.total):
+        raise InvalidInput("account", "the balances moved between two readings", AGAIN)
+    return at
+
+
+def _flow(session: Session, request: RebaseRequest, shifts: Mapping[str, Shift], at: Utc) -> Flow:
+    services = session.services
+    return Flow(
+        account=session.document.account,
+        flow_id=f"{FlowKind.REBASE}:{services.new_id()}",
+        kind=FlowKind.REBASE,
+        amounts={asset: shift.amount for asset, shift in shifts.items()},
+        at=at,
+        recorded_at=services.clock.now(),
+        author=request.author,
+        evidence=request.reason,
+    )
+
+
+def _end(session: Session, assets: tuple[str, ...], request: RebaseRequest) -> tuple[str, ...]:
+    """End the incidents about balances that are explained by now, also where a process stopped before it did so."""
+    services, account = session.services, session.document.account
+    named = {f"{IncidentKind.BALANCE_MISMATCH}:{asset}" for asset in assets}
+    standing = [i.incident_id for i in services.ledger.open_incidents(account) if i.incident_id in named]
+    for incident_id in standing:
+        end_incident(services, account, incident_id, f"rebased by {request.author}: {request.reason}")
+    return tuple(standing)
