@@ -197,6 +197,11 @@ class Account(Record):
     retired: tuple[Symbol, ...] = ()
     identity: VenueIdentity | None = None
 
+    @property
+    def needs(self) -> int:
+        """Schema 1 expects of a balance what opening and fills explain."""
+        return 2 if self.external or self.retired else 1
+
     def position(self, strategy: str, symbol: str) -> Position:
         return self.positions.get(strategy, {}).get(symbol, Position())
 

@@ -19,5 +19,9 @@ class Fill(Record):
     previous: str
 
     @property
+    def needs(self) -> int:
+        return self.trade.needs
+
+    @property
     def key(self) -> str:
         return self.trade.key

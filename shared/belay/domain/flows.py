@@ -40,6 +40,10 @@ class Flow(Record):
     strategy: str | None = None
     trade: VenueTrade | None = None
 
+    @property
+    def needs(self) -> int:
+        return 2
+
 
 class VenueFlow(Record):
     """One movement as the venue's records tell it. `amounts` by asset, fees included."""

@@ -32,6 +32,11 @@ class Proof(Record):
     bookings: dict[str, int] = {}
     prices: dict[Symbol, Price] = {}
 
+    @property
+    def needs(self) -> int:
+        """To schema 1 a proof covered every symbol."""
+        return 2 if self.uncovered else 1
+
 
 def fingerprint(configuration: Configuration, layer_version: str, table_id: str) -> str:
     """One name for everything whose change must close the gate: deployment, configuration and table.

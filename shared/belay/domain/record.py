@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 # What this version writes. A stored record names the lowest schema that may act on it, see `Record.understood`.
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Record(BaseModel):
@@ -45,7 +45,19 @@ class Record(BaseModel):
 
     @property
     def reads_from(self) -> int:
-        return self._reads_from
+        """The lowest schema that may act on this record: of what was stored, and of what it says now."""
+        return max(self._reads_from, self.needs)
+
+    @property
+    def needs(self) -> int:
+        """The lowest schema that knows what everything in this record means; beyond 1 where it says more than that."""
+        return 1
+
+    def reading_from(self, schema: int) -> Self:
+        """The record as one that an earlier schema may not act on."""
+        raised = self.model_copy()
+        raised._reads_from = max(self._reads_from, schema)
+        return raised
 
     @property
     def understood(self) -> bool:

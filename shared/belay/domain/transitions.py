@@ -81,6 +81,8 @@ def _move(
     if to is not order.state:
         updates["terminal_at"] = (stamp.exchange_time or stamp.recorded_at) if to in TERMINAL else None
     moved = order.model_copy(update={**updates, "state": to, "version": version, "write_id": stamp.write_id})
+    if fill is not None:
+        moved = moved.reading_from(fill.reads_from)  # who cannot read a fill may not act on its order
     moved, event = seal(
         moved,
         fill.digest if fill else order.head,

@@ -139,6 +139,12 @@ class VenueTrade(Record):
         return self.quantity * self.price if self.cost is None else self.cost
 
     @property
+    def needs(self) -> int:
+        """Schema 1 booked price times quantity, and fees that are costs in the asset that the trade names."""
+        said = self.cost not in (None, self.quantity * self.price) or self.estimated
+        return 2 if said or any(fee < 0 for fee in self.fees.values()) else 1
+
+    @property
     def bookings(self) -> dict[str, int]:
         """How many amounts were booked by asset: each may have been rounded to what its wallet keeps."""
         counts = dict.fromkeys(self.symbol.split("/"), 1)

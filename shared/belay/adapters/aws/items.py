@@ -1,6 +1,6 @@
 """The ledger's records as items: key, body, and what indexes and conditions look at. Reads and writes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 
@@ -83,7 +83,7 @@ def decision(record: DecisionRecord) -> Item:
         keys.TIMELINE_PK: keys.decisions_line(record.slot.account, record.slot.strategy),
         "timeline_sk": decision_position(record),
     }
-    return Item(keys.decision(record.decision_id), keys.DECISION, record.text, attributes)
+    return _item(keys.decision(record.decision_id), keys.DECISION, record, attributes)
 
 
 def order(order: Order) -> Item:
@@ -96,88 +96,86 @@ def order(order: Order) -> Item:
     }
     if not order.settled:
         attributes |= {keys.OPEN_ACCOUNT: order.account, "open_since": position}
-    return Item(keys.decision(order.decision_id), keys.order(order.order_id), order.text, attributes)
+    return _item(keys.decision(order.decision_id), keys.order(order.order_id), order, attributes)
 
 
 def pointer(order: Order) -> Item:
-    body = OrderPointer(decision_id=order.decision_id).text
-    return Item(keys.order(order.order_id), keys.ORDER, body)
+    return _item(keys.order(order.order_id), keys.ORDER, OrderPointer(decision_id=order.decision_id))
 
 
 def event(event: OrderEvent, source: DecisionRecord | Order) -> Item:
     """The event of a change to an order, or of the decision that created it."""
     sk = keys.event(event.order_id, event.sequence)
-    return Item(keys.decision(source.decision_id), sk, event.text, {"write_id": source.write_id})
+    return _item(keys.decision(source.decision_id), sk, event, {"write_id": source.write_id})
 
 
 def fill(fill: Fill) -> Item:
     attributes = {keys.TIMELINE_PK: keys.fills_line(fill.account), "timeline_sk": fill_position(fill)}
     sk = keys.fill(fill.order_id, fill.key)
-    return Item(keys.decision(fill.decision_id), sk, fill.text, attributes)
+    return _item(keys.decision(fill.decision_id), sk, fill, attributes)
 
 
 def cancel(request: CancelRequest) -> Item:
     standing = {STANDING: f"{keys.CANCELS}{cancel_position(request)}"}
-    return Item(keys.account(request.account), keys.cancel(request.order_id), request.text, standing)
+    return _item(keys.account(request.account), keys.cancel(request.order_id), request, standing)
 
 
 def schedule(tick: Tick) -> Item:
     sk = keys.schedule(tick)
     attributes = {"scheduled_time": iso(tick.scheduled_time), STANDING: sk}
-    return Item(keys.account(tick.account), sk, tick.text, attributes)
+    return _item(keys.account(tick.account), sk, tick, attributes)
 
 
 def refused(event: RefusedEvent) -> Item:
     standing = {STANDING: f"{keys.REFUSED}{refused_position(event)}"}
-    return Item(keys.account(event.account), keys.refused(event), event.text, standing)
+    return _item(keys.account(event.account), keys.refused(event), event, standing)
 
 
 # --- what binds orders ----------------------------------------------------------------------------
 
 
 def account(account: Account) -> Item:
-    attributes = {"version": account.version, **_mark(account)}
-    return Item(keys.account(account.account), keys.STATE, account.text, attributes)
+    attributes = {"version": account.version}
+    return _item(keys.account(account.account), keys.STATE, account, attributes)
 
 
 def anchor(anchor: Anchor) -> Item:
     attributes = {"anchored": anchor.place}
-    return Item(keys.account(anchor.account), keys.anchor(anchor.order_id), anchor.text, attributes)
+    return _item(keys.account(anchor.account), keys.anchor(anchor.order_id), anchor, attributes)
 
 
 def acceptance(acceptance: Acceptance) -> Item:
     sk = keys.accepted(acceptance.anchor.order_id)
-    return Item(keys.account(acceptance.anchor.account), sk, acceptance.text)
+    return _item(keys.account(acceptance.anchor.account), sk, acceptance)
 
 
 def owner(order: Order, venue_order_id: str) -> Item:
-    body = VenueOrderOwner(order_id=order.order_id).text
-    sk = keys.venue_order(order.symbol, venue_order_id)
-    return Item(keys.account(order.account), sk, body, {"order_id": order.order_id})
+    owner, sk = VenueOrderOwner(order_id=order.order_id), keys.venue_order(order.symbol, venue_order_id)
+    return _item(keys.account(order.account), sk, owner, {"order_id": order.order_id})
 
 
 def proof(proof: Proof, sk: str | None = None) -> Item:
     completed = {"completed_at": iso(proof.completed_at)}
-    return Item(keys.account(proof.account), sk or keys.proof(proof.fingerprint), proof.text, completed)
+    return _item(keys.account(proof.account), sk or keys.proof(proof.fingerprint), proof, completed)
 
 
 def flow(flow: Flow) -> Item:
     standing = {STANDING: f"{keys.FLOWS}{flow_position(flow)}"}
-    return Item(keys.account(flow.account), keys.flow(flow.flow_id), flow.text, standing)
+    return _item(keys.account(flow.account), keys.flow(flow.flow_id), flow, standing)
 
 
 def cursor(account: str, cursor: Cursor) -> Item:
     until = {"read_until": iso(cursor.read_until)}
-    return Item(keys.account(account), keys.cursor(cursor.symbol), cursor.text, until)
+    return _item(keys.account(account), keys.cursor(cursor.symbol), cursor, until)
 
 
 def unattributed(account: str, trade: VenueTrade) -> Item:
     standing = {STANDING: f"{keys.UNATTRIBUTED}{trade_position(trade)}"}
-    return Item(keys.account(account), keys.unattributed(trade), trade.text, standing)
+    return _item(keys.account(account), keys.unattributed(trade), trade, standing)
 
 
 def suspicion(suspicion: Suspicion) -> Item:
-    return Item(keys.account(suspicion.account), keys.SUSPICION, suspicion.text)
+    return _item(keys.account(suspicion.account), keys.SUSPICION, suspicion)
 
 
 def incident(incident: Incident) -> Item:
@@ -186,7 +184,7 @@ def incident(incident: Incident) -> Item:
     if incident.status == "open":
         attributes[STANDING] = f"{keys.INCIDENTS}{incident_position(incident)}"
     sk = keys.incident(incident.incident_id)
-    return Item(keys.account(incident.account), sk, incident.text, attributes)
+    return _item(keys.account(incident.account), sk, incident, attributes)
 
 
 # --- what operators say ---------------------------------------------------------------------------
@@ -194,18 +192,18 @@ def incident(incident: Incident) -> Item:
 
 def configuration(configuration: Configuration, sk: str = keys.CONFIGURATION) -> Item:
     version = {"version": configuration.version}
-    return Item(keys.account(configuration.document.account), sk, configuration.text, version)
+    return _item(keys.account(configuration.document.account), sk, configuration, version)
 
 
 def listed(account: str) -> Item:
-    return Item(keys.ACCOUNTS, account, "{}")
+    return Item(keys.ACCOUNTS, account, "{}", {READS_FROM: 1})
 
 
 def stops(stops: OperatorStops) -> Item:
-    attributes = {"version": stops.version, **_mark(stops)}
-    return Item(keys.account(stops.account), keys.STOPS, stops.text, attributes)
+    attributes = {"version": stops.version}
+    return _item(keys.account(stops.account), keys.STOPS, stops, attributes)
 
 
-def _mark(record: Record) -> dict[str, Attribute]:
-    """Of a record that bears one: this version writes none of its own, and takes none back."""
-    return {READS_FROM: record.reads_from} if not record.understood else {}
+def _item(pk: str, sk: str, record: Record, attributes: Mapping[str, Attribute] = {}) -> Item:
+    """Every item names the lowest schema that may act on it."""
+    return Item(pk, sk, record.text, {**attributes, READS_FROM: record.reads_from})

@@ -22,11 +22,11 @@ def of_later(item: Item) -> bool:
 
 
 class LockedTable(Table):
-    """Every condition also requires that this version understands what is stored; an item that bears the attribute
-    itself is one that may be written nevertheless."""
+    """Every condition also requires that this version understands what is stored; an item that is itself a later
+    version's is one that may be written nevertheless."""
 
     def putting(self, item: Item, condition: Condition | None = None) -> Action:
-        return self.putting_over(item, condition if READS_FROM in item.attributes else _understood(condition))
+        return self.putting_over(item, condition if of_later(item) else _understood(condition))
 
     def putting_over(self, item: Item, condition: Condition | None = None) -> Action:
         """Also over an item of a later version."""
