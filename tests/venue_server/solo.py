@@ -29,6 +29,7 @@ class Solo(Account):
         ids = binance.ids() if venue == "binance" else kraken.ids(seed)
         prices = Prices(listed_markets(QUOTES[venue], markets), seed)
         super().__init__(venue, prices, ids, self._agenda.add, fees or Fees())
+        self.books.match(start)
 
     @property
     def now(self) -> datetime:
