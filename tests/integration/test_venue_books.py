@@ -12,14 +12,14 @@ import pytest
 from tests.venue_server import kraken_shapes
 from tests.venue_server.account import QUOTES
 from tests.venue_server.fees import Fees
-from tests.venue_server.orders import Order, Refusal, Refused
+from tests.venue_server.orders import Refusal, Refused
 from tests.venue_server.solo import Solo
 from tests.venue_server.wallets import unbalanced
 
 D = Decimal
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 BOTH = pytest.mark.parametrize("venue", ["binance", "kraken"])
-NewSolo = Callable[..., Solo]
+NewSolo = Callable[..., Any]
 
 
 @pytest.fixture
@@ -47,10 +47,9 @@ def give(solo: Solo, asset: str, amount: str) -> None:
     solo.books.deposit(asset, D(amount))
 
 
-def order(solo: Solo, side: str, quantity: str, limit: str | None = None, **kind: Any) -> Order:
+def order(solo: Solo, side: str, quantity: str, limit: str | None = None, **kind: Any) -> Any:
     wanted = {"symbol": pair(solo), "side": side, "quantity": D(quantity), "limit": D(limit) if limit else None}
-    placed: Order = solo.act("order", **wanted, **kind)
-    return placed
+    return solo.act("order", **wanted, **kind)
 
 
 def refused(solo: Solo, *arguments: Any, **kind: Any) -> Refusal:
@@ -59,7 +58,7 @@ def refused(solo: Solo, *arguments: Any, **kind: Any) -> Refusal:
     return error.value.refusal
 
 
-def wallet(solo: Solo, asset: str) -> Decimal:
+def wallet(solo: Solo, asset: str) -> Any:
     return solo.books.wallets.balance(asset)
 
 
@@ -117,7 +116,7 @@ def test_wallets_are_exact_unless_told_otherwise(new_solo: NewSolo) -> None:
 # --- fees -----------------------------------------------------------------------------------------------
 
 
-def burning(new_solo: NewSolo, held: str) -> Solo:
+def burning(new_solo: NewSolo, held: str) -> Any:
     solo = new_solo("binance", token=True)
     solo.act("list_market", symbol="BNB/USDT", price=D(600))
     solo.pin("BNB/USDT", D(600))
@@ -544,6 +543,11 @@ def test_a_price_of_nothing_and_a_last_trade_long_ago(new_solo: NewSolo) -> None
 # --- conservation -----------------------------------------------------------------------------------------
 
 
+def cancel_the_oldest(solo: Solo) -> None:
+    for order in solo.books.open()[:1]:
+        solo.books.cancel(order, solo.now)
+
+
 def something(solo: Solo, draw: random.Random) -> None:
     """One step of whatever may happen; what the venue refuses changes nothing."""
     amount = D(draw.randint(1, 99_999)) / 10_000
@@ -558,7 +562,7 @@ def something(solo: Solo, draw: random.Random) -> None:
         lambda: solo.act("convert", asset=asset, amount=amount, target="BTC", received=amount / 8),
         lambda: solo.act("earn", asset="BTC", amount=amount / 16, out=draw.choice([True, False])),
         lambda: solo.act("oco", symbol=pair(solo), side="sell", quantity=amount / 10, limit=D(67_000), stop=D(57_000)),
-        lambda: [solo.books.cancel(one, solo.now) for one in solo.books.open()[:1]],
+        lambda: cancel_the_oldest(solo),
         lambda: solo.advance(draw.randint(1, 60)),
     ]
     try:

@@ -284,7 +284,7 @@ class Kraken:
         groups = _consolidated(trades) if merges else [[trade] for trade in trades]
         shown = {}
         for group in _page(call, groups):
-            row = shapes.trades([shapes.trade(trade, self.books, self.prices) for trade in group])
+            row = shapes.trades(group, self.books, self.prices)
             if call.params.get("ledgers", "").lower() == "true":
                 row["ledgers"] = self._records.ledger_ids([trade.trade_id for trade in group], now)
             shown[group[0].trade_id] = row

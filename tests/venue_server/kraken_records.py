@@ -21,7 +21,7 @@ INVALID = "EGeneral:Invalid arguments"
 # What may be asked for. Rows have more types: none of spend, receive, reward, conversion can be asked for, but "all".
 FILTERS = frozenset(
     {"all", "deposit", "withdrawal", "trade", "margin", "rollover", "credit", "transfer", "settled", "staking"}
-    | {"dividend", "sale", "adjustment", "nft_rebate"}
+    | {"dividend", "sale", "adjustment", "nfttrade", "nftcreatorfee", "nftrebate", "custodytransfer"}
 )
 STATUSES = {"pending": "Pending", "credited": "Settled", "done": "Success", "failed": "Failure"}
 

@@ -225,17 +225,16 @@ def trade(shown: Trade, books: Books, prices: Prices) -> dict[str, Any]:
     return books.row_of(shown, row)
 
 
-def trades(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def trades(group: list[Trade], books: Books, prices: Prices) -> dict[str, Any]:
     """Several trades as one: sums, and the average price."""
-    if len(rows) == 1:
-        return rows[0]
-    sums = {name: sum((Decimal(row[name]) for row in rows), ZERO) for name in ("cost", "fee", "vol")}
-    price = fixed(sums["cost"] / sums["vol"], COST_PLACES)
-    return (
-        rows[0]
-        | {"price": price, "cost": fixed(sums["cost"], COST_PLACES)}
-        | {name: fixed(sums[name]) for name in ("fee", "vol")}
+    row = trade(group[0], books, prices)
+    if len(group) == 1:
+        return row
+    volume, cost, fee = (
+        sum((getattr(one, name) for one in group), ZERO) for name in ("quantity", "notional", "fee_value")
     )
+    price = {"price": fixed(cost / volume, COST_PLACES), "cost": fixed(cost, COST_PLACES)}
+    return row | price | {"vol": fixed(volume), "fee": fixed(fee)}
 
 
 def ticker(market: Market, prices: Prices, now: datetime) -> dict[str, Any]:
