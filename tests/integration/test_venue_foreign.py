@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import ccxt
@@ -104,7 +105,7 @@ def test_an_asset_without_any_market_is_held_and_named(reader: Reader) -> None:
 
 @BOTH
 def test_a_market_that_nobody_trades_any_more_has_a_price_and_no_volume(reader: Reader) -> None:
-    reader.act("last_trade", symbol=reader.symbol)
+    reader.act("last_trade", symbol=reader.symbol, at=reader.server.clock.now())
     reader.server.advance(3 * DAY)
     ticker = reader.ccxt.fetch_ticker(reader.symbol)
     assert (ticker["last"], ticker["baseVolume"]) == (62000, 0)
@@ -153,4 +154,6 @@ def test_another_process_acts_in_json(kraken_reader: Reader) -> None:
         do="act", venue="kraken", name="order", symbol="BTC/USD", side="buy", quantity="0.1", closes=closes
     )["result"]
     assert order["status"] == "filled"
+    with pytest.raises(HTTPError, match="400"):
+        control(do="act", venue="kraken", name="steal")
     assert kraken_reader.ccxt.fetch_balance()["BTC"] == {"free": 0, "used": 0.1, "total": 0.1}

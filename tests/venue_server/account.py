@@ -103,14 +103,15 @@ class Account:
         self.consolidates = self.consolidates if consolidates is None else consolidates
         self.books.entry_lag = self.books.entry_lag if entry_lag is None else entry_lag
 
-    def do(self, name: str, at: datetime, **arguments: Any) -> Any:
+    def do(self, name: str, now: datetime, /, **arguments: Any) -> Any:
         """Any method of `Movements` or `Hand`, or set_terms; `movement` may be named by its id."""
-        owner = next(one for one in (self.movements, self.hand, self) if hasattr(type(one), name))
-        act = getattr(owner, name)
+        act = next((getattr(one, name) for one in (self.movements, self.hand, self) if hasattr(type(one), name)), None)
+        if act is None:
+            raise ValueError(f"{name}: no act of Movements, Hand or Account")
         if isinstance(arguments.get("movement"), str):
             arguments["movement"] = self.movements.named(arguments["movement"])
         if "at" in inspect.signature(act).parameters:
-            arguments.setdefault("at", at)
+            arguments.setdefault("at", now)
         return act(**arguments)
 
     def truth(self) -> dict[str, Any]:

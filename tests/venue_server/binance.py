@@ -408,6 +408,7 @@ class Binance:
         return {"symbol": shapes.symbol_id(symbol), "bidPrice": bid, "askPrice": ask, **sizes}
 
     def _market(self, call: Call) -> Market:
+        """open: whether the past of a delisted symbol can be read; here it cannot."""
         name = call.params.get("symbol")
         if not name:
             raise missing("symbol")

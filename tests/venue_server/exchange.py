@@ -94,7 +94,7 @@ class Exchange:
             now = self.run_due()
             result = self.dialects[venue].account.do(name, now, **arguments)
             self.run_due()
-            self._note(name, venue=venue, **{key: str(value) for key, value in arguments.items()})
+            self._note(name, venue=venue, arguments={key: str(value) for key, value in arguments.items()})
             return result
 
     def add_key(self, venue: str, name: str, **flags: bool) -> Key:

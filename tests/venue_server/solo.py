@@ -35,7 +35,7 @@ class Solo(Account):
     def now(self) -> datetime:
         return self.clock.now()
 
-    def act(self, name: str, **arguments: Any) -> Any:
+    def act(self, name: str, /, **arguments: Any) -> Any:
         """`do`, now."""
         return self.do(name, self.now, **arguments)
 
