@@ -367,7 +367,10 @@ def _deadline(call: Call) -> datetime | None:
 
 
 def _fee_in(side: str, flags: list[str]) -> str:
-    """As documented: in quote currency when buying, in base currency when selling, unless a flag says otherwise."""
+    """As documented: in quote currency when buying, in base currency when selling, unless a flag says otherwise.
+
+    open: the flags say "prefer"; whether the other currency pays where there is too little. Here the order is refused.
+    """
     asked = {"fciq": "quote", "fcib": "base"}
     return next((asked[flag] for flag in flags if flag in asked), "quote" if side == "buy" else "base")
 
