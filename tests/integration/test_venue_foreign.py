@@ -1,6 +1,7 @@
 """Orders and markets as others leave them, read by the real ccxt classes over HTTP; acts of another process."""
 
 import json
+from datetime import timedelta
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -94,6 +95,13 @@ def test_a_market_that_is_halted_then_gone(reader: Reader) -> None:
     with pytest.raises(ccxt.BaseError, match=r"Invalid symbol|Unknown asset pair"):
         reader.ccxt.fetch_ticker(reader.symbol)
     assert reader.ccxt.fetch_balance()["total"]["BTC"] == 1
+
+
+def test_binance_announces_a_delisting(binance_reader: Reader) -> None:
+    when = binance_reader.server.clock.now() + timedelta(days=7)
+    binance_reader.act("announce_delisting", symbol="ETH/USDT", at=when)
+    [told] = binance_reader.ccxt.sapi_get_spot_delist_schedule()
+    assert told == {"delistTime": int(when.timestamp() * 1000), "symbols": ["ETHUSDT"]}
 
 
 @BOTH

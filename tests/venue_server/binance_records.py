@@ -42,6 +42,7 @@ class Records:
             "v1/simple-earn/flexible/position": ("earn", self._positions),
             "v1/simple-earn/locked/position": ("earn", self._positions),
             "v1/bnbBurn": ("fees", self._burn),
+            "v1/spot/delist-schedule": ("markets", self._delistings),
         }
         answers |= {
             f"v1/simple-earn/{product}/history/{name}": ("earn", answer)
@@ -267,6 +268,13 @@ class Records:
             if amount and call.params.get("asset") in (None, asset)
         ]
         return {"rows": _page(call, shown, "current", "size", 10, 100), "total": len(shown)}
+
+    def _delistings(self, _call: Call, _now: datetime) -> Any:
+        """Spot delist schedule: what is announced, by its time."""
+        by_time: dict[datetime, list[str]] = {}
+        for symbol, at in sorted(self._account.books.prices.announced.items()):
+            by_time.setdefault(at, []).append(symbol.replace("/", ""))
+        return [{"delistTime": milliseconds(at), "symbols": symbols} for at, symbols in sorted(by_time.items())]
 
     # --- balances and fees --------------------------------------------------------------------------------------------
 

@@ -183,6 +183,10 @@ class Hand:
         post_only, limit_only, reduce_only (Get Tradable Asset Pairs). Empty for an orderly market."""
         self._books.prices.statuses[symbol] = status
 
+    def announce_delisting(self, symbol: str, at: datetime) -> None:
+        """The venue says when it will delist; it happens by `delist`."""
+        self._books.prices.announced[symbol] = at
+
     def delist(self, symbol: str, at: datetime) -> None:
         """The list of markets does not name it any more, and its open orders are gone; what is held of it stays."""
         for order in self._books.open():

@@ -106,6 +106,7 @@ class Prices:
         self._pins: dict[str, list[tuple[datetime, Decimal | None]]] = {}
         self.statuses: dict[str, str] = {}
         self.last_trades: dict[str, datetime] = {}
+        self.announced: dict[str, datetime] = {}
 
     # --- which markets there are --------------------------------------------------------------------------
 
