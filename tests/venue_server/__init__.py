@@ -11,6 +11,16 @@ imports nothing of Belay: what it holds is the truth that Belay's ledger is comp
         server.advance(5)                                             # held requests, later fills, resting orders
         server.audit.orders_per_client_id(); server.truth("kraken")
 
+The account is kept exactly, pays its fees out of what is received and meets nobody else, until a test says otherwise:
+
+    server.act("kraken", "set_terms", rounded=True, earning=["USD"])           # account.Account.set_terms
+    server.act("binance", "deposit_from_outside", asset="BTC", amount=D(1))    # any method of movements.Movements
+    server.act("binance", "oco", symbol="BTC/USDT", side="sell", ...)          # any method of hand.Hand
+    wallets.unbalanced(server.truth("kraken")) == {}                           # opening + bookings = balance
+
+From another process: POST /_control {"do": "act", "venue": ..., "name": ..., amounts as text}. `solo.Solo` is one such
+account alone, without HTTP or threads.
+
 A client on a manual clock must sign with that clock: override its `milliseconds`. Another clock object with `now()`
 may be the base: whoever owns it moves it, and what is due happens at the next request or look at the audit.
 """

@@ -13,7 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from tests.venue_server import binance_shapes as shapes
-from tests.venue_server.books import Books, NewOrder, Order, Plan, Refusal, Status
+from tests.venue_server.account import Account
+from tests.venue_server.binance_records import Records
+from tests.venue_server.books import NewOrder, Order, Plan, Refusal, Status
 from tests.venue_server.keys import Key, Keys, same
 from tests.venue_server.market import Market, Prices
 from tests.venue_server.wire import (
@@ -45,6 +47,10 @@ REFUSALS = {
     Refusal.FUNDS: ("-2010", "Account has insufficient balance for requested action."),
     Refusal.LOT_SIZE: ("-1013", "Filter failure: LOT_SIZE"),
     Refusal.MINIMUM: ("-1013", "Filter failure: LOT_SIZE"),
+    Refusal.MAXIMUM: ("-1013", "Filter failure: LOT_SIZE"),
+    Refusal.MARKET_MAXIMUM: ("-1013", "Filter failure: MARKET_LOT_SIZE"),
+    Refusal.POSITION: ("-1013", "Filter failure: MAX_POSITION"),
+    Refusal.CLOSED: ("-2010", "Market is closed."),
     Refusal.NOTIONAL: ("-1013", "Filter failure: NOTIONAL"),
     Refusal.PRICE: ("-1013", "Filter failure: PRICE_FILTER"),
     Refusal.UNKNOWN_ORDER: ("-2011", "Unknown order sent."),
@@ -84,11 +90,11 @@ class Binance:
     # The window is checked before the order is handed to the engine, which may take seconds more.
     may_wait_after_recheck = True
 
-    def __init__(self, keys: Keys, books: Books, prices: Prices) -> None:
+    def __init__(self, keys: Keys, account: Account, prices: Prices) -> None:
         self.keys = keys
-        self.books = books
+        self.account = account
+        self.books = account.books
         self.prices = prices
-        self._markets = {market.base + market.quote: market for market in prices.markets.values()}
         self._routes: dict[tuple[str, str], Route] = {
             ("GET", "/api/v3/ping"): Route("ping", None, lambda _call, _now: {}),
             ("GET", "/api/v3/time"): Route("time", None, lambda _call, now: {"serverTime": milliseconds(now)}),
@@ -113,7 +119,12 @@ class Binance:
             ("GET", "/api/v3/openOrders"): Route("open_orders", "read", self._open_orders),
             ("GET", "/api/v3/allOrders"): Route("closed_orders", "read", self._all_orders),
             ("GET", "/api/v3/myTrades"): Route("trades", "read", self._my_trades),
+            **Records(account).routes(),
         }
+
+    @property
+    def _markets(self) -> dict[str, Market]:
+        return {market.base + market.quote: market for market in self.prices.listed().values()}
 
     # --- requests ---------------------------------------------------------------------------------------
 
@@ -310,7 +321,7 @@ class Binance:
         symbol, wanted = self._market(call).symbol, call.params.get("orderId")
         trades = [trade for trade in self.books.shown_trades(now) if trade.symbol == symbol]
         rows = [
-            (trade.at, int(trade.trade_id), shapes.trade(trade))
+            (trade.at, int(trade.trade_id), self.books.row_of(trade, shapes.trade(trade)))
             for trade in trades
             if wanted in (None, trade.venue_order_id)
         ]
@@ -355,11 +366,13 @@ class Binance:
         return shapes.restrictions(call.key)
 
     def _exchange_info(self, _call: Call, now: datetime) -> Any:
-        symbols = [shapes.symbol(market) for market in self._markets.values()]
+        symbols = [shapes.symbol(market, self.prices) for market in self._markets.values()]
         return {"timezone": "UTC", "serverTime": milliseconds(now), "rateLimits": [], "symbols": symbols}
 
     def _assets(self, _call: Call, _now: datetime) -> Any:
-        names = {asset for market in self._markets.values() for asset in (market.base, market.quote)}
+        """Every asset of the venue, also one that no market has."""
+        names = {asset for market in self.prices.markets.values() for asset in (market.base, market.quote)}
+        names |= set(self.books.balances)
         return [{"coin": name, "name": name, "trading": True, "networkList": []} for name in sorted(names)]
 
     def _klines(self, call: Call, now: datetime) -> Any:
@@ -380,8 +393,9 @@ class Binance:
     def _ticker_24h(self, call: Call, now: datetime) -> Any:
         symbol = self._market(call).symbol
         opened, price = self.prices.at(symbol, now - HISTORY_WINDOW), self.prices.at(symbol, now)
+        quiet = self.prices.went_quiet(symbol, now - HISTORY_WINDOW)
         times = {"openTime": milliseconds(now - HISTORY_WINDOW), "closeTime": milliseconds(now)}
-        return self._book_ticker(call, now) | shapes.day(opened, price) | times
+        return self._book_ticker(call, now) | shapes.day(opened, price, quiet) | times
 
     def _ticker_price(self, call: Call, now: datetime) -> Any:
         symbol = self._market(call).symbol
@@ -394,6 +408,7 @@ class Binance:
         return {"symbol": shapes.symbol_id(symbol), "bidPrice": bid, "askPrice": ask, **sizes}
 
     def _market(self, call: Call) -> Market:
+        """open: whether the past of a delisted symbol can be read; here it cannot."""
         name = call.params.get("symbol")
         if not name:
             raise missing("symbol")

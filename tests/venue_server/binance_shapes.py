@@ -6,11 +6,12 @@ from typing import Any
 
 from tests.venue_server.books import ZERO, Books, Order, Status, Trade
 from tests.venue_server.keys import Key
-from tests.venue_server.market import Candle, Market
+from tests.venue_server.market import MANY, Candle, Market, Prices
 from tests.venue_server.wire import fixed, milliseconds
 
 ENDED = {Status.FILLED: "FILLED", Status.CANCELLED: "CANCELED", Status.EXPIRED: "EXPIRED"}
-MANY = Decimal(9_000_000)
+# Kinds of order by hand in the venue's words (enums, order types); an iceberg is a limit order that shows a part.
+TYPES = {"trailing_stop": "STOP_LOSS", "iceberg": "LIMIT"}
 
 
 def symbol_id(name: str) -> str:
@@ -19,11 +20,12 @@ def symbol_id(name: str) -> str:
 
 def order(shown: Order) -> dict[str, Any]:
     request = shown.request
-    working = "NEW" if shown.filled == 0 else "PARTIALLY_FILLED"
-    return {
+    working = "PENDING_NEW" if shown.pending else "NEW" if shown.filled == 0 else "PARTIALLY_FILLED"
+    by_quote = request.quote_amount is not None
+    row = {
         "symbol": symbol_id(request.symbol),
         "orderId": int(shown.venue_order_id),
-        "orderListId": -1,
+        "orderListId": shown.linked or -1,
         "clientOrderId": request.client_order_id,
         "price": fixed(request.limit_price or ZERO),
         "origQty": fixed(request.quantity),
@@ -31,17 +33,22 @@ def order(shown: Order) -> dict[str, Any]:
         "cummulativeQuoteQty": fixed(shown.cost),
         "status": ENDED.get(shown.status, working),
         "timeInForce": request.time_in_force,
-        "type": request.kind.upper(),
+        "type": TYPES.get(request.kind, request.kind.upper()),
         "side": request.side.upper(),
-        "stopPrice": fixed(ZERO),
-        "icebergQty": fixed(ZERO),
+        "stopPrice": fixed(request.stop_price or ZERO),
+        "icebergQty": fixed(request.shown_quantity or ZERO),
         "time": milliseconds(shown.created_at),
         "updateTime": milliseconds(shown.updated_at),
-        "isWorking": True,
-        "workingTime": milliseconds(shown.created_at),
-        "origQuoteOrderQty": fixed(ZERO),
+        "isWorking": not (shown.pending or shown.waits),
+        "workingTime": -1 if shown.pending or shown.waits else milliseconds(shown.created_at),
+        "origQuoteOrderQty": fixed(request.quote_amount or ZERO),
         "selfTradePreventionMode": "EXPIRE_MAKER",
     }
+    # open: what origQty says of an order sized in quote currency; here what was bought.
+    sized = {"origQty": fixed(shown.filled)} if by_quote else {}
+    # Binance REST, conditional fields: trailingDelta in basis points, only for trailing stops.
+    trailing = {"trailingDelta": int(request.trailing / shown.lock_price * 10_000)} if request.trailing else {}
+    return shown.row(row | sized | trailing)
 
 
 def fill(shown: Trade) -> dict[str, Any]:
@@ -101,13 +108,19 @@ def restrictions(key: Key) -> dict[str, Any]:
     }
 
 
-def symbol(market: Market) -> dict[str, Any]:
+def symbol(market: Market, known: Prices) -> dict[str, Any]:
     prices = {"minPrice": fixed(market.tick), "maxPrice": fixed(MANY), "tickSize": fixed(market.tick)}
-    lots = {"minQty": fixed(market.min_quantity), "maxQty": fixed(MANY), "stepSize": fixed(market.step)}
+    lots = {"minQty": fixed(market.min_quantity), "maxQty": fixed(market.max_quantity), "stepSize": fixed(market.step)}
     notional = {"minNotional": fixed(market.min_notional), "applyMinToMarket": True, "maxNotional": fixed(MANY)}
+    further: list[dict[str, Any]] = []
+    if market.max_market_quantity is not None:
+        largest = {"maxQty": fixed(market.max_market_quantity), "minQty": fixed(ZERO), "stepSize": fixed(ZERO)}
+        further.append({"filterType": "MARKET_LOT_SIZE", **largest})
+    if market.max_position.is_finite():
+        further.append({"filterType": "MAX_POSITION", "maxPosition": fixed(market.max_position)})
     return {
         "symbol": symbol_id(market.symbol),
-        "status": "TRADING",
+        "status": known.statuses.get(market.symbol) or "TRADING",
         "baseAsset": market.base,
         "baseAssetPrecision": 8,
         "quoteAsset": market.quote,
@@ -121,6 +134,7 @@ def symbol(market: Market) -> dict[str, Any]:
             {"filterType": "PRICE_FILTER", **prices},
             {"filterType": "LOT_SIZE", **lots},
             {"filterType": "NOTIONAL", **notional, "applyMaxToMarket": False, "avgPriceMins": 5},
+            *further,
         ],
         "permissions": ["SPOT"],
     }
@@ -132,14 +146,15 @@ def kline(candle: Candle) -> list[Any]:
     return [milliseconds(candle.opened), *prices, fixed(candle.volume), closed, quote_volume, 1, "0", "0", "0"]
 
 
-def day(opened: Decimal, price: Decimal) -> dict[str, str]:
-    """A day's statistics from its first and its last price."""
+def day(opened: Decimal, price: Decimal, quiet: bool) -> dict[str, Any]:
+    """A day's statistics from its first and its last price; a day without trades has none to count."""
     return {
         "priceChange": fixed(price - opened),
         "lastPrice": fixed(price),
         "openPrice": fixed(opened),
         "highPrice": fixed(max(price, opened)),
         "lowPrice": fixed(min(price, opened)),
-        "volume": fixed(Decimal(1000)),
-        "quoteVolume": fixed(price * 1000),
+        "volume": fixed(Decimal(0 if quiet else 1000)),
+        "quoteVolume": fixed(price * (0 if quiet else 1000)),
+        "count": 0 if quiet else 100,
     }

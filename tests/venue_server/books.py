@@ -1,201 +1,81 @@
-"""One account at one venue as it really is: orders, trades, balances and the matching. Speaks no venue's language.
+"""One account at one venue as it really is: orders, trades, wallets and the matching. Speaks no venue's language.
 
 Times come in as arguments. A market order takes the price at once; a limit order that does not cross rests, and
-fills at its limit when the price path reaches it. What a look-up shows may lag behind what is so; balances never do.
+fills at its limit when the price path reaches it; a stop waits for its price. What a look-up shows may lag behind
+what is so; balances never do.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
-from enum import StrEnum
+from itertools import count
 from typing import Any
 
+from tests.venue_server.fees import Fees
 from tests.venue_server.market import Market, Prices
+from tests.venue_server.orders import ZERO, NewOrder, Order, Plan, Refusal, Refused, Status, Trade
+from tests.venue_server.wallets import Wallets
 
-ZERO = Decimal(0)
-FEE_UNIT = Decimal("0.00000001")
+__all__ = ["ZERO", "Books", "Fees", "NewOrder", "Order", "Plan", "Refusal", "Refused", "Status", "Trade"]
 
-
-class Refusal(StrEnum):
-    """Why the matching engine takes no order; each venue has its own words for it."""
-
-    DUPLICATE = "duplicate"
-    FUNDS = "funds"
-    LOT_SIZE = "lot_size"
-    MINIMUM = "minimum"
-    NOTIONAL = "notional"
-    PRICE = "price"
-    UNKNOWN_ORDER = "unknown_order"
-
-
-class Refused(Exception):
-    """The engine refused a request; nothing changed."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.value)
-        self.refusal = refusal
-
-
-class Status(StrEnum):
-    OPEN = "open"
-    FILLED = "filled"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-
-@dataclass(frozen=True)
-class Trade:
-    """One execution. `fee` is in `fee_asset`; `fee_value` is the same in quote currency."""
-
-    trade_id: str
-    venue_order_id: str
-    client_order_id: str | None
-    symbol: str
-    side: str
-    price: Decimal
-    quantity: Decimal
-    fee: Decimal
-    fee_asset: str
-    fee_value: Decimal
-    maker: bool
-    at: datetime
-    visible_from: datetime
-
-    @property
-    def notional(self) -> Decimal:
-        return self.price * self.quantity
-
-
-@dataclass(frozen=True)
-class NewOrder:
-    """What a client asks for. `immediate`: what does not fill at once expires. `fee_in`: "base" or "quote"."""
-
-    client_order_id: str | None
-    symbol: str
-    side: str
-    quantity: Decimal
-    limit_price: Decimal | None
-    time_in_force: str
-    immediate: bool
-    fee_in: str
-
-    @property
-    def kind(self) -> str:
-        return "market" if self.limit_price is None else "limit"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How an accepted order is to fare, where a test wants it otherwise. Seconds throughout.
-
-    `fraction` of it fills at once; the rest after `rest_after` (None: when released), or expires if `rest_expires`.
-    `terminal_first`: it is shown as expired before anything filled; the fills come after that.
-    `order_lag` and `trade_lag`: for how long look-ups do not show the order, or its trades.
-    """
-
-    fraction: Decimal | None = None
-    rest_after: float | None = None
-    rest_expires: bool = False
-    terminal_first: bool = False
-    order_lag: float = 0
-    trade_lag: float = 0
-
-
-@dataclass
-class Order:
-    """An order in the books; it changes only here."""
-
-    venue_order_id: str
-    request: NewOrder
-    plan: Plan
-    lock_price: Decimal
-    created_at: datetime
-    updated_at: datetime
-    visible_from: datetime
-    status: Status = Status.OPEN
-    filled: Decimal = ZERO
-    cost: Decimal = ZERO
-    fee_value: Decimal = ZERO
-    trades: list[Trade] = field(default_factory=list)
-
-    @property
-    def remaining(self) -> Decimal:
-        return self.request.quantity - self.filled
-
-    def truth(self) -> dict[str, Any]:
-        request = self.request
-        return {
-            "venue_order_id": self.venue_order_id,
-            "client_order_id": request.client_order_id,
-            "symbol": request.symbol,
-            "side": request.side,
-            "type": request.kind,
-            "quantity": str(request.quantity),
-            "limit_price": None if request.limit_price is None else str(request.limit_price),
-            "filled": str(self.filled),
-            "status": self.status.value,
-            "created_at": self.created_at.isoformat(),
-        }
-
-
-@dataclass(frozen=True)
-class Fees:
-    """Rates of the notional (or of the quantity, for a fee in base currency)."""
-
-    taker: Decimal = Decimal("0.001")
-    maker: Decimal = Decimal("0.001")
-
-
+NEVER = datetime.max.replace(tzinfo=UTC)
 # Runs an action at a time of the server's, or only when released.
 Schedule = Callable[[datetime | None, Callable[[datetime], None]], None]
 
 
 class Books:
-    """The account. `ids` gives the next id of "order" or "trade" in a symbol, in the venue's own style."""
+    """The account. `ids` gives the next id of "order", "trade" and so on in a symbol, in the venue's own style."""
 
     def __init__(self, prices: Prices, ids: Callable[[str, str], str], schedule: Schedule, fees: Fees) -> None:
         self.prices = prices
         self.orders: list[Order] = []
         self.trades: list[Trade] = []
-        self.balances: dict[str, Decimal] = {}
+        self.wallets = Wallets(ids)
         self.fees = fees
         self.trades_per_fill = 1
+        # For how long the venue's ledger does not show what a trade moved.
+        self.entry_lag = 0.0
         self._ids = ids
         self._schedule = schedule
+        self._lists = count(1)
+        self._spoilt: dict[Trade, tuple[dict[str, Any], frozenset[str]]] = {}
         self._matched_until: datetime | None = None
 
     # --- what is so ----------------------------------------------------------------------------------
+
+    @property
+    def balances(self) -> dict[str, Decimal]:
+        return self.wallets.balances
 
     def open(self) -> list[Order]:
         return [order for order in self.orders if order.status is Status.OPEN]
 
     def locked(self, asset: str) -> Decimal:
-        """What open orders hold back of an asset."""
-        return sum((self._lock(order) for order in self.open() if self._lock_asset(order.request) == asset), ZERO)
+        """What is held back of an asset: by open orders, by a list of them once, and by other services.
+
+        Binance: an order list locks what its largest leg needs (open: the documentation says it nowhere outright), a
+        pending leg nothing (REST, order lists: placed when the working order is fully filled).
+        """
+        held: dict[int | str, Decimal] = {}
+        for order in self.open():
+            if not order.pending and self._lock_asset(order.request) == asset:
+                group = order.linked or order.venue_order_id + order.request.symbol
+                held[group] = max(held.get(group, ZERO), self._lock(order))
+        return sum(held.values(), self.wallets.elsewhere.get(asset, ZERO))
 
     def free(self, asset: str) -> Decimal:
-        return self.balances.get(asset, ZERO) - self.locked(asset)
+        return self.wallets.owned(asset) - self.locked(asset)
 
     def truth(self) -> dict[str, Any]:
         """Everything as JSON values: what a ledger must agree with in the end."""
-        trades = [
-            {
-                "trade_id": trade.trade_id,
-                "venue_order_id": trade.venue_order_id,
-                "client_order_id": trade.client_order_id,
-                "symbol": trade.symbol,
-                "side": trade.side,
-                "price": str(trade.price),
-                "quantity": str(trade.quantity),
-                "fee": str(trade.fee),
-                "fee_asset": trade.fee_asset,
-                "at": trade.at.isoformat(),
-            }
-            for trade in self.trades
-        ]
-        balances = {asset: str(amount) for asset, amount in sorted(self.balances.items())}
-        return {"orders": [order.truth() for order in self.orders], "trades": trades, "balances": balances}
+        return {
+            "orders": [order.truth() for order in self.orders],
+            "trades": [trade.truth() for trade in self.trades],
+            "balances": {asset: str(amount) for asset, amount in sorted(self.balances.items())},
+            "wallets": self.wallets.truth(self.locked),
+            "bookings": [booking.truth() for booking in self.wallets.bookings],
+        }
 
     # --- what look-ups show -----------------------------------------------------------------------------
 
@@ -207,15 +87,86 @@ class Books:
         """Oldest first."""
         return sorted((trade for trade in self.trades if trade.visible_from <= now), key=lambda trade: trade.at)
 
+    def spoil_trade(self, trade: Trade, raw: dict[str, Any], without: Iterable[str] = ()) -> None:
+        """Its row says this instead, and lacks these fields."""
+        self._spoilt[trade] = raw, frozenset(without)
+
+    def row_of(self, trade: Trade, shown: dict[str, Any]) -> dict[str, Any]:
+        """The venue's row of a trade as a test wants it seen."""
+        raw, without = self._spoilt.get(trade, ({}, frozenset()))
+        return {name: value for name, value in (shown | raw).items() if name not in without}
+
     # --- what changes it ---------------------------------------------------------------------------------
 
     def deposit(self, asset: str, amount: Decimal) -> None:
-        """Money from outside; negative for a withdrawal."""
-        self.balances[asset] = self.balances.get(asset, ZERO) + amount
+        """Money that comes, or goes if negative, without any record of the venue's."""
+        self.wallets.move(asset, amount, "given")
 
-    def place(self, request: NewOrder, at: datetime, plan: Plan) -> Order:
+    def place(self, request: NewOrder, at: datetime, plan: Plan, **links: Any) -> Order:
         """Take the order, or raise Refused. A client order id is refused only while an open order bears it."""
-        self._check(request, at)
+        self._check(request, at, pending=links.get("pending", False))
+        order = self._enter(request, at, plan, **links)
+        self._match_arrival(order, at)
+        return order
+
+    def place_list(self, working: NewOrder | None, others: Iterable[NewOrder], at: datetime) -> list[Order]:
+        """An order list: of one or two `others` that cancel each other, behind a `working` order if there is one.
+
+        Binance REST, order lists: OCO (others only), OTO and OTOCO (the others pend until `working` is fully filled).
+        """
+        number = next(self._lists)
+        legs = [*([(working, False)] if working else []), *((leg, working is not None) for leg in others)]
+        if working is None:
+            for leg, _pending in legs:
+                self._check(leg, at)
+        placed = [self._enter(leg, at, Plan(), linked=number, pending=pending) for leg, pending in legs]
+        for order in placed:
+            if order.status is Status.OPEN:
+                self._match_arrival(order, at)
+        return placed
+
+    def cancel(self, order: Order, at: datetime) -> None:
+        """Binance REST, cancel order list: "canceling an individual order from an order list will cancel the entire
+        order list"."""
+        assert order.status is Status.OPEN, "an ended order is unknown to a cancel"
+        for leg in self._list_of(order):
+            self._end(leg, Status.CANCELLED, at)
+
+    def edit(
+        self, order: Order, at: datetime, quantity: Decimal | None = None, limit_price: Decimal | None = None
+    ) -> None:
+        """Changed at the venue under the same id (Binance: order amend keep priority; Kraken: AmendOrder)."""
+        old = order.request
+        order.request = replace(old, quantity=quantity or old.quantity, limit_price=limit_price or old.limit_price)
+        order.lock_price = self._price_bound(order.request, at)
+        order.updated_at = at
+        if order.remaining <= 0:
+            self._end(order, Status.FILLED, at)
+
+    def forget(self, order: Order) -> None:
+        """No look-up shows it any more."""
+        order.visible_from = NEVER
+
+    def match(self, until: datetime) -> None:
+        """Fill every resting order that the price reached since the last call, at the time it did."""
+        since, self._matched_until = self._matched_until or until, until
+        if until <= since or not (self._resting() or self._waiting()):
+            return
+        for moment in self.prices.steps(since, until):
+            self.reprice(moment)
+
+    def reprice(self, at: datetime) -> None:
+        """Fill the resting orders that the price of this moment reaches."""
+        for order in self._waiting():
+            if order.status is Status.OPEN and self._reached(order, at):
+                order.waits = False
+                self._expire_siblings(order, at)
+                self._match_arrival(order, at)
+        for order in self._resting():
+            if order.status is Status.OPEN and self._crosses(order.request, at):
+                self._fill(order, order.remaining, order.request.limit_price, at, maker=True)
+
+    def _enter(self, request: NewOrder, at: datetime, plan: Plan, **links: Any) -> Order:
         order = Order(
             venue_order_id=self._ids("order", request.symbol),
             request=request,
@@ -224,34 +175,20 @@ class Books:
             created_at=at,
             updated_at=at,
             visible_from=at + timedelta(seconds=plan.order_lag),
+            waits=request.stop_price is not None or request.trailing is not None,
+            best=self._price(request, at),
+            **links,
         )
         self.orders.append(order)
-        self._match_arrival(order, at)
         return order
-
-    def cancel(self, order: Order, at: datetime) -> None:
-        assert order.status is Status.OPEN, "an ended order is unknown to a cancel"
-        self._end(order, Status.CANCELLED, at)
-
-    def match(self, until: datetime) -> None:
-        """Fill every resting limit order that the price reached since the last call, at the time it did."""
-        since, self._matched_until = self._matched_until or until, until
-        if until <= since or not self._resting():
-            return
-        for moment in self.prices.steps(since, until):
-            self.reprice(moment)
-
-    def reprice(self, at: datetime) -> None:
-        """Fill the resting limit orders that the price of this moment reaches."""
-        for order in self._resting():
-            if self._crosses(order.request, at):
-                self._fill(order, order.remaining, order.request.limit_price, at, maker=True)
 
     # --- matching -------------------------------------------------------------------------------------------
 
     def _match_arrival(self, order: Order, at: datetime) -> None:
         request, plan = order.request, order.plan
         crosses = self._crosses(request, at)
+        if order.pending or order.waits:
+            return
         if plan.terminal_first:
             self._end(order, Status.EXPIRED, at)
             self._fill_later(order, self._share(order), plan.rest_after)
@@ -304,11 +241,19 @@ class Books:
         return [size] * (pieces - 1) + [quantity - size * (pieces - 1)]
 
     def _execute(self, order: Order, quantity: Decimal, price: Decimal, at: datetime, maker: bool) -> None:
+        """One trade and what it moves: base, quote and fee, each by its own wallet's rounding."""
         request = order.request
         market = self._market(request)
-        rate = self.fees.maker if maker else self.fees.taker
-        fee_value = (quantity * price * rate).quantize(FEE_UNIT)
-        in_base = request.fee_in == "base"
+        charge = self.fees.charge(
+            market.base,
+            market.quote,
+            quantity,
+            quantity * price,
+            in_base=request.fee_in == "base",
+            maker=maker,
+            held=self.free,
+            price=lambda asset: self.prices.worth(asset, market.quote, at),
+        )
         trade = Trade(
             trade_id=self._ids("trade", request.symbol),
             venue_order_id=order.venue_order_id,
@@ -317,43 +262,84 @@ class Books:
             side=request.side,
             price=price,
             quantity=quantity,
-            fee=(quantity * rate).quantize(FEE_UNIT) if in_base else fee_value,
-            fee_asset=market.base if in_base else market.quote,
-            fee_value=fee_value,
+            fee=self.wallets.kept(charge.asset, charge.amount),
+            fee_asset=charge.asset,
+            fee_value=charge.value,
             maker=maker,
             at=at,
             visible_from=at + timedelta(seconds=order.plan.trade_lag),
         )
         order.filled += quantity
         order.cost += trade.notional
-        order.fee_value += fee_value
+        order.fee_value += charge.value
         order.trades.append(trade)
         self.trades.append(trade)
         sign = 1 if request.side == "buy" else -1
-        self.deposit(market.base, sign * quantity)
-        self.deposit(market.quote, -sign * trade.notional)
-        self.deposit(trade.fee_asset, -trade.fee)
+        moved = {market.base: sign * quantity, market.quote: -sign * trade.notional}
+        for asset, amount in {charge.asset: ZERO, **moved}.items():
+            fee = charge.amount if asset == charge.asset else ZERO
+            self.wallets.post(asset, amount, "trade", trade.trade_id, at, fee=fee, lag=self.entry_lag)
+        self._expire_siblings(order, at)
+        self._close(order, quantity, at)
+
+    def _close(self, order: Order, quantity: Decimal, at: datetime) -> None:
+        """Kraken AddOrder: a conditional close is one order for each fill of the primary; nothing is held before."""
+        if order.closes is None:
+            return
+        try:
+            self.place(replace(order.closes, quantity=quantity), at, Plan(), follows=order.venue_order_id)
+        except Refused:
+            """open: what becomes of a close that is refused; here there is none."""
 
     def _end(self, order: Order, status: Status, at: datetime) -> None:
         order.status = status
         order.updated_at = at
+        for leg in self._list_of(order):
+            if leg.pending and status is Status.FILLED:
+                leg.pending, leg.updated_at = False, at
+                self._match_arrival(leg, at)
+            elif leg.pending and not order.pending:
+                leg.pending = False
+                self._end(leg, Status.EXPIRED, at)
+
+    def _expire_siblings(self, order: Order, at: datetime) -> None:
+        """Binance REST, OCO: "activation of one order immediately cancels the other"."""
+        for leg in self._list_of(order):
+            if leg is not order and not leg.pending:
+                self._end(leg, Status.EXPIRED, at)
+
+    def _list_of(self, order: Order) -> list[Order]:
+        """The open orders of its list, or itself alone."""
+        return [order] if order.linked is None else [leg for leg in self.open() if leg.linked == order.linked]
 
     # --- rules ------------------------------------------------------------------------------------------------
 
-    def _check(self, request: NewOrder, at: datetime) -> None:
+    def _check(self, request: NewOrder, at: datetime, pending: bool = False) -> None:
         market = self._market(request)
-        limit = request.limit_price
+        limit, quantity = request.limit_price, request.quantity
+        at_market = request.kind == "market"
+        needed = ZERO if pending else self._needed(request, at)
         rules = (
-            (Refusal.LOT_SIZE, request.quantity % market.step != 0),
-            (Refusal.MINIMUM, request.quantity < market.min_quantity),
+            (Refusal.CLOSED, not self.prices.takes(request.symbol, at_market) or self._price(request, at) <= 0),
+            (Refusal.LOT_SIZE, quantity % market.step != 0),
+            (Refusal.MINIMUM, quantity < market.min_quantity),
+            (Refusal.MAXIMUM, quantity > market.max_quantity),
+            (Refusal.MARKET_MAXIMUM, at_market and quantity > (market.max_market_quantity or quantity)),
+            (Refusal.POSITION, request.side == "buy" and self._position(market, quantity) > market.max_position),
             (Refusal.PRICE, limit is not None and (limit <= 0 or limit % market.tick != 0)),
-            (Refusal.NOTIONAL, request.quantity * self._price_bound(request, at) < market.min_notional),
+            (Refusal.NOTIONAL, quantity * self._price_bound(request, at) < market.min_notional),
             (Refusal.DUPLICATE, self._in_use(request.client_order_id)),
-            (Refusal.FUNDS, self._needed(request, at) > self.free(self._lock_asset(request))),
+            (Refusal.FUNDS, needed > self.free(self._lock_asset(request))),
         )
         for refusal, broken in rules:
             if broken:
                 raise Refused(refusal)
+
+    def _position(self, market: Market, quantity: Decimal) -> Decimal:
+        """Binance filters, MAX_POSITION: free and locked balance of the base asset and all open buys; buys only."""
+        buys = (order for order in self.open() if order.request.side == "buy")
+        waiting = (order.remaining for order in buys if self._market(order.request).base == market.base)
+        return sum(waiting, self.wallets.owned(market.base) + quantity)
 
     def _in_use(self, client_order_id: str | None) -> bool:
         """Only open orders count: an id is free again as soon as its order is filled, cancelled or expired."""
@@ -369,7 +355,7 @@ class Books:
     def _lock_of(self, request: NewOrder, quantity: Decimal, price: Decimal) -> Decimal:
         """A fee in the currency that is given away comes on top of what is given away."""
         given, fee_on_top = (quantity * price, "quote") if request.side == "buy" else (quantity, "base")
-        rate = max(self.fees.taker, self.fees.maker) if request.fee_in == fee_on_top else ZERO
+        rate = self.fees.highest if request.fee_in == fee_on_top else ZERO
         return given * (1 + rate)
 
     def _lock_asset(self, request: NewOrder) -> str:
@@ -384,7 +370,9 @@ class Books:
         return side(request.symbol, at)
 
     def _price_bound(self, request: NewOrder, at: datetime) -> Decimal:
-        return self._taker(request, at) if request.limit_price is None else request.limit_price
+        """The limit, the stop, or what the market asks."""
+        prices = (request.limit_price, request.stop_price, self._taker(request, at))
+        return next(price for price in prices if price is not None)
 
     def _crosses(self, request: NewOrder, at: datetime) -> bool:
         if request.limit_price is None:
@@ -396,5 +384,25 @@ class Books:
         """The market's price if it is better than the limit, else the limit."""
         return self._taker(request, at) if self._crosses(request, at) else self._price_bound(request, at)
 
+    def _price(self, request: NewOrder, at: datetime) -> Decimal:
+        return self.prices.at(request.symbol, at)
+
+    def _reached(self, order: Order, at: datetime) -> bool:
+        """Whether the last price is where the stop is; a trailing one follows the best price so far."""
+        request, price = order.request, self._price(order.request, at)
+        falls = (request.side == "sell") != request.form.startswith("take_profit")
+        stop = request.stop_price
+        if request.trailing is not None:
+            order.best = max(order.best or price, price) if falls else min(order.best or price, price)
+            stop = order.best - request.trailing if falls else order.best + request.trailing
+        assert stop is not None, "an order that waits has a stop"
+        return price <= stop if falls else price >= stop
+
+    def _active(self) -> list[Order]:
+        return [order for order in self.open() if not order.pending and self.prices.trades(order.request.symbol)]
+
+    def _waiting(self) -> list[Order]:
+        return [order for order in self._active() if order.waits]
+
     def _resting(self) -> list[Order]:
-        return [order for order in self.open() if order.request.limit_price is not None]
+        return [order for order in self._active() if order.request.limit_price is not None and not order.waits]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from tests.venue_server.account import from_text
 from tests.venue_server.exchange import Exchange
 from tests.venue_server.wire import Raw, Reply, json_reply
 
@@ -78,6 +79,13 @@ def _deposit(exchange: Exchange, venue: str, asset: str, amount: str) -> Any:
     return {}
 
 
+def _act(exchange: Exchange, venue: str, name: str, **arguments: Any) -> Any:
+    """What happened, if it is an order, some orders or a movement, as the truth tells it."""
+    result = exchange.act(venue, name, **from_text(arguments))
+    told = result if isinstance(result, list) else [result]
+    return {"result": [one.truth() for one in told if hasattr(one, "truth")]}
+
+
 def _orders_per_client_id(exchange: Exchange) -> Any:
     exchange.run_due()
     return exchange.audit.orders_per_client_id()
@@ -97,4 +105,5 @@ ORDERS: dict[str, Callable[..., Any]] = {
     "engine_delay": _engine_delay,
     "pin_price": _pin,
     "deposit": _deposit,
+    "act": _act,
 }

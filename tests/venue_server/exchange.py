@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.venue_server import binance, kraken
+from tests.venue_server.account import QUOTES, Account
 from tests.venue_server.audit import Audit
 from tests.venue_server.books import Books, Fees, Order, Refused
 from tests.venue_server.faults import Fault, Script, held
@@ -27,8 +28,6 @@ from tests.venue_server.timing import Action, Agenda, ServerClock
 from tests.venue_server.wire import Call, Dialect, Raw, Reply, VenueError, json_reply
 
 Stage = Callable[[datetime], Order | None]
-QUOTES = {"binance": "USDT", "kraken": "USD"}
-START_BALANCE = Decimal(100_000)
 SCRIPTED_ANSWERS = frozenset({"error", "rate_limited", "banned", "maintenance", "restricted"})
 
 
@@ -72,11 +71,9 @@ class Exchange:
 
     def _venue(
         self, venue: str, seed: int, markets: int, fees: Fees, ids: Callable[[str, str], str]
-    ) -> tuple[Keys, Books, Prices]:
+    ) -> tuple[Keys, Account, Prices]:
         prices = Prices(listed_markets(QUOTES[venue], markets), seed)
-        books = Books(prices, ids, self._agenda.add, fees)
-        books.deposit(QUOTES[venue], START_BALANCE)
-        return Keys(venue, seed), books, prices
+        return Keys(venue, seed), Account(venue, prices, ids, self._agenda.add, fees), prices
 
     # --- what a test does to it -------------------------------------------------------------------------
 
@@ -88,7 +85,17 @@ class Exchange:
 
     def truth(self, venue: str) -> dict[str, Any]:
         with self.lock:
-            return self.books(venue).truth()
+            self.run_due()
+            return self.dialects[venue].account.truth()
+
+    def act(self, venue: str, name: str, **arguments: Any) -> Any:
+        """Whatever may happen in the account but by its API, now: see `Movements`, `Hand` and `Account.set_terms`."""
+        with self.lock:
+            now = self.run_due()
+            result = self.dialects[venue].account.do(name, now, **arguments)
+            self.run_due()
+            self._note(name, venue=venue, arguments={key: str(value) for key, value in arguments.items()})
+            return result
 
     def add_key(self, venue: str, name: str, **flags: bool) -> Key:
         with self.lock:
@@ -129,10 +136,7 @@ class Exchange:
         """Let happen what is due, each at its time; returns the time it is now."""
         with self.lock:
             now = self.clock.now()
-            while event := self._agenda.next_due(now):
-                self._match(event.due)
-                event.action(event.due)
-            self._match(now)
+            self._agenda.run(now, self._match)
             return now
 
     def _match(self, until: datetime) -> None:

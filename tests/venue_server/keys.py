@@ -17,6 +17,7 @@ class Key:
     trade: bool = True
     read: bool = True
     withdraw: bool = False
+    ledger: bool = False
     revoked: bool = False
     last_nonce: int = 0
 
@@ -31,7 +32,7 @@ class Key:
 class Keys:
     """The keys of one venue, by API key. Made from the seed, so that a run can be repeated."""
 
-    FLAGS = frozenset({"trade", "read", "withdraw", "revoked"})
+    FLAGS = frozenset({"trade", "read", "withdraw", "ledger", "revoked"})
 
     def __init__(self, venue: str, seed: int) -> None:
         self._venue = venue

@@ -14,8 +14,10 @@ from itertools import count
 from typing import Any
 
 from tests.venue_server import kraken_shapes as shapes
-from tests.venue_server.books import Books, NewOrder, Order, Plan, Refusal, Status
+from tests.venue_server.account import Account
+from tests.venue_server.books import NewOrder, Order, Plan, Refusal, Status, Trade
 from tests.venue_server.keys import Key, Keys, same
+from tests.venue_server.kraken_records import Records
 from tests.venue_server.market import Market, Prices
 from tests.venue_server.wire import Call, Raw, Reply, Route, VenueError, decimal_of, json_reply, moment
 
@@ -36,6 +38,11 @@ REFUSALS = {
     Refusal.FUNDS: ("EOrder:Insufficient funds", ""),
     Refusal.LOT_SIZE: (f"{INVALID_ARGUMENTS}:volume", ""),
     Refusal.MINIMUM: ("EOrder:Order minimum not met", ""),
+    # open: no largest order is documented (AssetPairs has ordermin and costmin only); the text is a guess.
+    Refusal.MAXIMUM: (f"{INVALID_ARGUMENTS}:volume", ""),
+    Refusal.MARKET_MAXIMUM: (f"{INVALID_ARGUMENTS}:volume", ""),
+    Refusal.POSITION: ("EOrder:Positions limit exceeded", ""),
+    Refusal.CLOSED: ("EService:Market in cancel_only mode", ""),
     Refusal.NOTIONAL: ("EOrder:Cost minimum not met", ""),
     Refusal.PRICE: ("EOrder:Tick size check failed", ""),
     Refusal.UNKNOWN_ORDER: ("EOrder:Unknown order", ""),
@@ -44,6 +51,7 @@ PERMISSIONS = {
     "read": ["query-funds", "query-open-trades", "query-closed-trades"],
     "trade": ["modify-trades", "close-trades"],
     "withdraw": ["withdraw-funds"],
+    "ledger": ["query-ledger"],
 }
 
 
@@ -67,15 +75,16 @@ class Kraken:
     # The deadline is judged by the matching engine itself: nothing can happen between that and the matching.
     may_wait_after_recheck = False
 
-    def __init__(self, keys: Keys, books: Books, prices: Prices) -> None:
+    def __init__(self, keys: Keys, account: Account, prices: Prices) -> None:
         self.keys = keys
-        self.books = books
+        self.account = account
+        self.books = account.books
         self.prices = prices
-        self._markets = {name: market for market in prices.markets.values() for name in shapes.pair_names(market)}
+        self._records = Records(account)
         self._routes: dict[str, Route] = {
             "public/Time": Route("time", None, self._time),
             "public/SystemStatus": Route("status", None, lambda _call, now: shapes.system_status(now)),
-            "public/Assets": Route("assets", None, lambda _call, _now: shapes.assets(prices.markets)),
+            "public/Assets": Route("assets", None, lambda _call, _now: shapes.assets(self.books, prices.markets)),
             "public/AssetPairs": Route("markets", None, self._pairs),
             "public/Ticker": Route("ticker", None, self._ticker),
             "public/OHLC": Route("candles", None, self._ohlc),
@@ -88,7 +97,12 @@ class Kraken:
             "private/OpenOrders": Route("open_orders", "read", self._open_orders),
             "private/ClosedOrders": Route("closed_orders", "read", self._closed_orders),
             "private/TradesHistory": Route("trades", "read", self._trades),
+            **self._records.routes(),
         }
+
+    @property
+    def _markets(self) -> dict[str, Market]:
+        return {name: market for market in self.prices.listed().values() for name in shapes.pair_names(market)}
 
     # --- requests -----------------------------------------------------------------------------------------
 
@@ -263,10 +277,19 @@ class Kraken:
         return {"closed": self._as_result(call, _page(call, orders)), "count": len(orders)}
 
     def _trades(self, call: Call, now: datetime) -> Any:
-        """The latest first, 50 at a time, of every pair together."""
+        """The latest first, 50 at a time, of every pair together. Get Trades History: `consolidate_taker` (default
+        true) merges, `ledgers` names the ledger's entries of each."""
         trades = [trade for trade in reversed(self.books.shown_trades(now)) if _inside(call, trade.at)]
-        shown = {trade.trade_id: shapes.trade(trade, self.books, self.prices) for trade in _page(call, trades)}
-        return {"trades": shown, "count": len(trades)}
+        merges = self.account.consolidates and call.params.get("consolidate_taker", "true").lower() == "true"
+        groups = _consolidated(trades) if merges else [[trade] for trade in trades]
+        shown = {}
+        for group in _page(call, groups):
+            row = shapes.trades(group, self.books, self.prices)
+            if call.params.get("ledgers", "").lower() == "true":
+                row["ledgers"] = self._records.ledger_ids([trade.trade_id for trade in group], now)
+            shown[group[0].trade_id] = row
+        counted = call.params.get("without_count", "").lower() != "true"
+        return {"trades": shown, "count": len(groups)} if counted else {"trades": shown}
 
     def _shown(self, call: Call, now: datetime) -> list[Order]:
         """Every visible order, or those that bore a client order id: uniqueness is for open orders only."""
@@ -292,7 +315,8 @@ class Kraken:
         return {"unixtime": int(now.timestamp()), "rfc1123": f"{now:%a, %d %b %y %H:%M:%S} +0000"}
 
     def _pairs(self, _call: Call, _now: datetime) -> Any:
-        return {shapes.pair_id(market): shapes.pair(market, self.books.fees) for market in self.prices.markets.values()}
+        listed = self.prices.listed().values()
+        return {shapes.pair_id(market): shapes.pair(market, self.books.fees, self.prices) for market in listed}
 
     def _ticker(self, call: Call, now: datetime) -> Any:
         names = call.params["pair"].split(",") if "pair" in call.params else list(self._markets)
@@ -317,6 +341,14 @@ class Kraken:
         return self._markets[name]
 
 
+def _consolidated(trades: list[Trade]) -> list[list[Trade]]:
+    """The taker trades of one order and moment together."""
+    groups: dict[object, list[Trade]] = {}
+    for trade in trades:
+        groups.setdefault(trade if trade.maker else (trade.venue_order_id, trade.at), []).append(trade)
+    return list(groups.values())
+
+
 def _envelope(result: Any) -> Reply:
     return json_reply({"error": [], "result": result})
 
@@ -335,7 +367,10 @@ def _deadline(call: Call) -> datetime | None:
 
 
 def _fee_in(side: str, flags: list[str]) -> str:
-    """As documented: in quote currency when buying, in base currency when selling, unless a flag says otherwise."""
+    """As documented: in quote currency when buying, in base currency when selling, unless a flag says otherwise.
+
+    open: the flags say "prefer"; whether the other currency pays where there is too little. Here the order is refused.
+    """
     asked = {"fciq": "quote", "fcib": "base"}
     return next((asked[flag] for flag in flags if flag in asked), "quote" if side == "buy" else "base")
 

@@ -17,6 +17,10 @@ NOISE = 300
 UNIT = Decimal(1_000_000)
 SAMPLES = 6
 REMEMBERED = 200_000
+MANY = Decimal(9_000_000)
+DELISTED = "delisted"
+# What a market's status must be for it to trade, in either venue's words; no status is an orderly market.
+TRADES = frozenset({"", "TRADING", "online", "post_only", "limit_only"})
 
 # Base asset, price, tick, lot step, smallest order; every market is base/quote of its venue.
 LISTED = (
@@ -49,7 +53,10 @@ LISTED = (
 
 @dataclass(frozen=True)
 class Market:
-    """One symbol's rules: `tick` for prices, `step` for quantities, smallest quantity and notional."""
+    """One symbol's rules: `tick` for prices, `step` for quantities, smallest and largest quantity and notional.
+
+    `max_market_quantity`: of a market order, None for no rule of its own. `max_position`: of the base asset.
+    """
 
     symbol: str
     base: str
@@ -59,6 +66,9 @@ class Market:
     step: Decimal
     min_quantity: Decimal
     min_notional: Decimal
+    max_quantity: Decimal = MANY
+    max_market_quantity: Decimal | None = None
+    max_position: Decimal = Decimal("Infinity")
 
 
 def listed_markets(quote: str, number: int = len(LISTED)) -> dict[str, Market]:
@@ -94,8 +104,48 @@ class Prices:
         self._phases = {symbol: self._draw_phases(symbol) for symbol in markets}
         self._remembered = lru_cache(REMEMBERED)(self._price_of_step)
         self._pins: dict[str, list[tuple[datetime, Decimal | None]]] = {}
+        self.statuses: dict[str, str] = {}
+        self.last_trades: dict[str, datetime] = {}
+        self.announced: dict[str, datetime] = {}
+
+    # --- which markets there are --------------------------------------------------------------------------
+
+    def add_market(self, market: Market) -> None:
+        """A market more, or one with other rules."""
+        self.markets[market.symbol] = market
+        self._phases[market.symbol] = self._draw_phases(market.symbol)
+
+    def listed(self) -> dict[str, Market]:
+        """What the venue's list of markets names: a delisted one is not there any more, its past still is."""
+        return {symbol: market for symbol, market in self.markets.items() if self.statuses.get(symbol) != DELISTED}
+
+    def trades(self, symbol: str) -> bool:
+        return self.statuses.get(symbol, "") in TRADES
+
+    def takes(self, symbol: str, at_market: bool) -> bool:
+        """Whether a new order of this kind may come. Kraken system status: limit_only and post_only take no market
+        orders."""
+        return self.trades(symbol) and not (at_market and self.statuses.get(symbol, "").endswith("_only"))
+
+    def went_quiet(self, symbol: str, when: datetime) -> bool:
+        """Whether the last trade was before this."""
+        return symbol in self.last_trades and self.last_trades[symbol] < when
+
+    def worth(self, asset: str, quote: str, when: datetime) -> Decimal | None:
+        """The price of an asset, through a third one if there is no market of the two; None if there is no way."""
+        if asset == quote:
+            return Decimal(1)
+        if f"{asset}/{quote}" in self.markets:
+            return self.at(f"{asset}/{quote}", when)
+        for through in {market.quote for market in self.markets.values()} - {quote}:
+            if f"{asset}/{through}" in self.markets and f"{quote}/{through}" in self.markets:
+                return self.at(f"{asset}/{through}", when) / self.at(f"{quote}/{through}", when)
+        return None
+
+    # --- at which price -------------------------------------------------------------------------------------
 
     def at(self, symbol: str, when: datetime) -> Decimal:
+        when = min(when, self.last_trades.get(symbol, when))
         for pinned_at, price in reversed(self._pins.get(symbol, [])):
             if pinned_at <= when:
                 return price if price is not None else self._path(symbol, when)
@@ -103,7 +153,7 @@ class Prices:
 
     def bid(self, symbol: str, when: datetime) -> Decimal:
         """What a market sell gets: one tick below the price."""
-        return self.at(symbol, when) - self.markets[symbol].tick
+        return max(self.at(symbol, when) - self.markets[symbol].tick, Decimal(0))
 
     def ask(self, symbol: str, when: datetime) -> Decimal:
         """What a market buy pays: one tick above the price."""

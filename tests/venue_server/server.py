@@ -37,6 +37,9 @@ BINANCE_PATHS = {
     "private": "/api/v3",
     "v1": "/api/v1",
     "sapi": "/sapi/v1",
+    "sapiV2": "/sapi/v2",
+    "sapiV3": "/sapi/v3",
+    "sapiV4": "/sapi/v4",
     "fapiPublic": "/fapi/v1",
     "dapiPublic": "/dapi/v1",
 }
@@ -136,6 +139,9 @@ class VenueServer:
 
     def release(self) -> None:
         self.exchange.release()
+
+    def act(self, venue: str, name: str, **arguments: Any) -> Any:
+        return self.exchange.act(venue, name, **arguments)
 
     def truth(self, venue: str) -> dict[str, Any]:
         return self.exchange.truth(venue)

@@ -78,6 +78,13 @@ class Agenda:
         """Takes the first event that is due."""
         return heapq.heappop(self._events) if self._events and self._events[0].due <= now else None
 
+    def run(self, now: datetime, before: Action) -> None:
+        """Let happen what is due, each at its time, and `before` it whatever came until then; also until now."""
+        while event := self.next_due(now):
+            before(event.due)
+            event.action(event.due)
+        before(now)
+
     def take_all(self) -> list[Event]:
         """Takes everything that waits, due or not, in order."""
         taken, self._events = sorted(self._events), []

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from tests.venue_server.account import Account
 from tests.venue_server.books import Books, Order, Plan, Refusal
 from tests.venue_server.keys import Key, Keys
 from tests.venue_server.market import Prices
@@ -88,6 +89,7 @@ class Dialect(Protocol):
 
     venue: str
     keys: Keys
+    account: Account
     books: Books
     prices: Prices
     refusals: dict[Refusal, tuple[str, str]]
