@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from belay.adapters.aws import items as stored
-from belay.adapters.aws.keys import ACCOUNTS
 from belay.adapters.aws.ledger import Tables
 from belay.adapters.aws.table import STANDING, Item
 from belay.adapters.memory.ledger import InMemoryLedger
@@ -196,34 +195,28 @@ type Placed = Iterator[tuple[str, Item]]
 def _configuration(ledger: InMemoryLedger, account: str) -> Placed:
     configuration = ledger.configuration(account)
     assert configuration is not None
-    body, pk, version = configuration.model_dump_json(), f"ACCOUNT#{account}", configuration.version
-    yield "configuration", Item(ACCOUNTS, account, "{}")
-    yield "configuration", Item(pk, "CONFIG#CURRENT", body, {"version": version})
-    yield "configuration", Item(pk, f"CONFIG#v{version:06}", body, {"version": version})
+    yield "configuration", stored.listed(account)
+    yield "configuration", stored.configuration(configuration)
+    yield "configuration", stored.configuration(configuration, f"CONFIG#v{configuration.version:06}")
 
 
 def _account(ledger: InMemoryLedger, account: str) -> Placed:
-    configuration, pk = ledger.configuration(account), f"ACCOUNT#{account}"
+    configuration = ledger.configuration(account)
     assert configuration is not None
     items = [stored.account(ledger.account(account))]
     items += map(stored.incident, ledger.incidents(account))
     if proof := ledger.proof(account, fingerprint(configuration, LAYER, ledger.table_id)):
-        completed = {"completed_at": iso(proof.completed_at)}
-        keys = ("PROOF", f"PROOF#{proof.fingerprint}")
-        items += [Item(pk, key, proof.model_dump_json(), completed) for key in keys]
+        items += [stored.proof(proof), stored.proof(proof, "PROOF")]
     if suspicion := ledger.suspicion(account):
-        items.append(Item(pk, "SUSPICION", suspicion.model_dump_json()))
+        items.append(stored.suspicion(suspicion))
     waiting = ledger._unattributed[account]
     items += [_noted(waiting, key, stored.unattributed(account, waiting[key])) for key in waiting.keys()]  # noqa: SIM118 no dict
-    for symbol in configuration.document.symbols:
-        if cursor := ledger.cursor(account, symbol):
-            items.append(Item(pk, f"CURSOR#{symbol}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)}))
+    cursors = ledger._cursors
+    items += [stored.cursor(account, cursors[key]) for key in cursors.keys()]  # noqa: SIM118 no dict
     items += [stored.anchor(ledger._anchors[key]) for key in ledger._anchors.keys()]  # noqa: SIM118 no dict
     for order in ledger.orders(account, 100_000):
         for venue_order_id in order.venue_order_ids:
-            owner = stored.VenueOrderOwner(order_id=order.order_id).model_dump_json()
-            sk = f"VENUEORDER#{order.symbol}#{venue_order_id}"
-            items.append(Item(pk, sk, owner, {"order_id": order.order_id}))
+            items.append(stored.owner(order, venue_order_id))
     yield from (("accounts", item) for item in items)
 
 
@@ -238,9 +231,7 @@ def _decided(ledger: InMemoryLedger, account: str) -> Placed:
     for order_id in cancels.keys():  # noqa: SIM118 no dict
         yield "ledger", _noted(cancels, order_id, stored.cancel(cancels[order_id]))
     for tick in ledger.schedules(account):
-        sk = f"SCHEDULE#{tick.strategy}#{tick.symbol}#{tick.timeframe}"
-        attributes: dict[str, str | int] = {"scheduled_time": iso(tick.scheduled_time), STANDING: sk}
-        yield "ledger", Item(f"ACCOUNT#{account}", sk, tick.model_dump_json(), attributes)
+        yield "ledger", stored.schedule(tick)
         for record in ledger.decisions(account, tick.strategy, 100_000):
             yield from (("ledger", item) for item in _story(ledger, record.decision_id))
 
@@ -250,9 +241,8 @@ def _story(ledger: InMemoryLedger, decision_id: str) -> Iterator[Item]:
     assert story is not None
     yield stored.decision(story.decision)
     for order in story.orders:
-        pointer = stored.OrderPointer(decision_id=decision_id).model_dump_json()
         yield stored.order(order)
-        yield Item(f"ORDER#{order.order_id}", "ORDER", pointer)
+        yield stored.pointer(order)
     orders = {order.order_id: order for order in story.orders}
     for event in story.events:
         writer = ledger._writers[event.order_id, event.sequence]

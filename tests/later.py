@@ -100,8 +100,7 @@ def text_of(ledger: Ledger, place: Place) -> str:
 def reads_from_of(ledger: Ledger, place: Place) -> int | None:
     """As it is stored; None where it says nothing."""
     if isinstance(ledger, InMemoryLedger):
-        found = int(place.drawer(ledger).reads_from(place.key))
-        return found if found > 1 else None
+        return int(place.drawer(ledger).reads_from(place.key))
     attribute = raw(ledger, place).get("reads_from")
     return int(attribute["N"]) if attribute else None
 

@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from belay.adapters.memory.ledger import InMemoryLedger
-from belay.domain.account import Account, StopLevel
+from belay.domain.account import StopLevel
 from belay.domain.adoption import AdoptRequest
 from belay.domain.decisions import Hold
-from belay.domain.documents import Configuration
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
@@ -18,7 +16,7 @@ from belay.ports import CancelRequest
 from belay.workflows.adopt import adopt
 from tests import later
 from tests.builders import ACCOUNT, NOW, make_buy, make_stop
-from tests.later import LATER, taken_over
+from tests.later import taken_over
 from tests.world import World, make_reduce
 
 S = OrderState
@@ -266,14 +264,3 @@ def test_the_slot_that_a_later_version_decided_stays_decided() -> None:
     with pytest.raises(InvalidInput, match="later version"):
         world.tick()
     assert world.queue.intents == []
-
-
-def test_this_version_and_the_texts_of_the_one_before_are_the_same() -> None:
-    world = ready()
-    order = resting(world)
-    ledger: InMemoryLedger = world.ledger
-    for place, model in ((later.STATE, Account), (later.order_place(order), Order), (later.DOCUMENT, Configuration)):
-        text = later.text_of(ledger, place)
-        assert model.model_validate_json(text).model_dump_json() == text
-        assert later.reads_from_of(ledger, place) is None
-    assert LATER == 2

@@ -61,7 +61,8 @@ def written(value: Any) -> str:
 def extended(record: Any, dumped: Any, draw: Any) -> Any:
     """What was dumped of a record, with unknown fields at the end of every record within it."""
     if isinstance(record, Record):
-        known = {name: extended(getattr(record, name), dumped[name], draw) for name in dumped}
+        names = {field.alias or name: name for name, field in type(record).model_fields.items()}
+        known = {key: extended(getattr(record, names[key]), part, draw) for key, part in dumped.items()}
         return {**known, **draw(UNKNOWN)}
     if isinstance(record, dict):
         return {key: extended(record[key], part, draw) for key, part in dumped.items()}

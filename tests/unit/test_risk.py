@@ -85,6 +85,7 @@ def test_an_entry_within_its_limits_goes_as_asked_with_one_line_for_each_limit()
     allowed = verdict(entry())
     assert (allowed.action, allowed.quantity, allowed.price) == (PASS, QUANTITY, PRICE)
     assert [line.limit for line in allowed.lines] == [
+        "identity",
         "records",
         "stop",
         "clock_offset_seconds",

@@ -86,7 +86,8 @@ def _parts(value: object) -> Iterator[tuple[Any, object]]:
     """What a value consists of, by the key or index under which it stands in JSON."""
     match value:
         case Record():
-            yield from vars(value).items()
+            fields = type(value).model_fields
+            yield from ((fields[name].alias or name, part) for name, part in vars(value).items())
         case dict():
             yield from value.items()
         case tuple() | list():
@@ -103,7 +104,8 @@ def _unknown(value: object, path: str) -> Iterator[str]:
 def _merged(value: object, dumped: Any) -> Any:
     """What was dumped of a value, with the unknown fields that pydantic leaves out."""
     for key, part in _parts(value):
-        dumped[key] = _merged(part, dumped[key])
+        if not isinstance(dumped, dict) or key in dumped:  # what is left out has nothing unknown in it
+            dumped[key] = _merged(part, dumped[key])
     if isinstance(value, Record):
         dumped |= value.model_extra or {}
     return dumped
