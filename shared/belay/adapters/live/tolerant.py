@@ -1,0 +1,46 @@
+"""Lets ccxt parse the rows of a list one by one: what it cannot parse stays raw, instead of hiding all the others."""
+
+from collections.abc import Callable
+from typing import Any
+
+RAW, UNPARSED = "info", "unparsed"
+Parse = Callable[..., dict[str, Any]]
+
+
+def read_rows_apart(exchange: Any) -> None:
+    """For an instance that reads; a row that is left raw is `{"info": row, "unparsed": the name of what was raised}`."""
+    exchange.parse_orders = _apart(exchange, exchange.parse_order)
+    exchange.parse_trades = _apart(exchange, exchange.parse_trade)
+
+
+def read_markets_apart(exchange: Any) -> None:
+    """A market that ccxt cannot parse is as one that is not listed."""
+    parse = exchange.parse_market
+
+    def each(market: Any) -> Any:
+        try:
+            return parse(market)
+        except Exception:
+            return None
+
+    exchange.parse_market = each
+
+
+def _apart(exchange: Any, parse: Parse) -> Callable[..., list[dict[str, Any]]]:
+    def each(
+        rows: Any, market: Any = None, since: Any = None, limit: Any = None, params: Any = None
+    ) -> list[dict[str, Any]]:
+        if isinstance(rows, dict):
+            rows = [{"id": name, **row} if isinstance(row, dict) else row for name, row in rows.items()]
+        parsed: list[dict[str, Any]] = []
+        left: list[dict[str, Any]] = []
+        for row in rows or ():
+            try:
+                parsed.append(exchange.extend(parse(row, market), params or {}))
+            except Exception as error:
+                left.append({RAW: row, UNPARSED: type(error).__name__})
+        symbol = exchange.safe_string(market, "symbol")
+        ordered = exchange.sort_by(parsed, "timestamp")
+        return [*exchange.filter_by_symbol_since_limit(ordered, symbol, since, limit), *left]
+
+    return each
