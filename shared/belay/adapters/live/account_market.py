@@ -161,7 +161,7 @@ class LiveMarketData(CcxtMarketData):
         return self._symbols.get(market_id)
 
     def asset(self, name: str) -> Asset | None:
-        """What a wallet's name stands for by the venue's own list of assets; None where it has none, or not this one."""
+        """What a wallet's name stands for by the venue's list of assets; None where it has none, or not this one."""
         if not self._profile.market.assets:
             return None
         with self._catalogue_lock:

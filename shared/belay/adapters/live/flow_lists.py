@@ -1,4 +1,4 @@
-"""One of the lists in which a venue records what came and went, read page by page, each row on its own. Asks as told."""
+"""One of the lists in which a venue records what came and went: page by page, each row on its own."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -13,10 +13,9 @@ from belay.adapters.live.fence import milliseconds
 from belay.adapters.live.profiles.answers import dig, rows_of
 from belay.adapters.live.profiles.flows import FlowList, Leg
 from belay.adapters.live.reading import SymbolOf, Unbelievable, plain_text, read_instant, read_number, read_text
-from belay.adapters.live.rows import MOST_UNREAD, SHOWN, Told, row_digest
+from belay.adapters.live.rows import MOST_UNREAD, Told, row_digest, safe
 from belay.domain.flows import VenueFlow
 from belay.domain.record import ZERO, iso
-from belay.domain.texts import bounded
 from belay.domain.venues import UnreadRow
 
 Ask = Callable[[str, dict[str, str]], Any]
@@ -57,9 +56,8 @@ def read_list(entry: FlowList, window: tuple[datetime, datetime], ask: Ask, asse
             if not start <= asked <= end:
                 continue
             state = _state(entry, row)
-            if state == "pending" and (end - asked).days >= PENDING_DAYS:
-                raise Unbelievable(f"it is pending for {PENDING_DAYS} days")
             if state == "pending":
+                _require_recent(asked, end)
                 waiting.append(asked)
             if state == "done" and (flow := _flow(entry, row, asset_of, told)) is not None:
                 flows[flow.flow_id] = flow
@@ -70,6 +68,11 @@ def read_list(entry: FlowList, window: tuple[datetime, datetime], ask: Ask, asse
     if len(unread) > MOST_UNREAD:
         raise Unbelievable(f"{len(unread)} rows")
     return Found(tuple(flows.values()), tuple(unread.values()), min(waiting, default=None))
+
+
+def _require_recent(asked: datetime, end: datetime) -> None:
+    if (end - asked).days >= PENDING_DAYS:
+        raise Unbelievable(f"it is pending for {PENDING_DAYS} days")
 
 
 def _rows(entry: FlowList, window: tuple[datetime, datetime], ask: Ask) -> Iterable[dict[str, Any]]:
@@ -137,17 +140,21 @@ def _flow(entry: FlowList, row: dict[str, Any], asset_of: SymbolOf, told: Told) 
 
 
 def _moved(leg: Leg, row: dict[str, Any], asset_of: SymbolOf) -> tuple[str, Decimal]:
-    name = leg.of if leg.asset is None else read_text(row, leg.asset)
-    asset = plain_text(asset_of(name or "") or "", "asset")
+    asset = plain_text(asset_of(leg.of or read_text(row, leg.asset or "")) or "", "asset")
     path = next((path for path in leg.amount if dig(row, path) not in (None, "")), leg.amount[0])
-    amount, sign = read_number(row, path), leg.sign
+    amount = read_number(row, path)
     if amount < 0 or not asset:
         raise Unbelievable("amount")
-    if leg.turns is not None and dig(row, leg.turns) is not None:
-        sign *= {"1": 1, "-1": -1}.get(read_text(row, leg.turns), 0)
-        if sign == 0:
-            raise Unbelievable("direction")
-    return asset, amount * sign
+    return asset, amount * leg.sign * _direction(leg, row)
+
+
+def _direction(leg: Leg, row: dict[str, Any]) -> int:
+    if leg.turns is None or dig(row, leg.turns) is None:
+        return 1
+    direction = {"1": 1, "-1": -1}.get(read_text(row, leg.turns))
+    if direction is None:
+        raise Unbelievable("direction")
+    return direction
 
 
 def _content(at: datetime, amounts: dict[str, Decimal]) -> str:
@@ -176,8 +183,8 @@ def _unread(entry: FlowList, row: dict[str, Any], asset_of: SymbolOf, told: Told
     status = dig(row, entry.status) if entry.status else None
     return UnreadRow(
         what="flow",
-        reference=bounded(told(f"{entry.name}:{reference or row_digest(row)}"), SHOWN),
-        status=bounded(told(status), SHOWN) if isinstance(status, str | int) else "",
+        reference=safe(told, f"{entry.name}:{reference or row_digest(row)}"),
+        status=safe(told, status) if isinstance(status, str | int) else "",
         assets=tuple(dict.fromkeys(_assets(entry, row, asset_of, told))),
         problem=told(f"not understood: {problem}"),
     )
@@ -186,8 +193,8 @@ def _unread(entry: FlowList, row: dict[str, Any], asset_of: SymbolOf, told: Told
 def _assets(entry: FlowList, row: dict[str, Any], asset_of: SymbolOf, told: Told) -> Iterable[str]:
     for leg in entry.legs:
         try:
-            asset = asset_of(leg.of if leg.asset is None else read_text(row, leg.asset)) if leg.of or leg.asset else ""
+            asset = asset_of(leg.of or read_text(row, leg.asset or ""))
         except Unbelievable:
             continue
         if asset:
-            yield told(asset)
+            yield safe(told, asset)

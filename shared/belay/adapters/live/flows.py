@@ -99,8 +99,8 @@ class FlowReader:
         return self._page(sweep, start, max(min([sweep.end, *pending]), start), problems)
 
     def _read_on(self, records: FlowRecords, sweep: Sweep) -> tuple[UnreadRow, ...]:
-        """Raises VenueUnavailable where not one list could be read."""
-        spent, read = 0, 0
+        """Read lists while there is weight left. Raises VenueUnavailable where not one could be read."""
+        spent, before = 0, len(sweep.done)
         problems: list[UnreadRow] = []
         for entry in records.lists:
             if entry.name in sweep.done or (entry.also_in is not None and entry.also_in not in sweep.done):
@@ -109,28 +109,33 @@ class FlowReader:
                 break
             spent += entry.weight
             try:
-                sweep.done[entry.name] = self._found(entry, sweep)
+                sweep.done[entry.name] = self._attempted(records, entry, sweep)
+            except (NotUnderstood, Unbelievable) as error:
+                problems.append(self._unread(entry.name, f"list not understood: {error}"))
             except TooMany:
-                if sweep.end - sweep.start <= SHORTEST:
-                    problems.append(self._unread(entry.name, "more rows in a second than can be read"))
-                    continue
                 self._sweep = Sweep(sweep.start, sweep.start + max((sweep.end - sweep.start) / 2, SHORTEST))
                 break
-            except AccountRefused as error:
-                denied = () if entry.optional else (self._denied(records, entry.name, error),)
-                sweep.done[entry.name] = Found(unread=denied, covered=entry.optional)
-            except (NotUnderstood, Unbelievable) as error:
-                if entry.optional:
-                    sweep.done[entry.name] = Found()
-                else:
-                    problems.append(self._unread(entry.name, f"list not understood: {error}"))
-                    continue
             except VenueUnavailable:
-                if not read:
+                if len(sweep.done) == before:
                     raise
                 break
-            read += 1
         return tuple(problems)
+
+    def _attempted(self, records: FlowRecords, entry: FlowList, sweep: Sweep) -> Found:
+        """A list that is not kept for every account may be refused, and then explains nothing."""
+        try:
+            return self._found(entry, sweep)
+        except AccountRefused as error:
+            denied = self._denied(records, entry.name, error)
+            return Found() if entry.optional else Found(unread=(denied,), covered=False)
+        except (NotUnderstood, Unbelievable):
+            if not entry.optional:
+                raise
+            return Found()
+        except TooMany:
+            if sweep.end - sweep.start > SHORTEST:
+                raise
+            raise Unbelievable("more rows in a second than can be read") from None
 
     def _found(self, entry: FlowList, sweep: Sweep) -> Found:
         found = read_list(entry, (sweep.start, sweep.end), self._ask, self._signed.asset_of, self._told)

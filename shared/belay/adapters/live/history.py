@@ -14,6 +14,7 @@ from belay.domain.slots import EPOCH
 from belay.domain.venues import TradePage
 
 SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ def _from_id(profile: CcxtProfile, ask: Ask, window: Window) -> Page:
         read = ask(Query(window.symbol, None, size, {"fromId": value})).read
         ended = read.rows < size or any(trade.at > window.end for trade in read.trades)
         return Page(read, None if ended else _after(read, int(value)))
-    since, length = int(value), timedelta(hours=profile.history.window_hours or 24) // timedelta(milliseconds=1)
-    until = min(since + length - 1, end + 1)
+    since = int(value)
+    until = min(since + (_longest(profile) or 24 * HOUR) - 1, end + 1)
     read = ask(Query(window.symbol, since, size, {"endTime": until})).read
     if read.rows >= size:
         return Page(read, _after(read, 0))
@@ -111,11 +112,20 @@ def _offset(profile: CcxtProfile, ask: Ask, window: Window) -> Page:
 
 
 def _one_page(profile: CcxtProfile, ask: Ask, window: Window) -> Page:
-    """How this venue pages is not verified: of what does not fit into one page, no more is read."""
-    size = profile.history.page_size
-    until = {"until": milliseconds(window.end) + 1} if profile.history.until else {}
-    read = ask(Query(window.symbol, milliseconds(window.start), size, until)).read
-    return Page(read, full=read.rows >= size)
+    """How this venue pages is not verified: of what does not fit into one page of a part of the window, no more is
+    read."""
+    history, end, longest = profile.history, milliseconds(window.end), _longest(profile)
+    since = int((window.page or f"time:{milliseconds(window.start)}").removeprefix("time:"))
+    until = min(since + longest - 1, end + 1) if longest else end + 1
+    params = {"until": until} if history.until else {}
+    read = ask(Query(window.symbol, since, history.page_size, params)).read
+    full = read.rows >= history.page_size
+    return Page(read, f"time:{until + 1}" if until < end and not full else None, full)
+
+
+def _longest(profile: CcxtProfile) -> int | None:
+    """The longest window of one request, in ms."""
+    return profile.history.window_hours * HOUR if profile.history.window_hours else None
 
 
 PAGING = {"from_id": _from_id, "offset": _offset, "none": _one_page}

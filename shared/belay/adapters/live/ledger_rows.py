@@ -11,11 +11,10 @@ from belay.adapters.live.flow_lists import TooMany
 from belay.adapters.live.profiles.answers import dig, rows_of
 from belay.adapters.live.profiles.flows import LedgerFields
 from belay.adapters.live.reading import SymbolOf, Unbelievable, plain_text, read_instant, read_number, read_text
-from belay.adapters.live.rows import MOST_UNREAD, SHOWN, Told, row_digest
+from belay.adapters.live.rows import MOST_UNREAD, Told, row_digest, safe
 from belay.domain.flows import FeeRow, FlowPage, VenueFlow
 from belay.domain.record import ZERO
 from belay.domain.slots import EPOCH
-from belay.domain.texts import bounded
 from belay.domain.venues import UnreadRow
 
 SECOND = timedelta(seconds=1)
@@ -95,10 +94,12 @@ def _rows(fields: LedgerFields, part: LedgerPart, ask: Callable[[str, dict[str, 
         document = ask(fields.method, {**fields.params, **times, "ofs": str(shown)})
         rows = rows_of(document, fields.rows)
         count = dig(document, fields.rows.count) if fields.rows.count else None
-        if rows is None or (rows and (not isinstance(count, int) or isinstance(count, bool))):
+        if rows is None:
             raise Unbelievable("shape")
         if not rows:
             return found
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise Unbelievable("number of rows")
         if count > part.pages * fields.page_size:
             raise TooMany(part.pages * fields.page_size / 2 / count)
         found |= {read_text(row, fields.id): row for row in rows}
@@ -163,8 +164,8 @@ def _unread(
         asset = None
     return UnreadRow(
         what="flow",
-        reference=bounded(told(f"ledger:{reference or row_digest(row)}"), SHOWN),
-        status=bounded(told("/".join(said)), SHOWN),
-        assets=(told(asset),) if asset else (),
+        reference=safe(told, f"ledger:{reference or row_digest(row)}"),
+        status=safe(told, "/".join(said)),
+        assets=(safe(told, asset),) if asset else (),
         problem=told(f"not understood: {problem}"),
     )

@@ -152,9 +152,7 @@ def _cost(row: dict[str, Any], fields: TradeFields) -> Decimal | None:
     return None if fields.cost is None or dig(row, fields.cost) is None else read_number(row, fields.cost)
 
 
-def _fees(
-    row: dict[str, Any], fields: TradeFields, symbol: str, asset_of: SymbolOf
-) -> tuple[dict[str, Decimal], bool]:
+def _fees(row: dict[str, Any], fields: TradeFields, symbol: str, asset_of: SymbolOf) -> tuple[dict[str, Decimal], bool]:
     """What was taken by asset, a rebate negative, and whether anything was said of it at all."""
     several = dig(row, fields.fees) if fields.fees else None
     if isinstance(several, list) and several:

@@ -1,4 +1,4 @@
-"""The rows of a venue's list, each on its own: one that is not understood stands as that, and takes no other with it."""
+"""The rows of a venue's list, each on its own: one that is not understood stands as that and hides no other."""
 
 import hashlib
 import json
@@ -107,7 +107,7 @@ def read_trades(
         except Unbelievable as doubt:
             fee = _raw(row, fields.fee_asset, "") if fields.fee_asset else ""
             unread = _unread("trade", row, (fields.id, fields.market, "", fields.side), symbol_of, told, doubt)
-            assets = tuple(dict.fromkeys((*unread.assets, *([told(fee)] if fee else ()))))
+            assets = tuple(dict.fromkeys((*unread.assets, *([safe(told, fee)] if fee else ()))))
             doubts.append(unread.model_copy(update={"assets": assets}))
     _require_few(len(doubts))
     ids = tuple(text for row in rows if (text := _raw(row, fields.id, "id")))
@@ -143,7 +143,7 @@ def read_balances(
             total = sum((read_number(row, part) for part in fields.total), ZERO)
             free = _free(fields, row, total)
         except Unbelievable as doubt:
-            asset = asset or told(name)
+            asset = asset or safe(told, name)
             doubts[asset] = _doubt("balance", name or row_digest(row), (asset,) if asset else (), told, doubt)
             continue
         decimals = fields.decimals if fields.decimals is not None else decimals_of(name)
@@ -177,7 +177,7 @@ def unified_balances(balances: dict[str, Any], told: Told) -> Wallets:
             if isinstance(free, dict) and free.get(name) is not None:
                 wallets.free[asset] = number(free[name])
         except Unbelievable as doubt:
-            asset = told(name)
+            asset = safe(told, name)
             doubts[asset] = _doubt("balance", str(name), (asset,), told, doubt)
     return _without(wallets, doubts)
 
@@ -189,7 +189,12 @@ def _without(wallets: Wallets, doubts: dict[str, UnreadRow]) -> Wallets:
     return Wallets(total, free, wallets.decimals, tuple(doubts.values()))
 
 
-# --- rows that are not understood --------------------------------------------------------------------------------------
+# --- rows that are not understood ------------------------------------------------------------------------------------
+
+
+def safe(told: Told, text: object) -> str:
+    """A venue's text as it may be stored and shown."""
+    return bounded(told(text), SHOWN)
 
 
 def _require_parsed(row: dict[str, Any]) -> None:
@@ -233,18 +238,16 @@ def _unread(
     base, _, quote = (pair or "").partition("/")
     locked = {"buy": (quote,), "sell": (base,)} if what == "order" else {}
     assets = locked.get(side.lower(), (base, quote)) if pair else ()
-    unread = _doubt(what, reference or row_digest(row), tuple(map(told, assets)), told, doubt)
+    unread = _doubt(what, reference or row_digest(row), tuple(safe(told, asset) for asset in assets), told, doubt)
     symbol = pair if pair and SYMBOL.fullmatch(pair) else None
-    return unread.model_copy(
-        update={"market": bounded(told(market), SHOWN), "status": bounded(told(status), SHOWN), "symbol": symbol}
-    )
+    return unread.model_copy(update={"market": safe(told, market), "status": safe(told, status), "symbol": symbol})
 
 
 def _doubt(
     what: Literal["order", "trade", "balance"], reference: str, assets: tuple[str, ...], told: Told, doubt: Unbelievable
 ) -> UnreadRow:
     problem = f"not understood: {doubt}"
-    return UnreadRow(what=what, reference=bounded(told(reference), SHOWN), assets=assets, problem=told(problem))
+    return UnreadRow(what=what, reference=safe(told, reference), assets=assets, problem=told(problem))
 
 
 def _raw(row: dict[str, Any], path: str, usual: str) -> str:

@@ -26,11 +26,12 @@ READ_MEANINGS = (Meaning.MISSING, Meaning.NOT_LISTED, Meaning.TRY_AGAIN, Meaning
 # What a read is answered while a venue is busy, down or has been asked too often: in a minute it may be otherwise.
 PASSING = (Meaning.UNKNOWN, Meaning.NOT_PLACED, Meaning.TRY_AGAIN)
 SERVER_ERRORS = 500
+GONE = frozenset({404, 405, 410})
 # What ccxt raises over a part of an answer that it does not understand.
 UNPARSABLE = frozenset(
     {
-        "ArithmeticError", "AttributeError", "BadResponse", "IndexError", "InvalidOperation", "KeyError", "NullResponse",
-        "TypeError", "ValueError",
+        "ArithmeticError", "AttributeError", "BadResponse", "IndexError", "InvalidOperation", "KeyError",
+        "NullResponse", "TypeError", "ValueError",
     }
 )  # fmt: skip
 
@@ -132,7 +133,8 @@ class SignedRequests:
         if told and (not failure or self._venue.reading is not None):
             return Answer(document=document, returned=returned)
         passing = meaning_of(self._venue, call, errors, PASSING) is not None
-        clear = (told and failure in UNPARSABLE) or (errors and not passing and not _is_busy(call))
+        refused = (bool(errors) or call.status in GONE) and not passing and not _is_busy(call)
+        clear = refused or (told and failure in UNPARSABLE)
         kind = NotUnderstood if clear else VenueUnavailable
         return kind, f"{code} {failure}".strip(), meaning is Meaning.TRY_AGAIN
 

@@ -8,7 +8,7 @@ Parse = Callable[..., dict[str, Any]]
 
 
 def read_rows_apart(exchange: Any) -> None:
-    """For an instance that reads; a row that is left raw is `{"info": row, "unparsed": the name of what was raised}`."""
+    """For an instance that reads. A row that is left raw is `{"info": row, "unparsed": name of what was raised}`."""
     exchange.parse_orders = _apart(exchange, exchange.parse_order)
     exchange.parse_trades = _apart(exchange, exchange.parse_trade)
 
@@ -28,7 +28,7 @@ def read_markets_apart(exchange: Any) -> None:
 
 def _apart(exchange: Any, parse: Parse) -> Callable[..., list[dict[str, Any]]]:
     def each(
-        rows: Any, market: Any = None, since: Any = None, limit: Any = None, params: Any = None
+        rows: Any, market: Any = None, since: Any = None, _limit: Any = None, params: Any = None
     ) -> list[dict[str, Any]]:
         if isinstance(rows, dict):
             rows = [{"id": name, **row} if isinstance(row, dict) else row for name, row in rows.items()]
@@ -39,8 +39,12 @@ def _apart(exchange: Any, parse: Parse) -> Callable[..., list[dict[str, Any]]]:
                 parsed.append(exchange.extend(parse(row, market), params or {}))
             except Exception as error:
                 left.append({RAW: row, UNPARSED: type(error).__name__})
-        symbol = exchange.safe_string(market, "symbol")
-        ordered = exchange.sort_by(parsed, "timestamp")
-        return [*exchange.filter_by_symbol_since_limit(ordered, symbol, since, limit), *left]
+        # ccxt drops what bears no time, or another symbol than was asked for: here it is looked at like any other row.
+        return [*(row for row in parsed if since is None or not _is_before(row, since)), *left]
 
     return each
+
+
+def _is_before(row: dict[str, Any], since: int) -> bool:
+    at = row.get("timestamp")
+    return isinstance(at, int) and at < since

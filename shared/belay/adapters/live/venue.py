@@ -1,15 +1,16 @@
 """One live account at a venue, through ccxt's synchronous class. Sends an order once and repeats nothing of it.
 
 What an answer means is decided from the raw answer, by the venue's profile; ccxt builds and signs the requests. A read
-gives evidence, with what it does not understand among it, or raises `VenueUnavailable`. No key, and nothing that could hold one, leaves the account: the transport
-takes it out of every answer, every text is redacted before it is cut, and exceptions are never chained to ccxt's.
+gives evidence, with what it does not understand named among it, or raises `VenueUnavailable`. No key, and nothing that
+could hold one, leaves the account: the transport takes it out of every answer, every text is redacted before it is cut,
+and exceptions are never chained to ccxt's.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import localcontext
 from functools import wraps
 from typing import Any, Concatenate
 
@@ -132,7 +133,7 @@ class CcxtVenue:
         orders = tuple(seen for seen in found if not isinstance(seen, UnreadOrder))
         doubt = next((seen.row for seen in unread if filtered or seen.may_be(client_order_id)), None)
         if doubt is not None:
-            raise self._signed.not_understood(f"shows an order that may be this one: {doubt.reference}, {doubt.problem}")
+            raise self._signed.not_understood(f"shows what may be this order: {doubt.reference}, {doubt.problem}")
         if filtered and any(order.client_order_id != client_order_id for order in orders):
             raise self._signed.not_understood("showed another order than was asked for")
         return orders

@@ -14,8 +14,8 @@ Method = r"^[a-z][A-Za-z0-9]*$"
 class Leg(Record):
     """One amount that a row moves: of the asset that it names at `asset`, or always of `of`.
 
-    `amount`: the first of these paths that is told counts. `sign`: 1 came, -1 went; `turns`: where the row says -1, it is
-    the other way round.
+    `amount`: the first of these paths that is told counts. `sign`: 1 came, -1 went; `turns`: where the row says -1
+    there, it is the other way round.
     """
 
     amount: tuple[str, ...] = Field(min_length=1)

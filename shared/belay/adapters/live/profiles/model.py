@@ -43,8 +43,8 @@ class Lookup(Record):
 class TradeHistory(Record):
     """How trades are paged. `scope`: one request shows one symbol's, or all of the account's.
 
-    `from_id`: windows of `window_hours`, then by trade id; `offset`: newest first, by number; `none`: one page; `until`:
-    ccxt takes its end, too.
+    `from_id`: windows of `window_hours`, then by trade id; `offset`: newest first, by number; `none`: one page, of such
+    a window where there is one; `until`: ccxt takes its end, too.
     """
 
     scope: Literal["symbol", "account"]
