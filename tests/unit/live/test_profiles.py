@@ -68,8 +68,9 @@ def test_what_a_profile_asks_of_its_class_the_class_has(venue: str) -> None:
     if profile.rights is not None:
         assert callable(getattr(exchange, profile.rights.method))
     if profile.flows is not None:
-        for entry in (*profile.flows.lists, *([profile.flows.ledger] if profile.flows.ledger else [])):
-            assert callable(getattr(exchange, entry.method))
+        methods = {entry.method for entry in profile.flows.lists}
+        methods |= {profile.flows.ledger.method} if profile.flows.ledger else set()
+        assert all(callable(getattr(exchange, method)) for method in methods)
     required = {name for name, needed in exchange.requiredCredentials.items() if needed}
     assert required <= set(profile.credentials)
 

@@ -34,7 +34,7 @@ from belay.adapters.live.wire import Budget
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, InvalidInput, NotUnderstood, SymbolUnavailable, VenueUnavailable
-from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueStatus, VenueTrade
+from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueStatus, VenueTrade, readable
 from tests.builders import make_document, make_limits
 from tests.venue_server import Key as VenueKey
 from tests.venue_server import ManualTime, VenueServer
@@ -222,7 +222,7 @@ def test_a_limit_order_is_sent_as_it_was_meant(trading: Trading, time_in_force: 
         request.quantity,
     )
     resting = time_in_force is TimeInForce.GTC
-    shown = account.venue.open_orders()
+    shown = readable(account.venue.open_orders())
     assert [seen.client_order_id for seen in shown] == ([request.client_order_id] if resting else [])
     found = account.venue.lookup(trading.symbol, request.client_order_id)
     assert found is not None
@@ -309,7 +309,7 @@ def test_an_order_that_others_placed_is_found_and_cancelled_by_the_id_they_gave_
     account = trading.open()
     cron = account.venue._signed._private(trading.symbol)
     cron.create_order(trading.symbol, "limit", "buy", "0.01", "30000", {"clientOrderId": "cron-17"})
-    [shown] = account.venue.open_orders()
+    [shown] = readable(account.venue.open_orders())
     assert shown.client_order_id == "cron-17"
     assert account.venue.lookup(trading.symbol, "cron-17") == shown
     account.venue.cancel(trading.symbol, "cron-17")
@@ -1347,7 +1347,7 @@ def test_with_the_generic_profile_orders_are_placed_and_read_through_ccxts_own_s
     account = generic(binance)
     request, outcome = binance.placed(account, limit_price=FAR_BELOW)
     assert outcome.venue_order is not None
-    [shown] = account.venue.open_orders()
+    [shown] = readable(account.venue.open_orders())
     assert (shown.client_order_id, shown.quantity) == (request.client_order_id, request.quantity)
     assert shown.limit_price == FAR_BELOW
     assert account.venue.balances().total == {"USDT": Decimal(100_000)}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -44,20 +44,27 @@ class Found:
     covered: bool = True
 
 
-def read_list(entry: FlowList, window: tuple[datetime, datetime], ask: Ask, asset_of: SymbolOf, told: Told) -> Found:
+class ListWindow(NamedTuple):
+    """The closed window that is read, at venue time `now`."""
+
+    start: datetime
+    end: datetime
+    now: datetime
+
+
+def read_list(entry: FlowList, window: ListWindow, ask: Ask, asset_of: SymbolOf, told: Told) -> Found:
     """Raises TooMany, Unbelievable, and whatever `ask` raises."""
     flows: dict[str, VenueFlow] = {}
     unread: dict[str, UnreadRow] = {}
     waiting: list[datetime] = []
-    start, end = window
     for row in _rows(entry, window, ask):
         try:
             asked = _moment(row, entry.asked)
-            if not start <= asked <= end:
+            if not window.start <= asked <= window.end:
                 continue
             state = _state(entry, row)
             if state == "pending":
-                _require_recent(asked, end)
+                _require_recent(asked, window.now)
                 waiting.append(asked)
             if state == "done" and (flow := _flow(entry, row, asset_of, told)) is not None:
                 flows[flow.flow_id] = flow
@@ -70,14 +77,14 @@ def read_list(entry: FlowList, window: tuple[datetime, datetime], ask: Ask, asse
     return Found(tuple(flows.values()), tuple(unread.values()), min(waiting, default=None))
 
 
-def _require_recent(asked: datetime, end: datetime) -> None:
-    if (end - asked).days >= PENDING_DAYS:
-        raise Unbelievable(f"it is pending for {PENDING_DAYS} days")
+def _require_recent(asked: datetime, now: datetime) -> None:
+    if (now - asked).days >= PENDING_DAYS:
+        raise Unbelievable(f"it is pending for {PENDING_DAYS} days or more")
 
 
-def _rows(entry: FlowList, window: tuple[datetime, datetime], ask: Ask) -> Iterable[dict[str, Any]]:
+def _rows(entry: FlowList, window: ListWindow, ask: Ask) -> Iterable[dict[str, Any]]:
     """Every row of the window, however the list pages; where it does not, a full page may lack some."""
-    times = {entry.start: str(milliseconds(window[0])), entry.end: str(milliseconds(window[1]) + 1)}
+    times = {entry.start: str(milliseconds(window.start)), entry.end: str(milliseconds(window.end) + 1)}
     size = {entry.size: str(entry.page_size)} if entry.size else {}
     for number in range(MOST_PAGES):
         place = number + 1 if entry.counts == "pages" else number * entry.page_size

@@ -7,7 +7,7 @@ is still pending is not counted yet, and what is read ends before it.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from belay.adapters.live.flow_lists import Found, TooMany, read_list
+from belay.adapters.live.flow_lists import Found, ListWindow, TooMany, read_list
 from belay.adapters.live.ledger_rows import LedgerPart, read_ledger
 from belay.adapters.live.profiles.flows import FlowList, FlowRecords, LedgerFields
 from belay.adapters.live.profiles.model import CcxtProfile
@@ -19,8 +19,9 @@ from belay.domain.errors import AccountRefused, NotUnderstood, VenueUnavailable
 from belay.domain.flows import FlowPage, VenueFlow
 from belay.domain.venues import UnreadRow
 
-# Of one run: a page of Kraken's ledger costs a fifth to a quarter of all that a key may ask in a row.
-LEDGER_PAGES, LEDGER_TRIES = 3, 2
+# Of one run: a page of Kraken's ledger costs a fifth to a quarter of all that a key may ask in a row. What no shorter
+# window would have fewer rows of, such as the fills of one large order, has to be asked for all the same.
+LEDGER_PAGES, MOST_LEDGER_PAGES, LEDGER_TRIES = 3, 10, 2
 SHORTEST = timedelta(seconds=2)
 # Within it the same event in another list, under an id of its own, is taken for the same.
 SAME = timedelta(minutes=10)
@@ -28,11 +29,12 @@ SAME = timedelta(minutes=10)
 
 @dataclass
 class Sweep:
-    """A window of which some lists are read, and what they held: all are told of again until every list is read, since
-    nobody knows whether what was told was also kept."""
+    """A window of which some lists are read at `now`, and what they held: all are told of again until every list is
+    read, since nobody knows whether what was told was also kept."""
 
     start: datetime
     end: datetime
+    now: datetime
     done: dict[str, Found] = field(default_factory=dict)
 
 
@@ -48,7 +50,8 @@ class FlowReader:
         self._span: timedelta | None = None
 
     def read(self, start: datetime, end: datetime) -> FlowPage:
-        """What moved with start <= time <= end, as far as `read_until`.
+        """What the venue recorded with start <= time <= end, as far as `read_until`. When it moved may be later: of a
+        withdrawal, when it was completed.
 
         Raises:
             Unbelievable, VenueUnavailable: nothing could be read.
@@ -65,11 +68,12 @@ class FlowReader:
         until = end if self._span is None else min(end, start + self._span)
         try:
             for _ in range(LEDGER_TRIES):
-                part = LedgerPart(start, until, LEDGER_PAGES)
+                shortest = until - start <= SHORTEST
+                part = LedgerPart(start, until, MOST_LEDGER_PAGES if shortest else LEDGER_PAGES)
                 try:
                     page = read_ledger(fields, part, self._ask, self._signed.asset_of, self._told)
                 except TooMany as many:
-                    if until - start <= SHORTEST:
+                    if shortest:
                         raise Unbelievable("number of rows in a second") from None
                     self._span = max((until - start) * many.share, SHORTEST)
                     until = start + self._span
@@ -90,13 +94,13 @@ class FlowReader:
         sweep = self._sweep
         if sweep is None or not sweep.start <= start < sweep.end:
             longest = timedelta(days=min(entry.window_days for entry in records.lists))
-            sweep = self._sweep = Sweep(start, min(end, start + longest))
+            sweep = self._sweep = Sweep(start, min(end, start + longest), end)
         problems = self._read_on(records, sweep)
         if sweep is not self._sweep or len(sweep.done) < len(records.lists):
-            return self._page(sweep, start, start, problems)
+            return self._page(sweep, start, problems)
         self._sweep = None
         pending = [found.pending for found in sweep.done.values() if found.pending is not None]
-        return self._page(sweep, start, max(min([sweep.end, *pending]), start), problems)
+        return self._page(sweep, max(min([sweep.end, *pending]), start), problems)
 
     def _read_on(self, records: FlowRecords, sweep: Sweep) -> tuple[UnreadRow, ...]:
         """Read lists while there is weight left. Raises VenueUnavailable where not one could be read."""
@@ -113,7 +117,7 @@ class FlowReader:
             except (NotUnderstood, Unbelievable) as error:
                 problems.append(self._unread(entry.name, f"list not understood: {error}"))
             except TooMany:
-                self._sweep = Sweep(sweep.start, sweep.start + max((sweep.end - sweep.start) / 2, SHORTEST))
+                self._sweep = _shorter(sweep)
                 break
             except VenueUnavailable:
                 if len(sweep.done) == before:
@@ -138,16 +142,17 @@ class FlowReader:
             raise Unbelievable("more rows in a second than can be read") from None
 
     def _found(self, entry: FlowList, sweep: Sweep) -> Found:
-        found = read_list(entry, (sweep.start, sweep.end), self._ask, self._signed.asset_of, self._told)
+        asked = ListWindow(sweep.start, sweep.end, sweep.now)
+        found = read_list(entry, asked, self._ask, self._signed.asset_of, self._told)
         if entry.also_in is None:
             return found
         others = sweep.done[entry.also_in].flows
         return Found(tuple(flow for flow in found.flows if not _is_among(flow, others)), found.unread, found.pending)
 
-    def _page(self, sweep: Sweep, start: datetime, until: datetime, problems: tuple[UnreadRow, ...]) -> FlowPage:
+    def _page(self, sweep: Sweep, until: datetime, problems: tuple[UnreadRow, ...]) -> FlowPage:
         done = sweep.done.values()
         return FlowPage(
-            flows=tuple(flow for found in done for flow in found.flows if flow.at >= start),
+            flows=tuple(flow for found in done for flow in found.flows),
             unread=(*(row for found in done for row in found.unread), *problems),
             read_until=until,
             covered=all(found.covered for found in done),
@@ -163,6 +168,10 @@ class FlowReader:
 
     def _unread(self, name: str, problem: str) -> UnreadRow:
         return UnreadRow(what="flow", reference=name, problem=self._told(f"{self._venue}: {problem}"))
+
+
+def _shorter(sweep: Sweep) -> Sweep:
+    return Sweep(sweep.start, sweep.start + max((sweep.end - sweep.start) / 2, SHORTEST), sweep.now)
 
 
 def _is_among(flow: VenueFlow, others: tuple[VenueFlow, ...]) -> bool:
