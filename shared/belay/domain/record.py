@@ -1,6 +1,7 @@
 """What every stored or exchanged value has in common: immutable, strict about fields, Decimal and UTC inside."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -147,7 +148,8 @@ NonNegative = Annotated[Decimal, Field(ge=0, le=LARGEST)]
 Amount = Annotated[Decimal, Field(ge=-LARGEST, le=LARGEST)]
 Fraction = Annotated[Decimal, Field(ge=0, lt=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
+SYMBOL = re.compile(r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")
+Symbol = Annotated[str, StringConstraints(pattern=SYMBOL.pattern)]
 
 ZERO = Decimal(0)
 

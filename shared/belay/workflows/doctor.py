@@ -21,7 +21,7 @@ from belay.domain.checkup import (
     plain,
     warn,
 )
-from belay.domain.errors import AccountRefused, BelayError, InvalidInput, VenueUnavailable
+from belay.domain.errors import AccountRefused, BelayError, InvalidInput, SymbolUnavailable, VenueUnavailable
 from belay.domain.record import Record
 from belay.domain.venues import VenueOrder, readable
 from belay.ports import Services
@@ -110,6 +110,14 @@ def _markets(session: Session, closed: Iterable[str]) -> Iterable[Finding]:
         check = f"symbol {symbol}"
         try:
             market, price = market_data.market(symbol), market_data.price(symbol).value
+        except SymbolUnavailable as error:
+            if symbol in closed:
+                yield fail(
+                    check, "is listed, but not open for trading", "Wait for the venue to open it, or take it out."
+                )
+            else:
+                yield fail(check, str(error), "Correct the account document's symbols, or take this one out.")
+            continue
         except InvalidInput as error:
             yield fail(check, error.problem, "Correct the account document's symbols, or take this one out.")
             continue

@@ -67,6 +67,10 @@ def test_what_a_profile_asks_of_its_class_the_class_has(venue: str) -> None:
         assert callable(getattr(exchange, method))
     if profile.rights is not None:
         assert callable(getattr(exchange, profile.rights.method))
+    if profile.flows is not None:
+        methods = {entry.method for entry in profile.flows.lists}
+        methods |= {profile.flows.ledger.method} if profile.flows.ledger else set()
+        assert all(callable(getattr(exchange, method)) for method in methods)
     required = {name for name, needed in exchange.requiredCredentials.items() if needed}
     assert required <= set(profile.credentials)
 
@@ -127,6 +131,7 @@ def test_what_the_complete_profiles_leave_unverified_is_named() -> None:
         "history_lag_seconds",
         "miss_spacing_seconds",
         "budget.requests_per_minute",
+        "flows",
     )
     assert set(load_profile("kraken").unverified) >= {"history_lag_seconds", "lookups", "fee_quirks"}
 
@@ -263,6 +268,7 @@ def test_rows_of_an_object_carry_their_key() -> None:
     assert found == [{"@key": "A", "vol": "1"}]
 
 
-def test_a_list_with_something_else_than_rows_is_no_list_of_rows() -> None:
-    assert rows_of([{"id": 1}, None], Rows(path="", kind="list")) is None
+def test_something_else_among_the_rows_of_a_list_is_a_row_of_which_nothing_is_known() -> None:
+    assert rows_of([{"id": 1}, None], Rows(path="", kind="list")) == [{"id": 1}, {}]
+    assert rows_of({"A": {"id": 1}, "B": None}, Rows(path="", kind="object")) == [{"@key": "A", "id": 1}, {"@key": "B"}]
     assert rows_of([], Rows(path="", kind="list")) == []

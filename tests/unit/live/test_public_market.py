@@ -17,7 +17,7 @@ import pytest
 
 from belay.adapters.live.public_market import CcxtMarketData, exchange_class
 from belay.adapters.live.wire import ForeignHost
-from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.domain.errors import InvalidInput, SymbolUnavailable, VenueUnavailable
 from belay.domain.market import Price
 
 BTC = "BTC/USD"
@@ -312,9 +312,9 @@ def test_an_unknown_exchange_is_bad_input(unknown: str) -> None:
         CcxtMarketData(unknown, {})
 
 
-def test_an_unknown_symbol_or_timeframe_is_bad_input(exchange: Exchange) -> None:
+def test_an_unknown_timeframe_is_bad_input_and_an_unknown_symbol_is_not_to_be_had(exchange: Exchange) -> None:
     data = exchange.market_data()
-    with pytest.raises(InvalidInput, match="no spot market DOGE/USD"):
+    with pytest.raises(SymbolUnavailable, match="no spot market DOGE/USD"):
         data.price("DOGE/USD")
     with pytest.raises(InvalidInput, match="no 7m candles"):
         data.candles(BTC, "7m", START, 1)

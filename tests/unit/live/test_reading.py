@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 
 from belay.adapters.live.profiles import load_profile
 from belay.adapters.live.profiles.answers import dig
-from belay.adapters.live.reading import (
-    Unbelievable,
-    number,
-    read_balances,
-    read_order,
-    read_trade,
-    unified_balances,
-)
+from belay.adapters.live.profiles.model import CcxtProfile
+from belay.adapters.live.reading import SymbolOf, Unbelievable, number, read_order, read_trade
+from belay.adapters.live.rows import Wallets, read_balances, unified_balances
 from belay.domain.decisions import Side
 from belay.domain.venues import VenueStatus
 
@@ -27,6 +22,12 @@ BINANCE, KRAKEN, OKX = load_profile("binance"), load_profile("kraken"), load_pro
 ORDER_ID = "0123456789abcdef0123456789abcdef"
 MARKETS = {"BTCUSDT": "BTC/USDT", "XBTUSD": "BTC/USD", "XXBTZUSD": "BTC/USD", "BTC/USDT": "BTC/USDT"}
 ASSETS = {"XXBT": "BTC", "ZUSD": "USD"}
+
+
+def balances(venue: CcxtProfile, rows: list[dict[str, Any]], asset_of: SymbolOf = str) -> Wallets:
+    assert venue.reading is not None
+    return read_balances(venue.reading.balances, rows, asset_of, lambda _name: None, str)
+
 
 BINANCE_ORDER: dict[str, Any] = {
     "symbol": "BTCUSDT",
@@ -59,6 +60,7 @@ BINANCE_TRADE: dict[str, Any] = {
     "qty": "0.10000000",
     "commission": "0.00000700",
     "commissionAsset": "BNB",
+    "quoteQty": "6200.01000000",
     "time": 1709294400123,
     "isBuyer": False,
 }
@@ -69,6 +71,7 @@ KRAKEN_TRADE: dict[str, Any] = {
     "time": Decimal("1709294400.123456"),
     "type": "buy",
     "price": "62000.10000",
+    "cost": "6200.01000",
     "fee": "16.12",
     "vol": "0.1",
 }
@@ -132,19 +135,33 @@ def test_an_order_in_a_market_that_is_not_known_cannot_be_shown() -> None:
 
 
 def test_balances_are_totals_and_zeros_are_left_out() -> None:
-    assert BINANCE.reading is not None
     rows = [{"asset": "BTC", "free": "1.5", "locked": "0.25"}, {"asset": "ETH", "free": "0.0", "locked": "0"}]
-    assert read_balances(BINANCE.reading.balances, rows, lambda asset: asset) == {"BTC": Decimal("1.75")}
-    assert KRAKEN.reading is not None
-    staked = [{"@key": "XXBT", "balance": "1"}, {"@key": "ZUSD", "balance": "2.50"}]
-    assert read_balances(KRAKEN.reading.balances, staked, ASSETS.get) == {"BTC": Decimal(1), "USD": Decimal("2.50")}
-    assert unified_balances({"total": {"BTC": "1.75", "ETH": "0"}}) == {"BTC": Decimal("1.75")}
+    assert balances(BINANCE, rows).total == {"BTC": Decimal("1.75")}
+    held = [{"@key": "XXBT", "balance": "1"}, {"@key": "ZUSD", "balance": "2.50"}]
+    assert balances(KRAKEN, held, ASSETS.get).total == {"BTC": Decimal(1), "USD": Decimal("2.50")}
+    assert unified_balances({"total": {"BTC": "1.75", "ETH": "0"}}, str).total == {"BTC": Decimal("1.75")}
 
 
-@pytest.mark.parametrize("balances", [{}, {"total": None}, {"total": {"BTC": None}}, {"total": {"BTC": 1.5}}])
-def test_unified_balances_without_exact_numbers_are_none(balances: dict[str, Any]) -> None:
+def test_what_is_free_and_the_decimals_are_what_the_venue_says() -> None:
+    [read] = [balances(BINANCE, [{"asset": "BTC", "free": "1.5", "locked": "0.25"}])]
+    assert (read.free, read.decimals) == ({"BTC": Decimal("1.5")}, {"BTC": 8})
+    held = [{"@key": "ZUSD", "balance": "2.50", "hold_trade": "2"}, {"@key": "XXBT", "balance": "1"}]
+    assert balances(KRAKEN, held, ASSETS.get).free == {"USD": Decimal("0.50")}
+    told = {"total": {"BTC": "1.75", "USD": "1"}, "free": {"BTC": "1.5", "USD": None}}
+    assert unified_balances(told, str).free == {"BTC": Decimal("1.5")}
+
+
+@pytest.mark.parametrize("told", [{}, {"total": None}])
+def test_unified_balances_without_totals_are_none(told: dict[str, Any]) -> None:
     with pytest.raises(Unbelievable):
-        unified_balances(balances)
+        unified_balances(told, str)
+
+
+@pytest.mark.parametrize("amount", [None, 1.5, "NaN"])
+def test_a_balance_without_an_exact_number_is_not_understood_and_the_others_are_read(amount: object) -> None:
+    read = unified_balances({"total": {"BTC": amount, "USD": "1"}}, str)
+    assert read.total == {"USD": Decimal(1)}
+    assert [(row.what, row.reference, row.assets) for row in read.unread] == [("balance", "BTC", ("BTC",))]
 
 
 def test_money_that_went_through_a_float_is_not_believed() -> None:
@@ -174,11 +191,11 @@ def test_names_are_short_printable_and_nothing_was_taken_out_of_them(wrong: str)
         read_order(BINANCE, {**BINANCE_ORDER, "clientOrderId": wrong}, MARKETS.get)
     with pytest.raises(Unbelievable):
         read_trade(BINANCE, {**BINANCE_TRADE, "commissionAsset": wrong}, MARKETS.get, str)
-    assert BINANCE.reading is not None
-    with pytest.raises(Unbelievable):
-        read_balances(BINANCE.reading.balances, [{"asset": wrong, "free": "1", "locked": "0"}], str)
-    with pytest.raises(Unbelievable):
-        unified_balances({"total": {wrong: "1"}})
+    for read in (
+        balances(BINANCE, [{"asset": wrong, "free": "1", "locked": "0"}]),
+        unified_balances({"total": {wrong: "1"}}, str),
+    ):
+        assert (read.total, len(read.unread)) == ({}, 1)
 
 
 def test_an_order_that_somebody_named_in_words_is_read() -> None:
@@ -246,7 +263,7 @@ def test_a_row_with_a_wrong_part_is_unbelievable_or_still_means_something(what: 
 def test_a_row_that_lacks_a_part_is_unbelievable(what: str) -> None:
     sample, read = ROWS[what]
     dispensable = {"clientOrderId", "cl_ord_id", "time", "updateTime", "opentm", "closetm"}
-    for name in sample.keys() - (dispensable if what.startswith("an order") else set()):
+    for name in sample.keys() - (dispensable if what.startswith("an order") else {"cost", "quoteQty"}):
         with pytest.raises(Unbelievable):
             read({other: value for other, value in sample.items() if other != name})
     assert dig(sample, "nothing.here") is None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from belay.adapters.live.asset_names import Asset, AssetNames, listed_assets
 from belay.adapters.live.connect import connect, open_wire
 from belay.adapters.live.outcomes import errors_in, meaning_of
 from belay.adapters.live.profiles.answers import Meaning
@@ -16,7 +17,7 @@ from belay.adapters.live.public_market import CcxtMarketData
 from belay.adapters.live.reading import Unbelievable
 from belay.adapters.live.wire import Budget
 from belay.domain.documents import AccountDocument
-from belay.domain.errors import AccountRefused, VenueUnavailable
+from belay.domain.errors import AccountRefused, SymbolUnavailable, VenueUnavailable
 from belay.ports import Clock
 
 REFUSALS = (Meaning.CONFIGURATION,)
@@ -34,7 +35,7 @@ PARTS = frozenset(
     }
 )  # fmt: skip
 # A name, shorter than the keys of most venues, or a number.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+-]{0,23}|[0-9.]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+-]{0,23}|-?[0-9.]{1,64}")
 
 
 class VenueClock:
@@ -117,6 +118,8 @@ class LiveMarketData(CcxtMarketData):
         self._fetched_at: datetime | None = None
         self._not_listed: set[str] | None = None  # once everything was listed, what of the wanted is not there
         self._symbols: dict[str, str] = {}
+        self._unreadable: set[str] = set()
+        self._assets: tuple[datetime, AssetNames] | None = None
         self._catalogue_lock = threading.RLock()
         self.clock = VenueClock(super().time, local)
 
@@ -157,10 +160,34 @@ class LiveMarketData(CcxtMarketData):
         """The same without asking the venue."""
         return self._symbols.get(market_id)
 
+    def asset(self, name: str) -> Asset | None:
+        """What a wallet's name stands for by the venue's list of assets; None where it has none, or not this one."""
+        if not self._profile.market.assets:
+            return None
+        with self._catalogue_lock:
+            now = self._local.now()
+            if self._assets is None or not timedelta(0) <= now - self._assets[0] < MARKETS_AGE:
+                listed = self._believed("list of assets", lambda: listed_assets(self._ask("fetch_currencies")))
+                if not listed:
+                    raise self._unbelievable("list of assets")
+                self._assets = (now, AssetNames(listed, self._profile.market.spendable))
+            return self._assets[1].find(name)
+
     def _market(self, symbol: str) -> Any:
         with self._catalogue_lock:
             self._catalogue(symbol)
+            if symbol in self._unreadable:
+                raise self.missing(symbol)
             return super()._market(symbol)
+
+    def missing(self, symbol: str) -> VenueUnavailable:
+        """Why there is no market of a symbol."""
+        if symbol in self._unreadable:
+            return self._unbelievable(f"market of {symbol}")
+        return SymbolUnavailable(f"{self._profile.name} does not list {symbol}")
+
+    def _is_open(self, market: Mapping[str, Any]) -> bool:
+        return super()._is_open(market) or market["info"].get("status") in self._profile.market.open
 
     def _find_market(self, symbol: str) -> Any:
         return self._listed.get(symbol)
@@ -190,14 +217,25 @@ class LiveMarketData(CcxtMarketData):
 
     def _fetch_all(self) -> None:
         listed = self._list_markets()
-        trimmed = {symbol: _trimmed(listed[symbol], self._profile) for symbol in self._wanted & listed.keys()}
-        packed = _packed(trimmed, self._local.now())
-        if self._redact(packed) != packed:
-            raise Unbelievable("list of markets")  # it repeats a key
+        trimmed, unreadable = self._believable({symbol: listed[symbol] for symbol in self._wanted & listed.keys()})
         self._keep(trimmed, self._local.now())
+        self._unreadable = unreadable
         self._symbols |= _ids(listed.values())
-        self._not_listed = self._wanted - listed.keys()
-        self._cache.store(self._key, packed)
+        self._not_listed = self._wanted - trimmed.keys()
+        self._cache.store(self._key, _packed(trimmed, self._local.now()))
+
+    def _believable(self, markets: Markets) -> tuple[Markets, set[str]]:
+        """The markets that can be read, and the symbols of the others, such as of one that repeats a key."""
+        trimmed: Markets = {}
+        for symbol, market in markets.items():
+            try:
+                kept = _trimmed(market, self._profile)
+                text = json.dumps(kept)
+            except (Unbelievable, AttributeError, KeyError, TypeError, ValueError):
+                continue
+            if self._redact(text) == text:
+                trimmed[symbol] = kept
+        return trimmed, markets.keys() - trimmed.keys()
 
     def _keep(self, markets: Markets, fetched_at: datetime) -> None:
         self._listed, self._fetched_at, self._not_listed = markets, fetched_at, None

@@ -102,7 +102,7 @@ def _errors(shape: Errors, document: dict[str, Any]) -> Iterable[VenueError]:
     found = dig(document, shape.code)
     if shape.kind == "list":
         yield from (VenueError(str(error), "") for error in (found if isinstance(found, list) else ()))
-    elif isinstance(found, int | str) and not isinstance(found, bool):
+    elif isinstance(found, int | str) and not isinstance(found, bool) and str(found) not in shape.success:
         message = dig(document, shape.message) if shape.message else None
         yield VenueError(str(found), message if isinstance(message, str) else "")
 

@@ -15,7 +15,15 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
-from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable, unchained
+from belay.adapters.live.tolerant import make_up_no_price, read_markets_apart
+from belay.domain.errors import (
+    BelayError,
+    InvalidInput,
+    NotUnderstood,
+    SymbolUnavailable,
+    VenueUnavailable,
+    unchained,
+)
 from belay.domain.live_options import HOSTNAME
 from belay.domain.market import Candle, Market, Price
 from belay.domain.record import ZERO
@@ -28,6 +36,12 @@ UNCOUNTED = 1_000_000  # requests per minute: nobody else shares them
 EARLIEST, LATEST = datetime(2009, 1, 3, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # What is asked besides: most of Binance's list of markets would be permissions that nobody here reads.
 LISTING = {"binance": {"showPermissionSets": "false"}}
+
+# What ccxt raises over an answer that came, and what of it is wrong. Anything else may be the way there.
+FAILURES: dict[str, type[VenueUnavailable]] = {
+    "BadSymbol": SymbolUnavailable,
+    **dict.fromkeys(("AttributeError", "IndexError", "KeyError", "TypeError", "ValueError"), NotUnderstood),
+}
 
 
 def exchange_class(exchange_id: str) -> type[Any]:
@@ -145,8 +159,10 @@ class CcxtMarketData:
         connect: makes an instance of the class.
 
     Raises:
-        InvalidInput: unknown exchange; a symbol or timeframe it does not have.
-        VenueUnavailable: from every read, when the answer is missing, malformed or not to be believed.
+        InvalidInput: unknown exchange; a timeframe it does not have.
+        SymbolUnavailable: from what is read of a symbol, when the exchange does not list it or shows no price of it.
+        NotUnderstood: from every read, when the answer is malformed or not to be believed.
+        VenueUnavailable: when there is none.
     """
 
     def __init__(
@@ -158,6 +174,8 @@ class CcxtMarketData:
         self._exchange = connect(exchange_id, options)
         # Numbers are kept as the exchange wrote them: ccxt would make floats of them.
         self._exchange.number = Decimal
+        read_markets_apart(self._exchange)
+        make_up_no_price(self._exchange)
         self._listed: dict[str, Any] = {}
         self._markets: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -192,20 +210,33 @@ class CcxtMarketData:
             price_tick=_decimal(market["precision"]["price"]),
             min_quantity=_decimal(minimum["amount"] or ZERO),
             min_notional=_decimal(minimum["cost"] or ZERO),
-            taker_fee=_decimal(market["taker"]),
-            maker_fee=_decimal(market["maker"]),
+            # A rebate is not counted on: what an entry must be able to pay is never less than its price.
+            taker_fee=max(_decimal(market["taker"]), ZERO),
+            maker_fee=max(_decimal(market["maker"]), ZERO),
         )
 
     def price(self, symbol: str) -> Price:
-        """The last traded price, as of the exchange's time of it or, where it gives none, of its receipt."""
+        """The last traded price, as of the exchange's time of it or, where it gives none, of its receipt.
+
+        Of a market that is closed there is none: what is shown there no longer moves, and may bear the time of today.
+        """
         return self._believed(f"price of {symbol}", lambda: self._read_price(symbol))
 
     def _read_price(self, symbol: str) -> Price:
-        self._market(symbol)
+        if not self._is_open(self._market(symbol)):
+            raise SymbolUnavailable(f"{self._exchange.id} does not trade {symbol} at present")
         ticker = self._ask("fetch_ticker", symbol)
-        stamp = ticker.get("timestamp")
+        stamp, last, raw = ticker.get("timestamp"), ticker["last"], ticker.get("info")
+        untold = last is None and isinstance(raw, dict | list) and bool(raw)  # else the answer was no ticker at all
+        price = ZERO if untold else _decimal(last)
+        if price == 0:
+            raise SymbolUnavailable(f"{self._exchange.id} has no price of {symbol}")
         at = self._received_at() if stamp is None else self._instant(stamp)
-        return Price(value=_decimal(ticker["last"]), at=at)
+        return Price(value=price, at=at)
+
+    def _is_open(self, market: Mapping[str, Any]) -> bool:
+        """Whether anything can be traded; an exchange that does not say so is taken to be open."""
+        return market.get("active") is not False
 
     def candles(self, symbol: str, timeframe: str, until: datetime, limit: int) -> tuple[Candle, ...]:
         """Closed candles only, whatever `until` says: exchanges also show the one that is still forming."""
@@ -247,9 +278,7 @@ class CcxtMarketData:
             if symbol not in self._markets:
                 found = self._find_market(symbol)
                 if found is None:
-                    raise InvalidInput(
-                        "symbol", f"{self._exchange.id} has no spot market {symbol}", "Correct the symbol."
-                    )
+                    raise SymbolUnavailable(f"{self._exchange.id} has no spot market {symbol}")
                 self._exchange.set_markets([*self._markets.values(), found])
                 self._markets[symbol] = self._exchange.markets[symbol]
             return self._markets[symbol]
@@ -273,7 +302,8 @@ class CcxtMarketData:
         except BelayError as error:
             known = error
         except Exception as error:
-            known = VenueUnavailable(f"{self._exchange.id} {method} failed: {type(error).__name__}")
+            kind = FAILURES.get(type(error).__name__, VenueUnavailable)
+            known = kind(f"{self._exchange.id} {method} failed: {type(error).__name__}")
         raise unchained(known)
 
     def _believed[T](self, what: str, read: Callable[[], T]) -> T:
@@ -289,8 +319,8 @@ class CcxtMarketData:
     def _instant(self, milliseconds: Any) -> datetime:
         return EPOCH + timedelta(milliseconds=milliseconds)
 
-    def _unbelievable(self, what: str) -> VenueUnavailable:
-        return VenueUnavailable(f"{self._exchange.id} gave no believable {what}")
+    def _unbelievable(self, what: str) -> NotUnderstood:
+        return NotUnderstood(f"{self._exchange.id} gave no believable {what}")
 
 
 def _decimal(value: Any) -> Decimal:

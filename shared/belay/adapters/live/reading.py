@@ -1,10 +1,10 @@
-"""A venue's answers as orders, trades, balances and rights: exact decimals, and nothing that was not said.
+"""One row of a venue's answer as an order, a trade or a balance, and rights: exact decimals, and nothing unsaid.
 
 Raises `Unbelievable` for whatever lacks a part, has a wrong one, or holds money as a float. Asks nobody.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import chain
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from belay.adapters.live.bounds import DIGITS, EXPONENT_DIGITS
-from belay.adapters.live.profiles.answers import KEY, BalanceFields, OrderFields, Rights, TradeFields, dig
+from belay.adapters.live.profiles.answers import KEY, OrderFields, Rights, TradeFields, dig
 from belay.adapters.live.profiles.model import CcxtProfile
 from belay.adapters.live.redaction import REDACTED
 from belay.domain.checkup import Access
@@ -44,6 +44,12 @@ UNIFIED_ORDERS = OrderFields(
         "open": VenueStatus.OPEN,
         "closed": VenueStatus.FILLED,
         "canceled": VenueStatus.CANCELLED,
+        # Of Coinbase and HTX, which ccxt passes on as they are: the venue has them, and they are not over.
+        "PENDING": VenueStatus.OPEN,
+        "QUEUED": VenueStatus.OPEN,
+        "EDIT_QUEUED": VenueStatus.OPEN,
+        "CANCEL_QUEUED": VenueStatus.OPEN,
+        "canceling": VenueStatus.OPEN,
         "expired": VenueStatus.EXPIRED,
         "rejected": VenueStatus.REJECTED,
     },
@@ -62,6 +68,8 @@ UNIFIED_TRADES = TradeFields(
     fee_asset="fee.currency",
     time="timestamp",
     unit="ms",
+    cost="cost",
+    fees="fees",
 )
 
 
@@ -79,34 +87,40 @@ def trade_fields(profile: CcxtProfile) -> TradeFields:
 
 def read_order(profile: CcxtProfile, row: dict[str, Any], symbol_of: SymbolOf) -> VenueOrder:
     fields = order_fields(profile)
-    status = fields.statuses.get(_text(row, fields.status))
+    status = fields.statuses.get(read_text(row, fields.status))
     if status is None:
         raise Unbelievable("order's status")
-    limited = _text(row, fields.type) in fields.limit_types
+    limited = read_text(row, fields.type) in fields.limit_types
+    quantity, filled = read_number(row, fields.quantity), read_number(row, fields.filled)
+    if status is VenueStatus.FILLED and filled < quantity:
+        status = VenueStatus.CANCELLED  # ccxt calls closed what was cancelled after a part of it was filled
     try:
         return VenueOrder(
             venue_order_id=_id(row, fields.id),
             client_order_id=profile.ours(_client_id(row, fields.client_id)),
             symbol=_symbol(row, fields.market, symbol_of),
-            side=Side(_text(row, fields.side).lower()),
-            quantity=_number(row, fields.quantity),
-            limit_price=_number(row, fields.price) if limited else None,
-            filled_quantity=_number(row, fields.filled),
+            side=Side(read_text(row, fields.side).lower()),
+            quantity=quantity,
+            limit_price=read_number(row, fields.price) if limited else None,
+            filled_quantity=filled,
             status=status,
-            updated_at=_instant(row, fields.updated, fields.unit),
+            updated_at=read_instant(row, fields.updated, fields.unit),
         )
-    except (ValidationError, ValueError):
-        pass
-    raise Unbelievable("order")
+    except ValidationError as error:
+        part = _part(error)
+    except ValueError:
+        part = "side"
+    raise Unbelievable(f"order's {part}")
 
 
 def read_trade(profile: CcxtProfile, row: dict[str, Any], symbol_of: SymbolOf, asset_of: SymbolOf) -> VenueTrade | None:
     """One trade; None where its market is none that is traded."""
     fields = trade_fields(profile)
-    symbol = symbol_of(_text(row, fields.market))
+    symbol = symbol_of(read_text(row, fields.market))
     if symbol is None:
         return None
-    side = fields.sides.get(_text(row, fields.side).lower())
+    side = fields.sides.get(read_text(row, fields.side).lower())
+    fees, told = _fees(row, fields, symbol, asset_of)
     try:
         return VenueTrade(
             venue=profile.name,
@@ -115,42 +129,54 @@ def read_trade(profile: CcxtProfile, row: dict[str, Any], symbol_of: SymbolOf, a
             client_order_id=profile.ours(_client_id(row, fields.client_id)),
             side=Side(side or ""),
             trade_id=_id(row, fields.id),
-            quantity=_number(row, fields.quantity),
-            price=_number(row, fields.price),
-            fees=_fees(row, fields, symbol, asset_of),
-            at=_instant(row, (fields.time,), fields.unit),
+            quantity=read_number(row, fields.quantity),
+            price=read_number(row, fields.price),
+            fees=fees,
+            at=read_instant(row, (fields.time,), fields.unit),
+            cost=_cost(row, fields),
+            estimated=fields.estimated or not told,
         )
-    except (ValidationError, ValueError):
-        pass
-    raise Unbelievable("trade")
+    except ValidationError as error:
+        part = _part(error)
+    except ValueError:
+        part = "side"
+    raise Unbelievable(f"trade's {part}")
 
 
-def _fees(row: dict[str, Any], fields: TradeFields, symbol: str, asset_of: SymbolOf) -> dict[str, Decimal]:
-    fee = _number(row, fields.fee)
-    asset = symbol.split("/")[1] if fields.fee_asset is None else asset_of(_text(row, fields.fee_asset))
+def _part(error: ValidationError) -> str:
+    """Which part of a record was wrong, never its value."""
+    return str(error.errors(include_input=False, include_url=False, include_context=False)[0]["loc"][0])
+
+
+def _cost(row: dict[str, Any], fields: TradeFields) -> Decimal | None:
+    return None if fields.cost is None or dig(row, fields.cost) is None else read_number(row, fields.cost)
+
+
+def _fees(row: dict[str, Any], fields: TradeFields, symbol: str, asset_of: SymbolOf) -> tuple[dict[str, Decimal], bool]:
+    """What was taken by asset, a rebate negative, and whether anything was said of it at all."""
+    several = dig(row, fields.fees) if fields.fees else None
+    if isinstance(several, list) and several:
+        parts = [(dig(part, "cost"), dig(part, "currency")) for part in several]
+    else:
+        named = dig(row, fields.fee_asset) if fields.fee_asset else symbol.split("/")[1]
+        parts = [(dig(row, fields.fee), named)]
+    if fields.fees is not None:  # ccxt's own: it gives None for what a venue leaves out
+        parts = [part for part in parts if part[0] is not None]
+    taken: dict[str, Decimal] = {}
+    for cost, currency in parts:
+        fee = number(cost)
+        if fee:
+            asset = _fee_asset(currency, fields, asset_of)
+            taken[asset] = taken.get(asset, ZERO) + fee
+    return {asset: fee for asset, fee in taken.items() if fee}, bool(parts)
+
+
+def _fee_asset(currency: Any, fields: TradeFields, asset_of: SymbolOf) -> str:
+    text = read_text({"asset": currency}, "asset")
+    asset = text if fields.fee_asset is None else asset_of(text)
     if asset is None:
         raise Unbelievable("trade's fee asset")
-    return {_plain(asset, "fee asset"): fee} if fee else {}
-
-
-def read_balances(fields: BalanceFields, rows: Iterable[dict[str, Any]], asset_of: SymbolOf) -> dict[str, Decimal]:
-    """Totals by asset, zeros left out."""
-    total: dict[str, Decimal] = {}
-    for row in rows:
-        asset = asset_of(_text(row, fields.asset))
-        if asset is None:
-            raise Unbelievable("balance's asset")
-        asset = _plain(asset, "asset")
-        total[asset] = total.get(asset, ZERO) + sum((_number(row, part) for part in fields.total), ZERO)
-    return {asset: amount for asset, amount in total.items() if amount}
-
-
-def unified_balances(balances: dict[str, Any]) -> dict[str, Decimal]:
-    totals = balances.get("total")
-    if not isinstance(totals, dict):
-        raise Unbelievable("balances")
-    found = {_plain(str(asset), "asset"): number(amount) for asset, amount in totals.items()}
-    return {asset: amount for asset, amount in found.items() if amount}
+    return plain_text(asset, "fee asset")
 
 
 def read_rights(rights: Rights, document: Any) -> Access:
@@ -188,20 +214,20 @@ def number(value: Any) -> Decimal:
     raise Unbelievable("number")
 
 
-def _number(row: dict[str, Any], path: str) -> Decimal:
+def read_number(row: dict[str, Any], path: str) -> Decimal:
     return number(dig(row, path))
 
 
-def _text(row: dict[str, Any], path: str) -> str:
+def read_text(row: dict[str, Any], path: str) -> str:
     value = row.get(KEY) if path == KEY else dig(row, path)
     if isinstance(value, bool):
         return str(value).lower()
     if value is None or value == "" or not isinstance(value, str | int):
         raise Unbelievable(path)
-    return _plain(str(value), path)
+    return plain_text(str(value), path)
 
 
-def _plain(text: str, path: str) -> str:
+def plain_text(text: str, path: str) -> str:
     """A text of a line that holds nothing which was taken out of it."""
     if len(text) > LONGEST or not text.isprintable() or REDACTED in text:
         raise Unbelievable(path)
@@ -209,7 +235,7 @@ def _plain(text: str, path: str) -> str:
 
 
 def _id(row: dict[str, Any], path: str) -> str:
-    text = _text(row, path)
+    text = read_text(row, path)
     if not ID.fullmatch(text) or isinstance(dig(row, path), bool):
         raise Unbelievable(path)
     return text
@@ -217,17 +243,17 @@ def _id(row: dict[str, Any], path: str) -> str:
 
 def _client_id(row: dict[str, Any], path: str | None) -> str | None:
     value = dig(row, path) if path else None
-    return None if value is None else _plain(str(value), path or "")
+    return None if value is None else plain_text(str(value), path or "")
 
 
 def _symbol(row: dict[str, Any], path: str, symbol_of: SymbolOf) -> str:
-    symbol = symbol_of(_text(row, path))
+    symbol = symbol_of(read_text(row, path))
     if symbol is None:
         raise Unbelievable("market")
     return symbol
 
 
-def _instant(row: dict[str, Any], paths: tuple[str, ...], unit: str) -> datetime:
+def read_instant(row: dict[str, Any], paths: tuple[str, ...], unit: str) -> datetime:
     """The first time that is told, whole microseconds."""
     told = next((found for path in paths if (found := dig(row, path)) not in (None, 0, "0", "")), None)
     try:

@@ -15,13 +15,25 @@ from belay.adapters.live.key import Key
 from belay.adapters.live.outcomes import OK, errors_in, meaning_of
 from belay.adapters.live.profiles.answers import Meaning
 from belay.adapters.live.profiles.model import CcxtProfile
-from belay.adapters.live.wire import Budget, Call, Phase, Wire
+from belay.adapters.live.tolerant import read_rows_apart
+from belay.adapters.live.wire import ASKED_TO_WAIT, Budget, Call, Phase, Wire
 from belay.domain.documents import AccountDocument
-from belay.domain.errors import AccountRefused, BelayError, VenueUnavailable
+from belay.domain.errors import AccountRefused, BelayError, NotUnderstood, SymbolUnavailable, VenueUnavailable
 
 READ_TRIES = 3
 REMEDY = "check the API key, its permissions, its allowed addresses and the region"
-READ_MEANINGS = (Meaning.MISSING, Meaning.TRY_AGAIN, Meaning.CONFIGURATION)
+READ_MEANINGS = (Meaning.MISSING, Meaning.NOT_LISTED, Meaning.TRY_AGAIN, Meaning.CONFIGURATION)
+# What a read is answered while a venue is busy, down or has been asked too often: in a minute it may be otherwise.
+PASSING = (Meaning.UNKNOWN, Meaning.NOT_PLACED, Meaning.TRY_AGAIN)
+SERVER_ERRORS = 500
+GONE = frozenset({404, 405, 410})
+# What ccxt raises over a part of an answer that it does not understand.
+UNPARSABLE = frozenset(
+    {
+        "ArithmeticError", "AttributeError", "BadResponse", "IndexError", "InvalidOperation", "KeyError",
+        "NullResponse", "TypeError", "ValueError",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,10 @@ class Answer:
     document: Any
     returned: Any
     missing: bool = False
+
+
+# What is raised, of which problem, and whether to ask again before.
+Failure = tuple[type[VenueUnavailable], str, bool]
 
 
 class SignedRequests:
@@ -56,18 +72,21 @@ class SignedRequests:
 
         Raises:
             AccountRefused: the venue refuses this account as it is configured.
+            SymbolUnavailable: the venue does not list `market`.
+            NotUnderstood: there is an answer, of which nothing is understood.
             VenueUnavailable: no answer, or none that is evidence.
         """
-        problem = ""
+        kind, problem = VenueUnavailable, ""
         for _ in range(READ_TRIES):
             with self.lock:
                 call, returned, failure = self._once(method, arguments, market, urgent=urgent)
-            answer, problem, again = self._judged(call, returned, failure)
-            if answer is not None:
-                return answer
+            judged = self._judged(call, returned, failure)
+            if isinstance(judged, Answer):
+                return judged
+            kind, problem, again = judged
             if not again:
                 break
-        raise self.unavailable(f"{method}: {problem}")
+        raise kind(f"{self._venue.name} {method}: {problem}")
 
     def _once(
         self, method: str, arguments: tuple[Any, ...], market: str | None, *, urgent: bool
@@ -75,6 +94,8 @@ class SignedRequests:
         """One call of ccxt: the last request it made, what it returned, the name of what it raised."""
         self._market_data.time()  # the request is signed with it
         exchange = self._private(market)
+        if market is not None and market not in exchange.markets:
+            raise self._market_data.missing(market)
         wire = exchange.session
         wire.calls.clear()
         wire.urgent = urgent
@@ -89,25 +110,33 @@ class SignedRequests:
             return wire.last, None, type(error).__name__
         return wire.last, return_value, ""
 
-    def _judged(self, call: Call | None, returned: Any, failure: str) -> tuple[Answer | None, str, bool]:
-        """The answer, else what is wrong with it and whether to ask again."""
+    def _judged(self, call: Call | None, returned: Any, failure: str) -> Answer | Failure:
+        """Where answers are described, whatever ccxt could not make of one is as good as made: nobody reads it."""
         if call is None:
-            return None, failure or "asked nothing", False
+            return VenueUnavailable, failure or "asked nothing", False
         if call.phase is not Phase.ANSWERED:
             # A connection that was kept while the process was frozen breaks at once; a silent venue is not waited for.
-            return None, f"{call.phase}: {call.problem}".rstrip(": "), failure == "NetworkError"
+            again = failure == "NetworkError"
+            return VenueUnavailable, f"{call.phase}: {call.problem}".rstrip(": "), again
         errors = errors_in(self._venue, call)
         meaning = meaning_of(self._venue, call, errors, READ_MEANINGS)
         code = errors[0].code if errors else f"http_{call.status}"
         if meaning is Meaning.MISSING or self._missing(call, failure):
-            return Answer(document=None, returned=None, missing=True), "", False
+            return Answer(document=None, returned=None, missing=True)
+        if meaning is Meaning.NOT_LISTED:
+            return SymbolUnavailable, f"{code}: it does not list the symbol", False
         if meaning is Meaning.CONFIGURATION:
             self._forget()
             raise AccountRefused(code, f"{self._venue.name} refuses this account: {REMEDY}")
         document = call.document()
-        if errors or failure or call.status != OK or not isinstance(document, dict | list):
-            return None, f"{code} {failure}".strip(), meaning is Meaning.TRY_AGAIN
-        return Answer(document=document, returned=returned), "", False
+        told = not errors and call.status == OK and isinstance(document, dict | list)
+        if told and (not failure or self._venue.reading is not None):
+            return Answer(document=document, returned=returned)
+        passing = meaning_of(self._venue, call, errors, PASSING) is not None
+        refused = (bool(errors) or call.status in GONE) and not passing and not _is_busy(call)
+        clear = refused or (told and failure in UNPARSABLE)
+        kind = NotUnderstood if clear else VenueUnavailable
+        return kind, f"{code} {failure}".strip(), meaning is Meaning.TRY_AGAIN
 
     def _missing(self, call: Call, failure: str) -> bool:
         """At a venue whose answers are not described ccxt's word has to do; there a miss proves no absence anyway."""
@@ -120,6 +149,7 @@ class SignedRequests:
         if self._reader is None:
             wire = open_wire(self._document, self._venue, self._budget, redact=self._key.redaction.clear)
             self._reader = self.connect(wire, market)
+            read_rows_apart(self._reader)
         elif market is not None and market not in self._reader.markets:
             self._load_markets(self._reader, market)
         return self._reader
@@ -153,9 +183,25 @@ class SignedRequests:
 
     # --- words ---
 
-    def asset_of(self, code: str) -> str | None:
+    def asset_of(self, name: str) -> str | None:
+        """The asset that a wallet counts for: by the venue's own list, where it has one."""
+        known = self._market_data.asset(name)
+        if known is not None:
+            return known.code
         with self.lock:
-            return str(self._private(None).safe_currency_code(code))
+            return str(self._private(None).safe_currency_code(name))
+
+    def decimals_of(self, name: str) -> int | None:
+        """How many decimals a wallet keeps, where the venue tells it."""
+        known = self._market_data.asset(name)
+        return known.decimals if known is not None else None
 
     def unavailable(self, problem: str) -> VenueUnavailable:
         return VenueUnavailable(f"{self._venue.name} {problem}")
+
+    def not_understood(self, problem: str) -> NotUnderstood:
+        return NotUnderstood(f"{self._venue.name} {problem}")
+
+
+def _is_busy(call: Call) -> bool:
+    return call.status is None or call.status >= SERVER_ERRORS or call.status in ASKED_TO_WAIT

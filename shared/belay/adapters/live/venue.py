@@ -1,15 +1,16 @@
 """One live account at a venue, through ccxt's synchronous class. Sends an order once and repeats nothing of it.
 
 What an answer means is decided from the raw answer, by the venue's profile; ccxt builds and signs the requests. A read
-gives evidence or raises `VenueUnavailable`. No key, and nothing that could hold one, leaves the account: the transport
-takes it out of every answer, every text is redacted before it is cut, and exceptions are never chained to ccxt's.
+gives evidence, with what it does not understand named among it, or raises `VenueUnavailable`. No key, and nothing that
+could hold one, leaves the account: the transport takes it out of every answer, every text is redacted before it is cut,
+and exceptions are never chained to ccxt's.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import localcontext
 from functools import wraps
 from typing import Any, Concatenate
 
@@ -18,27 +19,31 @@ from belay.adapters.live.bounds import Deadline, within
 from belay.adapters.live.connect import connect, open_wire, timeouts
 from belay.adapters.live.fence import pin
 from belay.adapters.live.filters import broken_rule
+from belay.adapters.live.flows import FlowReader
 from belay.adapters.live.history import Found, Query, Window, read_page
 from belay.adapters.live.key import Key
 from belay.adapters.live.outcomes import Sent, classify
 from belay.adapters.live.profiles.answers import Rows, rows_of
 from belay.adapters.live.profiles.model import CcxtProfile, Lookup
-from belay.adapters.live.reading import (
-    Unbelievable,
-    read_balances,
-    read_order,
-    read_rights,
-    read_trade,
-    unified_balances,
-)
+from belay.adapters.live.reading import Unbelievable, read_order, read_rights
 from belay.adapters.live.redaction import CODE_LENGTH
+from belay.adapters.live.rows import UnreadOrder, Wallets, read_balances, read_orders, read_trades, unified_balances
 from belay.adapters.live.signed import Answer, SignedRequests
 from belay.adapters.live.wire import Budget, Wire
 from belay.domain.checkup import RESTRICTED, Access
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, BelayError, VenueUnavailable
 from belay.domain.flows import FlowPage
-from belay.domain.venues import Balances, OrderRequest, Outcome, OutcomeKind, TradePage, VenueOrder, VenueStatus
+from belay.domain.venues import (
+    Balances,
+    OrderRequest,
+    Outcome,
+    OutcomeKind,
+    TradePage,
+    UnreadRow,
+    VenueOrder,
+    VenueStatus,
+)
 
 
 def _evidence[**P, T](read: Callable[Concatenate["CcxtVenue", P], T]) -> Callable[Concatenate["CcxtVenue", P], T]:
@@ -52,7 +57,8 @@ def _evidence[**P, T](read: Callable[Concatenate["CcxtVenue", P], T]) -> Callabl
         except AccountRefused as error:
             left: VenueUnavailable = AccountRefused(told(error.code, CODE_LENGTH), told(error.remedy))
         except BelayError as error:
-            left = VenueUnavailable(told(error))
+            kind = type(error) if isinstance(error, VenueUnavailable) else VenueUnavailable
+            left = kind(told(error))
         except Exception as error:
             left = venue._signed.unavailable(f"{read.__name__} failed: {type(error).__name__}")
         raise left
@@ -79,6 +85,7 @@ class CcxtVenue:
         self._key = key
         self._budget = budget
         self._signed = SignedRequests(document, profile, market_data, key, budget)
+        self._flows = FlowReader(profile, document, self._signed, key.redaction.told)
         self._window: tuple[datetime, dict[tuple[Any, ...], Found]] | None = None
 
     # --- reads ---
@@ -86,20 +93,23 @@ class CcxtVenue:
     @_evidence
     def balances(self) -> Balances:
         answer = self._signed.ask("fetch_balance")
-        total = self._believe("balances", lambda: self._totals(answer))
-        return Balances(total=total, at=self._market_data.time())
+        read = self._believe("balances", lambda: self._wallets(answer))
+        return Balances(
+            total=read.total, at=self._market_data.time(), free=read.free, decimals=read.decimals, unread=read.unread
+        )
 
-    def _totals(self, answer: Answer) -> dict[str, Decimal]:
-        reading = self._venue.reading
+    def _wallets(self, answer: Answer) -> Wallets:
+        reading, signed = self._venue.reading, self._signed
         if reading is None:
-            return unified_balances(answer.returned)
+            return unified_balances(answer.returned, self._told)
         rows = _rows(answer, reading.balance_rows)
-        return read_balances(reading.balances, rows, self._signed.asset_of)
+        return read_balances(reading.balances, rows, signed.asset_of, signed.decimals_of, self._told)
 
     @_evidence
-    def open_orders(self) -> tuple[VenueOrder, ...]:
+    def open_orders(self) -> tuple[VenueOrder | UnreadRow, ...]:
         reading = self._venue.reading
-        return self._orders(self._signed.ask("fetch_open_orders"), reading.open_rows if reading else None)
+        found = self._orders(self._signed.ask("fetch_open_orders"), reading.open_rows if reading else None)
+        return tuple(seen.row if isinstance(seen, UnreadOrder) else seen for seen in found)
 
     @_evidence
     def lookup(self, symbol: str, client_order_id: str) -> VenueOrder | None:
@@ -111,6 +121,7 @@ class CcxtVenue:
         return None
 
     def _look(self, lookup: Lookup, symbol: str, client_order_id: str) -> tuple[VenueOrder, ...]:
+        """The readable orders that it shows. What is not understood may be passed over only where it is another's."""
         filtered = {lookup.param: self._client_id(client_order_id)} if lookup.param else {}
         single = lookup.method == "fetch_order"
         arguments = (None, symbol, filtered) if single else (symbol, None, None, filtered)
@@ -118,9 +129,14 @@ class CcxtVenue:
         if answer.missing:
             return ()
         found = (self._single(answer),) if single else self._orders(answer, self._closed_or_open_rows(lookup))
-        if filtered and any(order.client_order_id != client_order_id for order in found):
-            raise self._signed.unavailable("showed another order than was asked for")
-        return found
+        unread = [seen for seen in found if isinstance(seen, UnreadOrder)]
+        orders = tuple(seen for seen in found if not isinstance(seen, UnreadOrder))
+        doubt = next((seen.row for seen in unread if filtered or seen.may_be(client_order_id)), None)
+        if doubt is not None:
+            raise self._signed.not_understood(f"shows what may be this order: {doubt.reference}, {doubt.problem}")
+        if filtered and any(order.client_order_id != client_order_id for order in orders):
+            raise self._signed.not_understood("showed another order than was asked for")
+        return orders
 
     def _closed_or_open_rows(self, lookup: Lookup) -> Rows | None:
         reading = self._venue.reading
@@ -131,18 +147,18 @@ class CcxtVenue:
     def _single(self, answer: Answer) -> VenueOrder:
         row = answer.returned if self._venue.reading is None else answer.document
         if not isinstance(row, dict):
-            raise self._signed.unavailable("gave no believable order")
+            raise self._signed.not_understood("gave no believable order")
         return self._believe("order", lambda: read_order(self._venue, row, self._symbol_of))
 
-    def _orders(self, answer: Answer, rows: Rows | None) -> tuple[VenueOrder, ...]:
+    def _orders(self, answer: Answer, rows: Rows | None) -> tuple[VenueOrder | UnreadOrder, ...]:
         return self._believe(
             "list of orders",
-            lambda: tuple(read_order(self._venue, row, self._symbol_of) for row in _rows(answer, rows)),
+            lambda: read_orders(self._venue, _rows(answer, rows), self._symbol_of, self._told),
         )
 
     @_evidence
-    def flows(self, start: datetime, _end: datetime) -> FlowPage:
-        return FlowPage(read_until=start, covered=False)
+    def flows(self, start: datetime, end: datetime) -> FlowPage:
+        return self._believe("list of flows", lambda: self._flows.read(start, end))
 
     @_evidence
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
@@ -168,8 +184,8 @@ class CcxtVenue:
             "fetch_my_trades", query.symbol, query.since, query.limit, query.params, market=query.symbol
         )
         rows = _rows(answer, self._venue.reading.trade_rows if self._venue.reading else None)
-        read = (read_trade(self._venue, row, self._symbol_of, self._signed.asset_of) for row in rows)
-        return Found(trades=tuple(trade for trade in read if trade is not None), document=answer.document)
+        read = read_trades(self._venue, rows, self._symbol_of, self._signed.asset_of, self._told)
+        return Found(read, answer.document)
 
     # --- orders ---
 
@@ -283,6 +299,9 @@ class CcxtVenue:
     def _symbol_of(self, market_id: str) -> str | None:
         return self._market_data.symbol_of(market_id)
 
+    def _told(self, text: object) -> str:
+        return self._key.redaction.told(text)
+
     def _believe[T](self, what: str, read: Callable[[], T]) -> T:
         try:
             return read()
@@ -290,7 +309,7 @@ class CcxtVenue:
             raise
         except Exception as error:
             problem = f": {error}" if isinstance(error, Unbelievable) else ""
-        raise self._signed.unavailable(f"gave no believable {what}{problem}")
+        raise self._signed.not_understood(f"gave no believable {what}{problem}")
 
 
 def _rows(answer: Answer, rows: Rows | None) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ class Meaning(StrEnum):
     DUPLICATE = "duplicate"
     CONFIGURATION = "configuration"
     MISSING = "missing"
+    NOT_LISTED = "not_listed"
     TRY_AGAIN = "try_again"
     UNKNOWN = "unknown"
 
@@ -39,11 +40,12 @@ class Rule(Record):
 
 
 class Errors(Record):
-    """Where an answer names its error: the fields of an object, or a list of texts."""
+    """Where an answer names its error: the fields of an object, or a list of texts. `success`: codes that are none."""
 
     kind: Literal["fields", "list"]
     code: str
     message: str | None = None
+    success: tuple[str, ...] = ()
 
 
 # --- how an answer is read -------------------------------------------------------------------------------------------
@@ -51,11 +53,15 @@ class Errors(Record):
 
 
 class Rows(Record):
-    """Where an answer holds its rows: a list, or an object whose keys are the rows' ids. `count`: how many in all."""
+    """Where an answer holds its rows: a list, or an object whose keys are the rows' ids. `count`: how many in all.
+
+    `omitted`: the path of an empty list beside which no rows at all are the same as none.
+    """
 
     path: str
     kind: Literal["list", "object"]
     count: str | None = None
+    omitted: str | None = None
 
 
 class OrderFields(Record):
@@ -77,7 +83,11 @@ class OrderFields(Record):
 
 
 class TradeFields(Record):
-    """Where a row names what a trade is. Without `fee_asset` the fee is in quote currency."""
+    """Where a row names what a trade is. Without `fee_asset` the fee is in quote currency.
+
+    `cost`: what moved in quote currency, where the venue tells it. `fees`: a list of `cost` and `currency`, which goes
+    before the one fee. `estimated`: the venue's ledger may tell another fee.
+    """
 
     id: str
     order_id: str
@@ -91,13 +101,23 @@ class TradeFields(Record):
     fee_asset: str | None
     time: str
     unit: Literal["s", "ms"]
+    cost: str | None = None
+    fees: str | None = None
+    estimated: bool = False
 
 
 class BalanceFields(Record):
-    """Where a row names an asset (`@key` in an object) and the parts that make up its total."""
+    """Where a row names an asset (`@key` in an object) and the parts that make up its total.
+
+    What is free of it: one part, or the total without what is `held`. `decimals`: how many every wallet keeps, where
+    that is the same for all.
+    """
 
     asset: str
     total: tuple[str, ...] = Field(min_length=1)
+    free: str | None = None
+    held: str | None = None
+    decimals: int | None = None
 
 
 class Reply(Record):
@@ -156,12 +176,17 @@ def dig(value: Any, path: str) -> Any:
 
 
 def rows_of(body: Any, rows: Rows) -> list[dict[str, Any]] | None:
-    """The rows of an answer; None where the answer does not have the shape it must have."""
+    """The rows of an answer; None where the answer does not have the shape it must have.
+
+    What is no object stands as an empty one: it is a row, of which nothing is known.
+    """
     found = dig(body, rows.path)
+    if found is None and rows.omitted is not None and dig(body, rows.omitted) == []:
+        return []
     if rows.kind == "object":
         if not isinstance(found, dict):
             return None
-        found = [{KEY: key, **row} if isinstance(row, dict) else row for key, row in found.items()]
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        return [{KEY: key, **(row if isinstance(row, dict) else {})} for key, row in found.items()]
+    if not isinstance(found, list):
         return None
-    return found
+    return [row if isinstance(row, dict) else {} for row in found]

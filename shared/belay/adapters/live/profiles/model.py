@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from belay.adapters.live.profiles.answers import Meaning, Reading, Rights, Rule
 from belay.adapters.live.profiles.client_ids import ClientId
+from belay.adapters.live.profiles.flows import FlowRecords
 from belay.domain.record import Record
 from belay.domain.venues import Fence, VenueProfile
 
@@ -42,8 +43,8 @@ class Lookup(Record):
 class TradeHistory(Record):
     """How trades are paged. `scope`: one request shows one symbol's, or all of the account's.
 
-    `from_id`: windows of `window_hours`, then by trade id; `offset`: newest first, by number; `none`: one page, which
-    must not be full.
+    `from_id`: windows of `window_hours`, then by trade id; `offset`: newest first, by number; `none`: one page, of such
+    a window where there is one; `until`: ccxt takes its end, too.
     """
 
     scope: Literal["symbol", "account"]
@@ -51,6 +52,7 @@ class TradeHistory(Record):
     page_size: int = Field(gt=0)
     window_hours: int | None = None
     client_id: bool = False
+    until: bool = False
 
 
 class Preflight(Record):
@@ -64,11 +66,19 @@ class Preflight(Record):
 
 class MarketDetails(Record):
     """What of ccxt's markets its class needs beyond the filters: keys of `info` (None: it is not known, so all of it),
-    and the option that indexes them."""
+    and the option that indexes them.
+
+    `open`: states of a market, by `info.status`, in which ccxt calls it inactive although something can be traded.
+    `assets`: the venue has a public list of its assets, with their names and decimals. `spendable`: what follows the
+    dot in the name of a wallet that is spent through the asset before it, such as `F` in `XBT.F`.
+    """
 
     info: tuple[str, ...] | None = None
     index_option: str | None = None
     index_by: str | None = None
+    open: tuple[str, ...] = ()
+    assets: bool = False
+    spendable: tuple[str, ...] = ()
 
 
 class BudgetProfile(Record):
@@ -87,7 +97,8 @@ class CcxtProfile(Record):
     `order_path`: how the path of the order's request ends, empty where that is not known. `order_id`: what a
     believable venue order id looks like. `market_buys`: whether a market buy takes a base quantity. `rising_nonce`:
     the nonces of a key must rise. `sections`: the names of the class's hosts that are used; empty where that is not
-    known, so that all of them may be. `rights` None: the venue does not tell what a key may do.
+    known, so that all of them may be. `rights` None: the venue does not tell what a key may do. `flows` None: where the
+    venue records what came and went without a trade is not described.
     """
 
     name: str
@@ -109,6 +120,7 @@ class CcxtProfile(Record):
     lookups: tuple[Lookup, ...] = Field(min_length=1)
     reading: Reading | None = None
     rights: Rights | None = None
+    flows: FlowRecords | None = None
     history: TradeHistory
     preflight: Preflight = Preflight()
     market: MarketDetails = MarketDetails()
