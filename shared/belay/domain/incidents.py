@@ -29,6 +29,7 @@ class IncidentKind(StrEnum):
     STALE_PROOF = "stale_proof"
     SYMBOL_UNAVAILABLE = "symbol_unavailable"
     IDENTITY_CHANGED = "identity_changed"
+    WRONG_WORD = "wrong_word"
 
 
 class Incident(Record):

@@ -51,6 +51,12 @@ TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     S.LAPSED: frozenset(),
 }
 
+# What an operator said of an order, the venue may show to be otherwise: then it is what the venue shows.
+REOPENED: dict[OrderState, frozenset[OrderState]] = {
+    S.CANCELLED: frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED, S.FILLED, S.EXPIRED}),
+    S.NOT_SENT: SEEN_AT_VENUE,
+}
+
 NEVER_SENT = frozenset({S.CREATED, S.DENIED, S.LAPSED})
 UNRESOLVED = frozenset({S.SUBMITTED, S.UNKNOWN})
 WORKING = frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED})
@@ -70,6 +76,23 @@ class Attempt(Record):
         return self.request.fence_at
 
 
+class Verdict(StrEnum):
+    """What an operator may say of an order of which the venue says nothing, or not enough."""
+
+    ABSENT = "absent"
+    CANCELLED = "cancelled"
+    FILLED = "filled"
+
+
+class Word(Record):
+    """An operator's word about an order, at venue time `at`, after the venue itself was asked."""
+
+    verdict: Verdict
+    author: str
+    reason: str
+    at: Utc
+
+
 class Order(Record):
     """An order and everything known about it. Quantities in base, notionals in quote currency.
 
@@ -79,7 +102,8 @@ class Order(Record):
     `venue_filled`: the venue's cumulative filled quantity, which the recorded fills (`filled_quantity`) must come to
     explain. `misses`: venue times of well-formed look-ups that found nothing for the current attempt.
     `publications`: how often the intent was published again. `settled`: nothing about it is expected to change.
-    `write_id` names the last writer; `head` is the digest of the last event, see `chain`.
+    `write_id` names the last writer; `head` is the digest of the last event, see `chain`. `word`: the operator's, where
+    the order ended by it; evidence of the venue that says more takes its place.
     """
 
     order_id: Annotated[str, Field(pattern=ORDER_ID)]
@@ -113,6 +137,7 @@ class Order(Record):
     settled: bool = False
     publications: int = Field(default=0, ge=0, le=1_000_000)
     head: str = ""
+    word: Word | None = Field(default=None, exclude_if=lambda word: word is None)
 
     @property
     def bare_digest(self) -> str:
@@ -122,6 +147,12 @@ class Order(Record):
     @property
     def average_price(self) -> Decimal | None:
         return self.filled_notional / self.filled_quantity if self.filled_quantity else None
+
+    @property
+    def following(self) -> frozenset[OrderState]:
+        """The states that the venue's evidence may lead to from here."""
+        reopened = REOPENED.get(self.state) if self.word is not None else None
+        return TRANSITIONS[self.state] if reopened is None else reopened
 
     @property
     def explained(self) -> bool:

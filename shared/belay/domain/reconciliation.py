@@ -8,7 +8,7 @@ from belay.domain.account import Account
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, same_order
+from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, quote_asset
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
@@ -153,9 +153,13 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             action="Someone else used this client order id, or the ledger was restored: compare both and resolve.",
         )
         return
-    if order.state is OrderState.NOT_SENT and seen.status is not VenueStatus.REJECTED:
-        yield _wrong_proof(order, f"an order that is {seen.status}, {seen.filled_quantity} filled")
-    if reading(order, seen) is not None:
+    shown, news = f"an order that is {seen.status}, {seen.filled_quantity} filled", reading(order, seen)
+    if order.word is not None:
+        if news is not None and (news.state in WORKING or news.venue_filled > order.filled_quantity):
+            yield _wrong_word(order, order.word, shown)
+    elif order.state is OrderState.NOT_SENT and seen.status is not VenueStatus.REJECTED:
+        yield _wrong_proof(order, shown)
+    if news is not None:
         yield Observed(order_id=order.order_id, seen=seen)
 
 
@@ -227,7 +231,9 @@ def _foreign_trade(trade: VenueTrade) -> Mismatch:
 
 
 def _suspicious_fill(order: Order, filled: Decimal) -> Iterator[Finding]:
-    if order.state is OrderState.NOT_SENT:
+    if order.word is not None:
+        yield _wrong_word(order, order.word, f"{filled} {order.symbol} filled")
+    elif order.state is OrderState.NOT_SENT:
         yield _wrong_proof(order, f"a fill of {filled} {order.symbol}")
     if order.attempt is not None and filled > order.attempt.request.quantity:
         yield Mismatch(
@@ -248,6 +254,17 @@ def _wrong_proof(order: Order, actual: str) -> Mismatch:
         expected="NOT_SENT, absence proven",
         actual=actual,
         action="An order believed never sent is at the venue: keep the account halted and check the venue's profile.",
+    )
+
+
+def _wrong_word(order: Order, word: Word, actual: str) -> Mismatch:
+    return Mismatch(
+        kind=IncidentKind.WRONG_WORD,
+        subject=order.order_id,
+        symbol=order.symbol,
+        expected=f"{word.verdict}, {order.filled_quantity} filled, as {word.author} said: {word.reason}",
+        actual=actual,
+        action="The venue is followed again. Look at what was done since on the strength of that word; then resolve.",
     )
 
 
