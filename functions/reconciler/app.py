@@ -7,10 +7,10 @@ from belay.adapters.aws.queue import message_field
 from belay.adapters.aws.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
-from belay.workflows import adopt, doctor, pending, reconcile, updates
+from belay.workflows import adopt, doctor, pending, reconcile, resolve_order, retire, trades, updates
 
 SERVICES = reconciler_services(os.environ)
-REQUESTS = {"adopt": adopt.answer, "doctor": doctor.answer}
+REQUESTS = {"adopt": adopt, "doctor": doctor, "resolve_order": resolve_order, "retire": retire, "trades": trades}
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -18,7 +18,7 @@ REQUESTS = {"adopt": adopt.answer, "doctor": doctor.answer}
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer a request; else reconcile the accounts of an event: `{"account": name}`, such follow-ups, or all."""
     for name in REQUESTS.keys() & event.keys():
-        return REQUESTS[name](event, SERVICES)
+        return REQUESTS[name].answer(event, SERVICES)
     failed: list[str] = []
     results = [result for account in _accounts(event) if (result := _reconcile(account, failed))]
     if failed:

@@ -124,7 +124,7 @@ def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed:
                 changed += attach(services, finding.order_id, finding.seen, views.read_at) is not None
             case Filled() if finding.order_id not in flawed:
                 changed += count_fill(services, finding.order_id, finding.trade)
-            case (Filled() | Unattributed()) if finding.trade.key not in views.waiting:
+            case Filled() | Unattributed() if finding.trade.key not in views.waiting:
                 services.ledger.store_unattributed(account, finding.trade)
     for trade in views.no_longer_waiting:
         services.ledger.drop_unattributed(account, trade)

@@ -29,10 +29,10 @@ class Gaps(list[str]):
 
 class Views(Record):
     """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
-    could not be read: with a gap nothing is proven, but everything that was read still counts. `waiting` are
-    the keys of the trades that are kept as unattributed, `no_longer_waiting` those that were counted meanwhile. `refusal` is code and remedy where the venue
-    refuses a part to this key. `offset` is how far the venue's clock was from the machine's. `missing` are orders that
-    hold a reservation and are not in the ledger."""
+    could not be read: with a gap nothing is proven, but everything that was read still counts. `waiting` are the keys
+    of the trades that are kept as unattributed, `no_longer_waiting` those of them that were counted meanwhile.
+    `refusal` is code and remedy where the venue refuses a part to this key. `offset` is how far the venue's clock was
+    from the machine's. `missing` are orders that hold a reservation and are not in the ledger."""
 
     ledger: LedgerView
     venue: VenueView
@@ -202,8 +202,8 @@ def _match(
 def _counted(
     session: Session, view: LedgerView, trades: Collection[VenueTrade], waiting: frozenset[str]
 ) -> frozenset[str]:
-    """The fills of the orders that these trades belong to, and the flows: a cursor that was not moved on does not know of
-    them. What waits without an owner is no flow, or it would not wait."""
+    """The fills of the orders that these trades belong to, and the flows: a cursor that was not moved on does not know
+    of them. What waits without an owner is no flow, or it would not wait."""
     owners = {order.decision_id for trade in trades if (order := view.order_for(trade))}
     stories = (session.services.ledger.story(decision_id) for decision_id in sorted(owners))
     fills = {fill.key for story in stories if story for fill in story.fills}
@@ -218,8 +218,8 @@ def _ended_by_word(
     session: Session, account: Account, waiting: Collection[VenueTrade], now: datetime
 ) -> Iterator[Order]:
     """The orders that ended by an operator's word and are looked up in this run: each once an hour, in a minute of its
-    own, and while a trade stands that could be of it. What the venue shows as open, and trades that name their order, are
-    seen without."""
+    own, and while a trade stands that could be of it. What the venue shows as open, and trades that name their order,
+    are seen without."""
     for order_id in (order_id for order_id, until in account.watched.items() if now < until):
         due = int(digest(order_id)[:8], 16) % 60 == now.minute
         order = session.services.ledger.order(order_id) if due or waiting else None
