@@ -14,7 +14,7 @@ from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState, Verdict, claimable
 from belay.domain.record import digest
 from belay.domain.venues import VenueOrder, VenueStatus
-from belay.domain.verdicts import ResolveRequest
+from belay.domain.verdicts import VerdictRequest
 from belay.workflows.resolve_order import Resolved, answer, resolve_order
 from tests.builders import ACCOUNT, NOW, SYMBOL
 from tests.world import (
@@ -36,7 +36,7 @@ WORD = {"author": "ada", "reason": "the venue's support said so"}
 
 
 def resolve(world: World, order: Order, **wish: Any) -> Resolved:
-    return resolve_order(ACCOUNT, ResolveRequest.parse({"order": order.order_id, **WORD, **wish}), world.services())
+    return resolve_order(ACCOUNT, VerdictRequest.parse({"order": order.order_id, **WORD, **wish}), world.services())
 
 
 def unknown(minutes: int = 12, *, lands: bool = False, **changes: Any) -> tuple[World, Order]:

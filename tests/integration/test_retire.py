@@ -10,10 +10,11 @@ from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import FlowKind
 from belay.domain.incidents import IncidentKind
+from belay.domain.record import ZERO
 from belay.domain.retirement import RetireRequest
 from belay.workflows.retire import Retired, answer, retire
 from tests.builders import ACCOUNT, STRATEGY, SYMBOL, make_incident, make_limits, make_stop
-from tests.world import FAULTS, World, blaming, disturbed, flat_candles, meanwhile
+from tests.world import FAULTS, World, blaming, disturbed, meanwhile
 
 OTHER = "ETH/USD"
 WISH = {"symbol": SYMBOL, "reason": "delisted", "author": "ada"}
@@ -41,7 +42,7 @@ def test_r19_a_position_that_cannot_be_sold_is_written_off_at_cost_and_shown_in_
     cost = world.account.position(STRATEGY, SYMBOL).cost
     told = retiring(world)
     position = world.account.position(STRATEGY, SYMBOL)
-    assert (position.quantity, position.cost, position.realised_pnl) == (0, 0, -cost)
+    assert (position.quantity, position.cost, position.realised_pnl) == (ZERO, ZERO, -cost)
     assert world.account.retired == (SYMBOL,)
     (flow,) = told.written_off
     assert (flow.kind, flow.strategy, flow.author) == (FlowKind.ADJUSTMENT, STRATEGY, "ada")
@@ -54,7 +55,6 @@ def test_r19_a_retired_symbol_may_leave_the_document_and_is_read_no_more() -> No
     retiring(world)
     assert world.account.held_symbols() == frozenset()
     limits = make_limits(max_position_notional={OTHER: "5000"})
-    world.load_candles(flat_candles(), OTHER)
     world.configure(world.document.model_copy(update={"symbols": (OTHER,), "limits": limits}))
     mark = len(world.steps.calls)
     world.reconcile()

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from belay.cli.desk import Desk
+from belay.domain import way_back
 from belay.domain.account import Account, Stop
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
@@ -186,10 +187,23 @@ def order_line(order: Order) -> Document:
     }
 
 
+def loose_trades(ledger: Ledger, accounts: tuple[str, ...]) -> list[Document]:
+    """The trades that wait for their order, oldest first."""
+    return [
+        {"account": account, "key": trade.key, **trade.model_dump(mode="json")}
+        for account in accounts
+        for trade in ledger.unattributed_trades(account)
+    ]
+
+
 def incidents(ledger: Ledger, accounts: tuple[str, ...], *, resolved_too: bool) -> list[Document]:
     """What needs a person, newest last."""
     return [
-        {"incident_id": incident.incident_id, **incident.model_dump(mode="json")}
+        {
+            "incident_id": incident.incident_id,
+            **incident.model_dump(mode="json"),
+            "commands": list(way_back.commands(incident)) if incident.status == "open" else [],
+        }
         for account in accounts
         for incident in ledger.incidents(account)
         if resolved_too or incident.status == "open"

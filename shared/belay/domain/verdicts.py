@@ -33,7 +33,7 @@ class TradeRow(Record):
     cost: NonNegative | None = None
 
 
-class ResolveRequest(Record):
+class VerdictRequest(Record):
     """What a person says of `order`; without a `verdict`, what the venue says of it.
 
     `trades`: the venue's rows of what filled, for the verdict `filled`. `reason` is kept.
@@ -54,7 +54,7 @@ class ResolveRequest(Record):
         return self
 
     @classmethod
-    def parse(cls, wish: object) -> "ResolveRequest":
+    def parse(cls, wish: object) -> "VerdictRequest":
         """Raises InvalidInput, which names the field."""
         try:
             return cls.model_validate(wish)

@@ -15,7 +15,7 @@ from belay.domain.record import Record
 from belay.domain.transitions import end_by_word, take_as_shown
 from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
 from belay.domain.verdicts import (
-    ResolveRequest,
+    VerdictRequest,
     evidenced,
     obstacle,
     require_fitting,
@@ -74,11 +74,11 @@ class Asked(NamedTuple):
 
 def answer(event: Mapping[str, Any], services: Services) -> Answer:
     return answered(
-        event, "resolve_order", lambda account, wish: resolve_order(account, ResolveRequest.parse(wish), services)
+        event, "resolve_order", lambda account, wish: resolve_order(account, VerdictRequest.parse(wish), services)
     )
 
 
-def resolve_order(account: str, request: ResolveRequest, services: Services) -> Resolved:
+def resolve_order(account: str, request: VerdictRequest, services: Services) -> Resolved:
     """Ask the venue about an order, and follow it; where it knows nothing, end the order as the operator says.
 
     Raises:
@@ -177,7 +177,7 @@ def _is_of(order: Order, trade: VenueTrade) -> bool:
     return named and (trade.symbol, trade.side) == (order.symbol, order.side)
 
 
-def _follow(session: Session, order: Order, seen: VenueOrder, request: ResolveRequest, at: datetime) -> None:
+def _follow(session: Session, order: Order, seen: VenueOrder, request: VerdictRequest, at: datetime) -> None:
     """Attach what the venue shows. One that was changed there is taken as it is, if the operator gives a reason."""
     services = session.services
     if not same_order(order, seen):
@@ -195,7 +195,7 @@ def _follow(session: Session, order: Order, seen: VenueOrder, request: ResolveRe
 # --- what is said of it ----------------------------------------------------------------------------------------------
 
 
-def _count_rows(session: Session, order: Order, request: ResolveRequest, asked: Asked) -> bool:
+def _count_rows(session: Session, order: Order, request: VerdictRequest, asked: Asked) -> bool:
     """Count the venue's rows as fills, with who gave them; True if they all were counted before."""
     services, profile = session.services, session.venue.profile
     trades = evidenced(order, request.trades, profile)
@@ -235,7 +235,7 @@ def _require_free(session: Session, order: Order, number: int, trade: VenueTrade
         raise InvalidInput(f"{field}.quantity", problem, "Copy the row as the venue has it.")
 
 
-def _end(session: Session, order: Order, request: ResolveRequest, asked: Asked) -> Order:
+def _end(session: Session, order: Order, request: VerdictRequest, asked: Asked) -> Order:
     """End the order by the word, if it still is what was judged."""
     if request.verdict is None:
         raise ValueError("nothing was said")
