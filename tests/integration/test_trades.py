@@ -207,7 +207,7 @@ def unresolved_with_a_trade() -> World:
     return world
 
 
-def test_r65_a_trade_that_may_be_an_unresolved_orders_waits_for_that_order() -> None:
+def test_a_trade_that_may_be_an_unresolved_orders_waits_for_that_order() -> None:
     world = unresolved_with_a_trade()
     order = world.ledger.orders(ACCOUNT, 1)[0]
     with pytest.raises(InvalidInput) as refused:

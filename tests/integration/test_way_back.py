@@ -18,6 +18,7 @@ from belay.domain.errors import InvalidInput
 from belay.domain.incidents import IncidentKind
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import Order, OrderState
+from belay.domain.record import ZERO
 from belay.domain.venues import TradePage, VenueOrder
 from belay.domain.way_back import WAYS, commands
 from belay.workflows.updates import refuse_event
@@ -190,7 +191,7 @@ def test_an_exit_that_did_not_go_out_is_sold_by_hand() -> None:
     world.deliver()
     say_it_is_over(world)
     require_clean(world)
-    assert (world.state(sold), world.position(), held) == (S.FILLED, 0, world.order(sold.order_id).filled_quantity)
+    assert (world.state(sold), world.position(), held) == (S.FILLED, ZERO, world.order(sold.order_id).filled_quantity)
 
 
 def sell_by_hand(world: World) -> Order:

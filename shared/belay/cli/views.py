@@ -1,6 +1,7 @@
 """What the ledger says, as plain documents for `--json` and for the terminal. Reads; changes nothing."""
 
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 from belay.cli.desk import Desk
@@ -9,7 +10,7 @@ from belay.domain.account import Account, Stop
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.orders import UNRESOLVED, Order
-from belay.domain.record import ZERO, iso
+from belay.domain.record import ZERO, iso, plain
 from belay.ports import Ledger
 
 type Document = dict[str, Any]
@@ -94,9 +95,9 @@ def _positions(account: Account) -> list[Document]:
         {
             "strategy": strategy,
             "symbol": symbol,
-            "quantity": str(position.quantity),
-            "average_cost": str(position.cost / position.quantity) if position.quantity > ZERO else None,
-            "realised_pnl": str(position.realised_pnl),
+            "quantity": plain(position.quantity),
+            "average_cost": plain(position.cost / position.quantity) if position.quantity > ZERO else None,
+            "realised_pnl": plain(position.realised_pnl),
         }
         for strategy, held in account.positions.items()
         for symbol, position in held.items()
@@ -148,7 +149,9 @@ def decision(record: DecisionRecord) -> Document:
     }
 
 
-def orders(ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_only: bool, limit: int) -> list[Document]:
+def latest_orders(
+    ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_only: bool, limit: int
+) -> list[Order]:
     """The latest orders, newest first; a state is looked for among the latest 1,000 of each account."""
     depth = SEARCHED_ORDERS if state else limit
     found = [
@@ -158,7 +161,7 @@ def orders(ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_on
         if state in (None, order.state)
     ]
     found.sort(key=lambda order: (order.created_at, order.order_id), reverse=True)
-    return [order_line(order) for order in found[:limit]]
+    return found[:limit]
 
 
 def order_line(order: Order) -> Document:
@@ -177,9 +180,9 @@ def order_line(order: Order) -> Document:
         "limit_price": text(order.limit_price),
         "state": order.state.value,
         "settled": order.settled,
-        "filled_quantity": str(order.filled_quantity),
+        "filled_quantity": plain(order.filled_quantity),
         "average_price": text(order.average_price),
-        "fees": {asset: str(fee) for asset, fee in order.fees.items()},
+        "fees": {asset: plain(fee) for asset, fee in order.fees.items()},
         "venue_order_ids": list(order.venue_order_ids),
         "created_at": iso(order.created_at),
         "expires_at": iso(order.expires_at),
@@ -219,4 +222,7 @@ def missing_limits(document: AccountDocument) -> list[str]:
 
 
 def text(value: object) -> str | None:
+    """A value as text, a number never in exponent form."""
+    if isinstance(value, Decimal):
+        return plain(value)
     return None if value is None else str(value)

@@ -51,6 +51,13 @@ Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,2
 ZERO = Decimal(0)
 
 
+def plain(number: Decimal) -> str:
+    """A decimal as digits with a point, never in exponent form, without zeros that say nothing; zero is 0."""
+    digits = f"{number:f}"
+    stripped = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return "0" if stripped in ("-0", "") else stripped
+
+
 def iso(instant: datetime) -> str:
     """An instant as text of fixed width, so that text order is time order: 2019-10-17T08:00:00.000000Z."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
