@@ -10,7 +10,7 @@ from enum import StrEnum
 from belay.domain.account import Account
 from belay.domain.fills import Fill
 from belay.domain.market import Price
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc
+from belay.domain.record import ZERO, NonNegative, Positive, Record, Utc
 
 
 class Source(StrEnum):
@@ -43,7 +43,7 @@ class Holding(Record):
     """
 
     strategy: str
-    symbol: Symbol
+    symbol: str
     quantity: Decimal
     cost: Decimal
     average_cost: Decimal | None

@@ -150,7 +150,8 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=_described(order),
             actual=f"{seen.side} {seen.quantity} {seen.symbol} at {seen.limit_price or 'market'}",
-            action="Someone else used this client order id, or the ledger was restored: compare both and resolve.",
+            action="The order was changed at the venue, someone else used its id, or the ledger was restored: compare "
+            "both. An order that was changed is taken as it is by belay resolve.",
         )
         return
     shown, news = f"an order that is {seen.status}, {seen.filled_quantity} filled", reading(order, seen)
@@ -201,7 +202,7 @@ def _missing(order: Order) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=f"{order.state} at the venue as {', '.join(order.venue_order_ids)}",
             actual="the venue does not know it",
-            action="Look the order up at the venue by its id; then resolve with what it says.",
+            action="Look the order up at the venue by its id, then say what it says: belay resolve.",
         )
 
 
@@ -226,7 +227,8 @@ def _foreign_trade(trade: VenueTrade) -> Mismatch:
         symbol=trade.symbol,
         expected="a trade of one of our orders",
         actual=f"{trade.side} {trade.quantity} {trade.symbol} at {trade.price}, venue order {trade.venue_order_id}",
-        action="Find out who traded and stop it; entries stay stopped while a trade without an order stands.",
+        action="Find out who traded. Give the trade to a strategy, or call it foreign: belay trades. Was it an order "
+        "from before Belay, adopt that: belay adopt.",
     )
 
 

@@ -49,5 +49,5 @@ def _message(incident: Incident) -> str:
         "Opened:": iso(incident.opened_at),
     }
     lines = (f"{name:<12}{bounded(text, MAX_TEXT)}" for name, text in facts.items())
-    ways = [f"  {bounded(command, MAX_TEXT)}" for command in commands(incident)]
-    return "\n".join([f"What to do: {bounded(incident.action, MAX_TEXT)}", *ways, "", *lines])
+    ways = (f"{'Command:':<12}{bounded(command, MAX_TEXT)}" for command in commands(incident))
+    return "\n".join([f"What to do: {bounded(incident.action, MAX_TEXT)}", "", *lines, *ways])
