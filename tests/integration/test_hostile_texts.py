@@ -156,7 +156,7 @@ class Office:
         )
 
     def answered(self, record: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.poison(record).model_dump(mode="json")
+        answer: dict[str, Any] = record if isinstance(record, dict) else self.poison(record).model_dump(mode="json")
         return answer
 
     def read(self) -> SwitchReading:
@@ -230,6 +230,10 @@ RETIRED = Retired(
 ANSWERS: dict[str, Any] = {
     "adopt": ADOPTABLE,
     "doctor": EXAMINED,
+    "resolve": {
+        **{"account": ACCOUNT, "incident_id": "balance_mismatch:USD", "status": "resolved", "lifted": 1},
+        **{"expected": "x", "actual": "x", "problem": "", "remedy": "", "resolution": "x"},
+    },
     "resolve_order": RESOLVED,
     "retire": RETIRED,
     "trades": SAID,

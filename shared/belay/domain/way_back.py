@@ -60,8 +60,9 @@ WAYS: dict[IncidentKind, Way] = {
     K.UNATTRIBUTED_TRADE: Way(
         "the trade turns out to be one of our orders'",
         (
-            f"belay trades foreign {{trade}} {REASON}",
-            f"belay trades attribute {{trade}} --strategy STRATEGY {REASON}",
+            "belay trades list",
+            f"belay trades foreign --symbol {{symbol}} {REASON}",
+            f"belay trades attribute TRADE --strategy STRATEGY {REASON}",
             "belay adopt --strategy STRATEGY --order CLIENT_ORDER_ID",
         ),
         "test_r15_a_trade_by_hand_that_is_called_foreign_leaves_a_clean_account",
@@ -114,7 +115,7 @@ WAYS: dict[IncidentKind, Way] = {
 def commands(incident: Incident) -> tuple[str, ...]:
     """The commands that lead back from an incident, as they can be typed: with its order, trade, symbol or asset."""
     known = {"symbol": incident.symbol or "SYMBOL", "incident": incident.incident_id}
-    known |= dict.fromkeys(("order", "trade", "asset"), incident.subject)
+    known |= dict.fromkeys(("order", "asset"), incident.subject)
     quoted = {name: shlex.quote(value) for name, value in known.items()}
     account = f" --account {shlex.quote(incident.account)}"
     return tuple(template.format(**quoted) + account for template in WAYS[incident.kind].commands)

@@ -172,7 +172,7 @@ def _unknown_outcome(order: Order, now: datetime) -> Incident:
         symbol=order.symbol,
         expected="the venue shows the order, or its absence can be proven",
         actual=f"{order.state} since {order.attempt.request.claimed_at:%FT%TZ}" if order.attempt else order.state,
-        action="Search the venue's order history for this client order id, then say what it says: belay resolve. If the "
-        "order is there, reconciliation attaches it once the venue's look-up shows it.",
+        action="Search the venue's order history for this client order id, then say what it says: belay resolve. If "
+        "the order is there, reconciliation attaches it once the venue's look-up shows it.",
         opened_at=now,
     )

@@ -59,12 +59,23 @@ def trades(account: str, request: TradesRequest, services: Services) -> Trades:
         if flow is None:
             _require_nobodys(session, before, request, trade)
     said = tuple(_say(session, request, trade) for trade, _ in wanted)
-    resolved: tuple[str, ...] = ()
     for one in said:
         services.ledger.drop_unattributed(account, one.trade)
-        incident = f"{IncidentKind.UNATTRIBUTED_TRADE}:{one.trade.key}"
-        resolved += end_incidents(services, account, [incident], f"{_whose(one.strategy)}: {one.reason} ({one.author})")
-    return Trades(account=account, said=said, resolved=resolved, left=services.ledger.unattributed_trades(account))
+    left = services.ledger.unattributed_trades(account)
+    resolved = _end_incidents(services, account, said, left)
+    return Trades(account=account, said=said, resolved=resolved, left=left)
+
+
+def _end_incidents(
+    services: Services, account: str, said: tuple[Said, ...], left: tuple[VenueTrade, ...]
+) -> tuple[str, ...]:
+    """Those about these trades, and about their symbols once no trade in them waits any longer."""
+    waiting, resolved = {trade.symbol for trade in left}, tuple[str, ...]()
+    for one in said:
+        subjects = [one.trade.key, *({one.trade.symbol} - waiting)]
+        about = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{subject}" for subject in subjects]
+        resolved += end_incidents(services, account, about, f"{_whose(one.strategy)}: {one.reason} ({one.author})")
+    return resolved
 
 
 def _whose(strategy: str | None) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.builders import ACCOUNT, SYMBOL, make_configuration, make_trade
+from belay.domain.incidents import IncidentKind
+from tests.builders import ACCOUNT, SYMBOL, make_configuration, make_incident, make_trade
 from tests.unit.cli.test_cli import Office, decided
 
 ROW = '[{"trade_id": "T1", "venue_order_id": "V1", "side": "buy", "quantity": 0.10, "price": 10000.123456789012345678,'
@@ -170,3 +171,32 @@ def test_a_rebase_tells_what_differs_and_takes_it_when_it_is_asked_to(office: Of
     assert (wish["assets"], wish["amounts"], wish["reason"]) == (["USD"], {"USD": "-10"}, "a fee by hand")
     assert "USD taken as it is" in told
     assert office.run("rebase", "--amount", "USD").stderr.startswith("belay: --amount: USD has no =.")
+
+
+def looked(**changes: Any) -> dict[str, Any]:
+    told = {"account": ACCOUNT, "incident_id": "overfill:x", "status": "resolved", "expected": "0.1", "actual": "0.2"}
+    return {**told, "problem": "", "remedy": "", "resolution": "sold", "lifted": 1, **changes}
+
+
+def test_an_incident_is_looked_at_before_it_ends(office: Office) -> None:
+    office.answer = looked()
+    told = office.text("incidents", "resolve", "overfill:x", "--reason", "sold", "--author", "ada")
+    assert asked(office, "resolve") == {"incident_id": "overfill:x", "reason": "sold", "author": "ada"}
+    assert "overfill:x resolved, 1 stop(s) lifted" in told
+
+
+def test_an_incident_whose_fact_stands_stays_open_and_says_what_ends_it(office: Office) -> None:
+    office.answer = looked(status="open", problem="the fact still stands", remedy="belay rebase", lifted=0)
+    result = office.run("incidents", "resolve", "overfill:x", "--reason", "sold")
+    assert result.exit_code == 1
+    assert "stays open" in result.stdout
+    assert "the fact still stands. belay rebase" in result.stdout
+
+
+def test_an_incident_prints_the_commands_that_lead_back(office: Office) -> None:
+    incident = make_incident(kind=IncidentKind.MISSING_ORDER, subject="mine")
+    office.ledger.open_incident(incident)
+    assert f'belay resolve mine --cancelled --reason "…" --account {ACCOUNT}' in office.text("incidents", "list")
+    (listed,) = office.json("incidents", "list")
+    assert listed["commands"][0] == f"belay resolve mine --account {ACCOUNT}"
+    assert listed["commands"] == office.json("status")["accounts"][0]["incidents"][0]["commands"]
