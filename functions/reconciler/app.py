@@ -7,15 +7,10 @@ from belay.adapters.aws.queue import message_field
 from belay.adapters.aws.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
-from belay.workflows import adopt, doctor, identity, pending, rebase, reconcile, updates
+from belay.workflows import pending, reconcile, updates
+from belay.workflows.answers import REQUESTS
 
 SERVICES = reconciler_services(os.environ)
-REQUESTS = {
-    "adopt": adopt.answer,
-    "doctor": doctor.answer,
-    "rebase": rebase.answer,
-    "same_venue": identity.answer,
-}
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -23,7 +18,7 @@ REQUESTS = {
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer a request; else reconcile the accounts of an event: `{"account": name}`, such follow-ups, or all."""
     for name in REQUESTS.keys() & event.keys():
-        return REQUESTS[name](event, SERVICES)
+        return REQUESTS[name].answer(event, SERVICES)
     failed: list[str] = []
     results = [result for account in _accounts(event) if (result := _reconcile(account, failed))]
     if failed:

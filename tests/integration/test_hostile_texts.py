@@ -31,12 +31,13 @@ from belay.demo.check import Result as Checked
 from belay.demo.check import lines
 from belay.demo.exported import Exported, read_exported
 from belay.demo.run import show_summary
+from belay.domain import way_back
 from belay.domain.account import Adoption, StopLevel
 from belay.domain.checkup import Finding, Level, Subscription, Surroundings, SwitchView
 from belay.domain.decisions import Cancel, DecisionRecord, Side
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import OrderState
+from belay.domain.orders import OrderState, Verdict, Word
 from belay.domain.reconciliation import Mismatch
 from belay.domain.texts import shown
 from belay.local import up
@@ -50,12 +51,16 @@ from belay.workflows.adopt import Adoptable, Adopted, Balance, Foreign
 from belay.workflows.doctor import Examined
 from belay.workflows.execute import Executed
 from belay.workflows.reconcile import Reconciled
+from belay.workflows.resolve_order import Choice, Resolved
+from belay.workflows.retire import Retired
+from belay.workflows.trades import Said, Trades
 from tests.builders import (
     NOW,
     STRATEGY,
     SYMBOL,
     make_decision,
     make_events,
+    make_flow,
     make_hold,
     make_incident,
     make_orders,
@@ -65,6 +70,7 @@ from tests.builders import (
     make_slot,
     make_stop,
     make_tick,
+    make_trade,
     make_venue_order,
 )
 from tests.demo_rows import Demo, write_demo
@@ -90,6 +96,8 @@ UNSEEN = {
     *("Acceptance", "Anchor", "Change", "RefusedEvent"),
     *("Access", "AdoptRequest", "Balances", "Cursor", "Delivery", "FaultState", "Filled", "LedgerView", "Line"),
     *("ManualOrder", "Observed", "Outcome", "Reading", "Requirement", "Rest", "Situation", "Stamp", "State"),
+    *("FeeRow", "Holding", "Mark", "RetireRequest", "TradeRow", "TradesRequest", "UnreadRow", "Valued", "VenueFlow"),
+    *("VenueIdentity", "VerdictRequest", "Worth"),
     *("Suspicion", "SwitchValue", "Terms", "TradePage", "VenueProfile", "VenueState", "VenueView", "Verdict", "Views"),
 }  # fmt: skip
 
@@ -117,6 +125,8 @@ def ledger() -> InMemoryLedger:
     adoption = Adoption(strategy=STRATEGY, symbol=SYMBOL, quantity="0.1", price="1", author="ada", at=NOW)
     changes = {"stops": stops, "adoptions": (adoption,), "reservations": {"r1": make_reservation()}}
     made.save_account(account.bumped(**changes))
+    made.record_flow(make_flow(), made.account(ACCOUNT).bumped())
+    made.store_unattributed(ACCOUNT, make_trade("T9"))
     return made
 
 
@@ -140,13 +150,13 @@ class Office:
             proof_of=lambda _: self.poison(make_proof()),
             venue_time=lambda _: NOW,
             publish=lambda _: None,
-            ask_reconciler=lambda event: self.answered(ADOPTABLE if "adopt" in event else EXAMINED),
+            ask_reconciler=lambda event: self.answered(ANSWERS[(event.keys() - {"account", "accounts"}).pop()]),
             ask_executor=lambda _: self.answered(EXAMINED),
             surroundings=lambda: self.poison(SURROUNDINGS),
         )
 
     def answered(self, record: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.poison(record).model_dump(mode="json")
+        answer: dict[str, Any] = record if isinstance(record, dict) else self.poison(record).model_dump(mode="json")
         return answer
 
     def read(self) -> SwitchReading:
@@ -189,6 +199,52 @@ EXAMINED = Examined(
     held=("USD",),
     switch=SwitchView(level=StopLevel.RUNNING, reason="x"),
 )
+WORD = Word(verdict=Verdict.CANCELLED, author="ada", reason="x", at=NOW)
+RESOLVED = Resolved(
+    account=ACCOUNT,
+    order_id="mine",
+    state=OrderState.UNKNOWN,
+    settled=False,
+    filled_quantity="0",
+    shown=None,
+    trades_read=False,
+    word=WORD,
+    already=True,
+    choices=(Choice(verdict=Verdict.ABSENT, problem="x", remedy="x"), Choice(verdict=Verdict.FILLED)),
+    resolved=("unknown_outcome:mine",),
+)
+SAID = Trades(
+    account=ACCOUNT,
+    said=(Said(trade=make_trade(), strategy=STRATEGY, author="ada", reason="x", already=True),),
+    resolved=("unattributed_trade:x",),
+    left=(make_trade("T2"),),
+)
+RETIRED = Retired(
+    account=ACCOUNT,
+    symbol=SYMBOL,
+    written_off=(make_flow(),),
+    already=True,
+    listed=True,
+    resolved=("symbol_unavailable:x",),
+)
+ANSWERS: dict[str, Any] = {
+    "adopt": ADOPTABLE,
+    "doctor": EXAMINED,
+    "resolve": {
+        "account": ACCOUNT,
+        "incident_id": "balance_mismatch:USD",
+        "status": "resolved",
+        "lifted": 1,
+        "expected": "x",
+        "actual": "x",
+        "problem": "",
+        "remedy": "",
+        "resolution": "x",
+    },
+    "resolve_order": RESOLVED,
+    "retire": RETIRED,
+    "trades": SAID,
+}
 SURROUNDINGS = Surroundings(
     subscriptions=(Subscription(protocol="email", endpoint="ada@example.org", confirmed=True),),
     switch=SwitchView(level=StopLevel.HALTED, reason="x"),
@@ -214,6 +270,11 @@ def commands(ledger: InMemoryLedger) -> Iterator[tuple[str, ...]]:
     yield ("incidents", "resolve", "balance_mismatch:USD", "--reason", "found")
     yield ("cancel", open_order.order_id, "--reason", "x")
     yield from (("adopt",), ("doctor",), ("account", "show"))
+    yield from (("positions",), ("fills",), ("flows",), ("trades", "list"))
+    yield from ((name, "--csv") for name in ("positions", "fills", "flows", "orders"))
+    yield ("resolve", open_order.order_id, "--account", ACCOUNT)
+    yield ("trades", "foreign", "T1", "--reason", "x")
+    yield ("symbols", "retire", SYMBOL, "--reason", "x")
 
 
 def test_every_command_shows_the_sample_as_it_is(ledger: InMemoryLedger) -> None:
@@ -527,7 +588,8 @@ FACTS = ["What to do", "", "Account", "Incident", "Symbol", "Expected", "Actual"
 def walk_alerts(poison: Callable[[Any], Any], caplog: pytest.LogCaptureFixture) -> None:
     for incident in (poison(make_incident()), poison(MISMATCH).incident(ACCOUNT, NOW)):
         message = alert_of(incident)
-        assert [line.partition(":")[0] for line in message["Message"].split("\n")] == FACTS
+        told = [line.partition(":")[0] for line in message["Message"].split("\n")]
+        assert told == FACTS + ["Command"] * len(way_back.commands(incident))
         assert acting(message["Message"]) == set()
         assert len(message["Message"].encode()) <= 256 * 1024
         assert re.fullmatch(r"Belay [ -~]{1,94}", message["Subject"])

@@ -24,7 +24,7 @@ from tests.soak.compare import Compared, compare
 from tests.soak.local import ACCOUNT, Local
 from tests.soak.plan import TWO_COPIES, Asked, Plan, make_plan
 from tests.soak.server import Received, Server
-from tests.venue_server.exchange import QUOTES
+from tests.venue_server.account import QUOTES
 from tests.venue_server.market import LISTED, Market, Prices, listed_markets
 
 AUTHOR = "the soak run"

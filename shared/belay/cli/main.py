@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from typer.core import TyperGroup
 
 from belay.cli import session
-from belay.cli.commands import accounts, incidents, local, orders, state, stops, venues
+from belay.cli.commands import accounts, back, books, incidents, local, orders, state, stops, venues
 from belay.cli.exits import BAD_INPUT, EXIT_CODES, FAILED, INTERRUPTED, OK, Interrupted
 from belay.domain.errors import BelayError, InvalidInput
 from belay.domain.texts import paragraph, shown
@@ -90,8 +90,10 @@ app = typer.Typer(
     epilog=_codes(),
     help="Belay's operator command. The shared options may stand before or after the command.",
 )
-for group in (state, stops, orders, venues):
+for group in (state, books, stops, orders, back, venues):
     app.add_typer(group.app)
+app.add_typer(back.trades, name="trades", rich_help_panel=back.PANEL)
+app.add_typer(back.symbols, name="symbols", rich_help_panel=back.PANEL)
 app.add_typer(incidents.app, name="incidents", rich_help_panel=state.PANEL)
 app.add_typer(accounts.app, name="account", rich_help_panel=venues.PANEL)
 app.add_typer(local.app)

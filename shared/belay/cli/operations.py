@@ -16,7 +16,7 @@ from belay.domain.errors import BelayError, Conflict, InvalidInput, Unreadable
 from belay.domain.identity import HOSTS, differing, known_identity
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT
-from belay.domain.record import iso
+from belay.domain.record import Record, iso
 from belay.domain.slots import Slot
 from belay.ports import Ledger
 
@@ -210,11 +210,32 @@ def adopt(desk: Desk, account: str, request: AdoptRequest) -> Document:
     Raises:
         InvalidInput: something of it cannot be adopted.
     """
-    wish = request.model_dump(mode="json", exclude_defaults=True)
-    answer = desk.ask_reconciler({"account": account, "adopt": wish})
+    return ask(desk, account, "adopt", request)
+
+
+def ask(desk: Desk, account: str, name: str, request: Record | Document) -> Document:
+    """What the reconciler answers to a request of this name.
+
+    Raises:
+        InvalidInput: it refuses, and has changed nothing.
+    """
+    wish = request.model_dump(mode="json", exclude_defaults=True) if isinstance(request, Record) else request
+    answer = desk.ask_reconciler({"account": account, name: wish})
     if "error" in answer:
         raise InvalidInput(answer["error"], answer["problem"], answer["remedy"])
     return answer
+
+
+def account_of(desk: Desk, order_id: str) -> str:
+    """The account of an order.
+
+    Raises:
+        InvalidInput: the ledger has no such order.
+    """
+    order = desk.ledger.order(order_id)
+    if order is None:
+        raise InvalidInput("ORDER", f"the ledger has no order {order_id}", "See `belay orders --open`.")
+    return order.account
 
 
 def change_account(ledger: Ledger, name: str, change: Callable[[Account], Account]) -> None:

@@ -7,4 +7,5 @@ import typer
 Reason = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
 Author = Annotated[str, typer.Option(envvar="USER", help="Who acts.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most, newest first.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, a row each.")]
 Strategy = Annotated[str | None, typer.Option(help="Only this strategy.")]

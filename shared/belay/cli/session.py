@@ -78,6 +78,12 @@ class Session:
             return
         on_terminal(terminal_console(), document)
 
+    def writes_csv(self, wanted: bool) -> bool:
+        """Whether CSV is wanted. Raises InvalidInput where JSON is, too."""
+        if wanted and self.as_json:
+            raise InvalidInput("--csv", "stands beside --json", "Ask for one of the two.")
+        return wanted
+
     def accounts(self, desk: Desk) -> tuple[str, ...]:
         """The account asked for, else all."""
         stored = desk.ledger.accounts()

@@ -2,14 +2,16 @@
 
 import json
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 from belay.cli.desk import VERSION, Desk
+from belay.domain import way_back
 from belay.domain.account import Account, Stop
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.orders import UNRESOLVED, Order
-from belay.domain.record import ZERO, iso
+from belay.domain.record import ZERO, iso, plain
 from belay.ports import Ledger
 from belay.workflows.integrity import beyond
 
@@ -118,9 +120,9 @@ def _positions(account: Account) -> list[Document]:
         {
             "strategy": strategy,
             "symbol": symbol,
-            "quantity": str(position.quantity),
-            "average_cost": str(position.cost / position.quantity) if position.quantity > ZERO else None,
-            "realised_pnl": str(position.realised_pnl),
+            "quantity": plain(position.quantity),
+            "average_cost": plain(position.cost / position.quantity) if position.quantity > ZERO else None,
+            "realised_pnl": plain(position.realised_pnl),
         }
         for strategy, held in account.positions.items()
         for symbol, position in held.items()
@@ -172,7 +174,9 @@ def decision(record: DecisionRecord) -> Document:
     }
 
 
-def orders(ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_only: bool, limit: int) -> list[Document]:
+def latest_orders(
+    ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_only: bool, limit: int
+) -> list[Order]:
     """The latest orders, newest first; a state is looked for among the latest 1,000 of each account."""
     depth = SEARCHED_ORDERS if state else limit
     found = [
@@ -182,7 +186,7 @@ def orders(ledger: Ledger, accounts: tuple[str, ...], state: str | None, open_on
         if state in (None, order.state)
     ]
     found.sort(key=lambda order: (order.created_at, order.order_id), reverse=True)
-    return [order_line(order) for order in found[:limit]]
+    return found[:limit]
 
 
 def order_line(order: Order) -> Document:
@@ -201,9 +205,9 @@ def order_line(order: Order) -> Document:
         "limit_price": text(order.limit_price),
         "state": order.state.value,
         "settled": order.settled,
-        "filled_quantity": str(order.filled_quantity),
+        "filled_quantity": plain(order.filled_quantity),
         "average_price": text(order.average_price),
-        "fees": {asset: str(fee) for asset, fee in order.fees.items()},
+        "fees": {asset: plain(fee) for asset, fee in order.fees.items()},
         "venue_order_ids": list(order.venue_order_ids),
         "created_at": iso(order.created_at),
         "expires_at": iso(order.expires_at),
@@ -211,10 +215,23 @@ def order_line(order: Order) -> Document:
     }
 
 
+def loose_trades(ledger: Ledger, accounts: tuple[str, ...]) -> list[Document]:
+    """The trades that wait for their order, oldest first."""
+    return [
+        {"account": account, "key": trade.key, **trade.model_dump(mode="json")}
+        for account in accounts
+        for trade in ledger.unattributed_trades(account)
+    ]
+
+
 def incidents(ledger: Ledger, accounts: tuple[str, ...], *, resolved_too: bool) -> list[Document]:
     """What needs a person, newest last."""
     return [
-        {"incident_id": incident.incident_id, **incident.model_dump(mode="json")}
+        {
+            "incident_id": incident.incident_id,
+            **incident.model_dump(mode="json"),
+            "commands": list(way_back.commands(incident)) if incident.status == "open" else [],
+        }
         for account in accounts
         for incident in ledger.incidents(account)
         if resolved_too or incident.status == "open"
@@ -230,4 +247,7 @@ def missing_limits(document: AccountDocument) -> list[str]:
 
 
 def text(value: object) -> str | None:
+    """A value as text, a number never in exponent form."""
+    if isinstance(value, Decimal):
+        return plain(value)
     return None if value is None else str(value)

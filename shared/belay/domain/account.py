@@ -10,11 +10,11 @@ from pydantic import Field
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
 from belay.domain.flows import Flow, FlowKind
-from belay.domain.record import ZERO, NonNegative, Positive, Record, Symbol, Utc, Word, base_asset
+from belay.domain.record import ZERO, NonNegative, OpenEnum, Positive, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueTrade
 
 
-class StopLevel(Word):
+class StopLevel(OpenEnum):
     """How much a stop forbids; listed from nothing to everything. A level of a later version forbids everything."""
 
     RUNNING = "running"
@@ -169,6 +169,7 @@ class VenueIdentity(Record):
 
 
 RATE_WINDOW = timedelta(minutes=1)
+MOST_WATCHED = 32
 
 
 class Account(Record):
@@ -179,7 +180,8 @@ class Account(Record):
     (stored as `flows`) is the net change by asset through recorded fills, `external` that through recorded flows:
     the three together are what the venue should hold. `adoptions` are the parts of the opening that are positions of
     strategies now. `bookings` counts by asset the amounts that fills booked. `retired` are symbols whose positions were
-    written off. `identity` is the account at the venue that all this is about.
+    written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by an
+    operator's word, each with the venue time until which it is looked up on.
     """
 
     account: str
@@ -196,6 +198,7 @@ class Account(Record):
     bookings: dict[str, int] = {}
     retired: tuple[Symbol, ...] = ()
     identity: VenueIdentity | None = None
+    watched: dict[str, Utc] = {}
 
     @property
     def needs(self) -> int:
@@ -291,6 +294,22 @@ class Account(Record):
         grown = position.moved(adoption.quantity, adoption.quantity * adoption.price)
         positions = {**self.positions, adoption.strategy: {**held, adoption.symbol: grown}}
         return self.bumped(positions=positions, adoptions=(*self.adoptions, adoption))
+
+    def watching(self, order_id: str, until: datetime, now: datetime) -> "Account":
+        """Look an order up on, for a while; of too many, those go first whose time is over soonest."""
+        standing = {**{key: end for key, end in self.watched.items() if end > now}, order_id: until}
+        kept = sorted(standing, key=standing.__getitem__)[-MOST_WATCHED:]
+        return self.bumped(watched={key: standing[key] for key in sorted(kept)})
+
+    def with_write_off(self, strategy: str, symbol: str) -> "Account":
+        """Give a strategy's position up: what it cost is lost, whatever is still at the venue."""
+        held = self.positions.get(strategy, {})
+        position = self.position(strategy, symbol)
+        lost = {**held, symbol: position.moved(-position.quantity, ZERO)}
+        return self.bumped(positions={**self.positions, strategy: lost})
+
+    def with_retired(self, symbol: str) -> "Account":
+        return self.bumped(retired=tuple(sorted({*self.retired, symbol})))
 
     def with_stop(self, stop: Stop) -> "Account":
         return self.bumped(stops=(*self.stops, stop))

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from belay.domain.record import Record, Symbol, Utc, Word
+from belay.domain.record import OpenEnum, Record, Symbol, Utc
 
 
-class IncidentKind(Word):
+class IncidentKind(OpenEnum):
     INVALID_EVENT = "invalid_event"
     UNKNOWN_OUTCOME = "unknown_outcome"
     UNKNOWN_VENUE_ORDER = "unknown_venue_order"
@@ -29,6 +29,7 @@ class IncidentKind(Word):
     SYMBOL_UNAVAILABLE = "symbol_unavailable"
     IDENTITY_CHANGED = "identity_changed"
     FEE_UNCONFIRMED = "fee_unconfirmed"
+    WRONG_WORD = "wrong_word"
 
 
 class Incident(Record):

@@ -2,20 +2,21 @@
 
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from belay.domain.decisions import Buy, Cancel, DecisionRecord, Leg, Reduce, Side, TimeInForce, leg_notional, leg_side
 from belay.domain.errors import IllegalTransition
-from belay.domain.record import ZERO, Amount, NonNegative, Positive, Record, Symbol, Utc, Word, digest
+from belay.domain.record import ZERO, Amount, NonNegative, OpenEnum, Positive, Record, Symbol, Utc, digest
 from belay.domain.venues import OrderRequest, VenueOrder, VenueProfile
 
 # What an order id may consist of: ours are 32 hex characters, adopted orders keep theirs. It is a part of keys.
 ORDER_ID = r"^[A-Za-z0-9._:/-]{1,64}$"
 
 
-class OrderState(Word):
+class OrderState(OpenEnum):
     CREATED = "CREATED"
     SUBMITTED = "SUBMITTED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
@@ -50,6 +51,12 @@ TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     S.LAPSED: frozenset(),
 }
 
+# What an operator said of an order, the venue may show to be otherwise: then it is what the venue shows.
+REOPENED: dict[OrderState, frozenset[OrderState]] = {
+    S.CANCELLED: frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED, S.FILLED, S.EXPIRED}),
+    S.NOT_SENT: SEEN_AT_VENUE,
+}
+
 NEVER_SENT = frozenset({S.CREATED, S.DENIED, S.LAPSED})
 UNRESOLVED = frozenset({S.SUBMITTED, S.UNKNOWN})
 WORKING = frozenset({S.ACKNOWLEDGED, S.PARTIALLY_FILLED})
@@ -72,6 +79,23 @@ class Attempt(Record):
         return self.request.fence_at
 
 
+class Verdict(StrEnum):
+    """What an operator may say of an order of which the venue says nothing, or not enough."""
+
+    ABSENT = "absent"
+    CANCELLED = "cancelled"
+    FILLED = "filled"
+
+
+class Word(Record):
+    """An operator's word about an order, at venue time `at`, after the venue itself was asked."""
+
+    verdict: Verdict
+    author: str
+    reason: str
+    at: Utc
+
+
 class Order(Record):
     """An order and everything known about it. Quantities in base, notionals in quote currency.
 
@@ -82,7 +106,8 @@ class Order(Record):
     explain. `misses`: venue times of well-formed look-ups that found nothing for the current attempt.
     `publications`: how often the intent was published again. `settled`: nothing about it is expected to change.
     `write_id` names the last writer; `head` is the digest of the last event, see `chain`. `estimated`: keys of trades
-    whose fee the venue's ledger has yet to confirm.
+    whose fee the venue's ledger has yet to confirm. `word`: the operator's, where the order ended by it; evidence of
+    the venue that says more takes its place.
     """
 
     order_id: Annotated[str, Field(pattern=ORDER_ID)]
@@ -117,6 +142,7 @@ class Order(Record):
     publications: int = Field(default=0, ge=0, le=1_000_000)
     head: str = ""
     estimated: tuple[str, ...] = Field(default=(), exclude_if=lambda keys: not keys)
+    word: Word | None = Field(default=None, exclude_if=lambda word: word is None)
 
     @property
     def understood(self) -> bool:
@@ -131,6 +157,12 @@ class Order(Record):
     @property
     def average_price(self) -> Decimal | None:
         return self.filled_notional / self.filled_quantity if self.filled_quantity else None
+
+    @property
+    def following(self) -> frozenset[OrderState]:
+        """The states that the venue's evidence may lead to from here."""
+        reopened = REOPENED.get(self.state) if self.word is not None else None
+        return TRANSITIONS[self.state] if reopened is None else reopened
 
     @property
     def explained(self) -> bool:

@@ -8,7 +8,7 @@ from belay.domain.account import Account
 from belay.domain.balances import Difference, Estimate, differences
 from belay.domain.documents import AccountDocument
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, same_order
+from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
 from belay.domain.proofs import Proof
 from belay.domain.record import Record, Symbol, Utc
 from belay.domain.transitions import reading
@@ -152,12 +152,17 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=_described(order),
             actual=f"{seen.side} {seen.quantity} {seen.symbol} at {seen.limit_price or 'market'}",
-            action="Someone else used this client order id, or the ledger was restored: compare both and resolve.",
+            action="The order was changed at the venue, someone else used its id, or the ledger was restored: compare "
+            "both. An order that was changed is taken as it is by belay resolve.",
         )
         return
-    if order.state is OrderState.NOT_SENT and seen.status is not VenueStatus.REJECTED:
-        yield _wrong_proof(order, f"an order that is {seen.status}, {seen.filled_quantity} filled")
-    if reading(order, seen) is not None:
+    shown, news = f"an order that is {seen.status}, {seen.filled_quantity} filled", reading(order, seen)
+    if order.word is not None:
+        if news is not None and (news.state in WORKING or news.venue_filled > order.filled_quantity):
+            yield _wrong_word(order, order.word, shown)
+    elif order.state is OrderState.NOT_SENT and seen.status is not VenueStatus.REJECTED:
+        yield _wrong_proof(order, shown)
+    if news is not None:
         yield Observed(order_id=order.order_id, seen=seen)
 
 
@@ -199,7 +204,7 @@ def _missing(order: Order) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=f"{order.state} at the venue as {', '.join(order.venue_order_ids)}",
             actual="the venue does not know it",
-            action="Look the order up at the venue by its id; then resolve with what it says.",
+            action="Look the order up at the venue by its id, then say what it says: belay resolve.",
         )
 
 
@@ -224,12 +229,15 @@ def _foreign_trade(trade: VenueTrade) -> Mismatch:
         symbol=trade.symbol,
         expected="a trade of one of our orders",
         actual=f"{trade.side} {trade.quantity} {trade.symbol} at {trade.price}, venue order {trade.venue_order_id}",
-        action="Find out who traded and stop it; entries stay stopped while a trade without an order stands.",
+        action="Find out who traded. Give the trade to a strategy, or call it foreign: belay trades. Was it an order "
+        "from before Belay, adopt that: belay adopt.",
     )
 
 
 def _suspicious_fill(order: Order, filled: Decimal) -> Iterator[Finding]:
-    if order.state is OrderState.NOT_SENT:
+    if order.word is not None:
+        yield _wrong_word(order, order.word, f"{filled} {order.symbol} filled")
+    elif order.state is OrderState.NOT_SENT:
         yield _wrong_proof(order, f"a fill of {filled} {order.symbol}")
     if order.attempt is not None and filled > order.attempt.request.quantity:
         yield Mismatch(
@@ -250,6 +258,17 @@ def _wrong_proof(order: Order, actual: str) -> Mismatch:
         expected="NOT_SENT, absence proven",
         actual=actual,
         action="An order believed never sent is at the venue: keep the account halted and check the venue's profile.",
+    )
+
+
+def _wrong_word(order: Order, word: Word, actual: str) -> Mismatch:
+    return Mismatch(
+        kind=IncidentKind.WRONG_WORD,
+        subject=order.order_id,
+        symbol=order.symbol,
+        expected=f"{word.verdict}, {order.filled_quantity} filled, as {word.author} said: {word.reason}",
+        actual=actual,
+        action="The venue is followed again. Look at what was done since on the strength of that word; then resolve.",
     )
 
 

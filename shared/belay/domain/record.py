@@ -112,7 +112,7 @@ def _merged(value: object, dumped: Any) -> Any:
     return dumped
 
 
-class Word(StrEnum):
+class OpenEnum(StrEnum):
     """A word of a fixed list. One that only a later version knows is read as itself, and is not `known`."""
 
     @classmethod
@@ -152,6 +152,13 @@ SYMBOL = re.compile(r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")
 Symbol = Annotated[str, StringConstraints(pattern=SYMBOL.pattern)]
 
 ZERO = Decimal(0)
+
+
+def plain(number: Decimal) -> str:
+    """A decimal as digits with a point, never in exponent form, without zeros that say nothing; zero is 0."""
+    digits = f"{number:f}"
+    stripped = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return "0" if stripped in ("-0", "") else stripped
 
 
 def iso(instant: datetime) -> str:

@@ -15,13 +15,14 @@ from belay.domain.orders import (
     FEE_CORRECTED,
     NEVER_SENT,
     TERMINAL,
-    TRANSITIONS,
     UNRESOLVED,
     WORKING,
     Attempt,
     Order,
     OrderEvent,
     OrderState,
+    Verdict,
+    Word,
     require_legal,
     seal,
 )
@@ -76,7 +77,8 @@ def _move(
     fill: Fill | None = None,
     **updates: Any,
 ) -> Change:
-    require_legal(order.state, to)
+    if order.word is None or to not in order.following:
+        require_legal(order.state, to)
     version = order.version + 1
     if to is not order.state:
         updates["terminal_at"] = (stamp.exchange_time or stamp.recorded_at) if to in TERMINAL else None
@@ -213,7 +215,7 @@ def reading(order: Order, seen: VenueOrder) -> Reading | None:
     state = VENUE_STATES.get(seen.status, OrderState.PARTIALLY_FILLED if any_filled else OrderState.ACKNOWLEDGED)
     if state is OrderState.REJECTED and any_filled:
         state = OrderState.CANCELLED
-    if state not in TRANSITIONS[order.state]:
+    if state not in order.following:
         state = order.state
     venue_ids = _with(order.venue_order_ids, seen.venue_order_id)
     if (state, filled, venue_ids) == (order.state, order.venue_filled, order.venue_order_ids):
@@ -232,18 +234,22 @@ def observe(
         return None
     story = {**(detail or {}), "venue_order": seen.model_dump(mode="json")}
     updates: dict[str, Any] = {"venue_filled": news.venue_filled, "venue_order_ids": news.venue_order_ids}
-    change = _move(order, news.state, cause, stamp, story, **updates, settled=False, misses=())
+    if order.word is None or (news.state, news.venue_filled) != (order.state, order.filled_quantity):
+        updates |= {"settled": False, "word": None}
+    change = _move(order, news.state, cause, stamp, story, **updates, misses=())
     return _resolved(change, account)
 
 
-def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp) -> Change:
+def record_fill(
+    order: Order, account: Account, trade: VenueTrade, stamp: Stamp, detail: dict[str, Any] | None = None
+) -> Change:
     """Count one trade: position, balance flows, reservation and order in one change. Accepted in any sent state."""
     if order.state in NEVER_SENT:
         raise IllegalTransition(f"the venue reports a fill of {order.order_id}, which is {order.state}")
     filled = order.filled_quantity + trade.quantity
     complete = order.attempt is not None and filled >= order.attempt.request.quantity
     state = OrderState.FILLED if complete else OrderState.PARTIALLY_FILLED
-    if state is not order.state and state not in TRANSITIONS[order.state]:
+    if state is not order.state and state not in order.following:
         state = order.state
     fees = dict(order.fees)
     for asset, fee in trade.fees.items():
@@ -262,7 +268,7 @@ def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp)
         state,
         "filled",
         stamp,
-        {"trade": trade.model_dump(mode="json")},
+        {**(detail or {}), "trade": trade.model_dump(mode="json")},
         fill,
         filled_quantity=filled,
         filled_notional=order.filled_notional + trade.notional,
@@ -271,6 +277,7 @@ def record_fill(order: Order, account: Account, trade: VenueTrade, stamp: Stamp)
         venue_order_ids=_with(order.venue_order_ids, trade.venue_order_id),
         estimated=(*order.estimated, trade.key) if trade.estimated else order.estimated,
         settled=False,
+        word=None,
     )
     standing = _standing(order, account) if state in WORKING else account
     return change.model_copy(update={"account": standing.with_fill(order.strategy, order.order_id, trade)})
@@ -329,6 +336,52 @@ def release(order: Order, account: Account, stamp: Stamp, cause: str) -> Change:
     change = note(order, cause, stamp, {}, settled=True)
     held = order.order_id in account.reservations
     return change.model_copy(update={"account": account.without_reservation(order.order_id) if held else None})
+
+
+SAID = {
+    Verdict.ABSENT: OrderState.NOT_SENT,
+    Verdict.CANCELLED: OrderState.CANCELLED,
+    Verdict.FILLED: OrderState.CANCELLED,  # of what is left, once the fills are counted
+}
+
+
+def end_by_word(
+    order: Order, account: Account, word: Word, evidence: dict[str, Any], watched_until: Utc, stamp: Stamp
+) -> Change:
+    """End an order as an operator says: its reservation is given back, it is never sent again, and looked up on.
+
+    Raises:
+        IllegalTransition: the order cannot come to that, or the venue says that more of it filled than is counted.
+    """
+    if not order.explained:
+        raise IllegalTransition(f"{order.order_id} has {order.venue_filled} filled, {order.filled_quantity} counted")
+    state = order.state if order.state in TERMINAL and word.verdict is Verdict.FILLED else SAID[word.verdict]
+    detail = {"word": word.model_dump(mode="json"), **evidence}
+    change = _move(order, state, f"said to be {word.verdict}", stamp, detail, settled=True, misses=(), word=word)
+    freed = account.without_reservation_of(order.order_id)
+    watching = freed.watching(order.order_id, watched_until, word.at)
+    return change.model_copy(update={"account": watching.model_copy(update={"version": account.version + 1})})
+
+
+def take_as_shown(
+    order: Order, account: Account, seen: VenueOrder, detail: dict[str, Any], stamp: Stamp
+) -> Change | None:
+    """Take an order as it was changed at the venue for the order that was sent: its quantity and price, from now on.
+
+    None where symbol or side differ: that is no change of this order.
+    """
+    sent = order.attempt
+    if sent is None or (seen.symbol, seen.side) != (order.symbol, order.side):
+        return None
+    request = sent.request.model_copy(update={"quantity": seen.quantity, "limit_price": seen.limit_price})
+    price = seen.limit_price or sent.price
+    attempt = sent.model_copy(update={"request": request, "price": price})
+    story = {**detail, "venue_order": seen.model_dump(mode="json"), "sent": sent.request.model_dump(mode="json")}
+    change = note(order, "taken as the venue shows it", stamp, story, attempt=attempt)
+    if order.order_id not in account.reservations:
+        return change
+    reservations = {**account.reservations, order.order_id: reservation_of(change.order, attempt)}
+    return change.model_copy(update={"account": account.bumped(reservations=reservations)})
 
 
 def _resolved(change: Change, account: Account) -> Change:

@@ -28,6 +28,7 @@ from belay.ports import Services
 from belay.workflows.identity import refuse_other_identity
 from belay.workflows.integrity import beyond
 from belay.workflows.reconcile import Reconciled, reconcile
+from belay.workflows.requests import require_strategy
 from belay.workflows.session import Session, open_session
 from belay.workflows.updates import TRIES, lift_stops, stamp
 from belay.workflows.views import Views, read
@@ -114,7 +115,7 @@ def adopt(account: str, request: AdoptRequest, services: Services) -> Adoptable:
     adopted: tuple[Adopted, ...] = ()
     resolved: tuple[str, ...] = ()
     if request.strategy is not None:
-        _require_known(request.strategy, request, session)
+        require_strategy(session, request.strategy, request.new_strategy, "adopt.strategy")
         adopted = _carry_out(request.strategy, request, session, views)
         resolved = _close_incidents(session, request)
     return Adoptable(
@@ -146,15 +147,6 @@ def _open_books(session: Session) -> Reconciled | None:
         problem = f"the balances of {account} at its start are not known: {done.reason}"
         raise InvalidInput("account", problem, "Ask again once a reconciliation has recorded them.")
     return done
-
-
-def _require_known(strategy: str, request: AdoptRequest, session: Session) -> None:
-    """What a misspelt strategy owned, nobody would ever sell."""
-    known = sorted({tick.strategy for tick in session.services.ledger.schedules(session.document.account)})
-    if strategy not in known and not request.new_strategy:
-        problem = f"no tick of {strategy} has come yet; known are: {', '.join(known) or 'none'}"
-        remedy = "Correct the name, wait for its first tick, or add --new-strategy."
-        raise InvalidInput("adopt.strategy", problem, remedy)
 
 
 # --- what there is ---------------------------------------------------------------------------------------------------

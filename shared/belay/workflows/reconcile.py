@@ -6,17 +6,19 @@ Never submits: what is still to be sent is published again for the executor.
 from collections.abc import Container, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
-from belay.domain.account import StopLevel
+from belay.domain.account import Account, StopLevel
 from belay.domain.balances import rounded_now, uncompared
 from belay.domain.errors import Conflict, Unreadable, VenueUnavailable, WrittenByLater
 from belay.domain.identity import identity_of
 from belay.domain.incidents import IncidentKind
+from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, compared
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
-from belay.domain.transitions import record_fill
+from belay.domain.transitions import Change, Stamp, record_fill
 from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services, Suspicion
 from belay.workflows import integrity
@@ -35,7 +37,14 @@ from belay.workflows.views import Views, next_cursor, read
 PASSES = 5
 SPACING = timedelta(seconds=10)
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
-CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
+CERTAIN = frozenset(
+    {
+        IncidentKind.WRONG_ABSENCE_PROOF,
+        IncidentKind.WRONG_WORD,
+        IncidentKind.OVERFILL,
+        IncidentKind.DUPLICATE_VENUE_ORDER,
+    }
+)
 # Where more than new entries stops: what the ledger says cannot be relied on. While clocks differ, the executor waits
 # by itself, with whatever it has.
 LEVELS: dict[IncidentKind, StopLevel | None] = {
@@ -167,8 +176,8 @@ def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed:
             case Observed() if finding.order_id not in flawed:
                 changed += attach(services, finding.order_id, finding.seen, views.read_at) is not None
             case Filled() if finding.order_id not in flawed:
-                changed += _count(services, finding.order_id, finding.trade)
-            case Filled() | Unattributed():
+                changed += count_fill(services, finding.order_id, finding.trade)
+            case Filled() | Unattributed() if finding.trade.key not in views.waiting:
                 services.ledger.store_unattributed(account, finding.trade)
     for trade in views.no_longer_waiting:
         services.ledger.drop_unattributed(account, trade)
@@ -178,10 +187,16 @@ def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed:
     return changed
 
 
-def _count(services: Services, order_id: str, trade: VenueTrade) -> bool:
-    filled = update_order(
-        services, order_id, trade.at, lambda order, account, stamp: record_fill(order, account, trade, stamp)
-    )
+def count_fill(services: Services, order_id: str, trade: VenueTrade, detail: dict[str, Any] | None = None) -> bool:
+    """Count a trade as a fill of an order, unless it is one already, or a flow. The account is read before the flow is
+    looked for, and either of the two moves it on: so it is never both."""
+
+    def counted(order: Order, account: Account, stamp: Stamp) -> Change | None:
+        if services.ledger.flow(order.account, trade.key) is not None:
+            return None
+        return record_fill(order, account, trade, stamp, detail)
+
+    filled = update_order(services, order_id, trade.at, counted)
     if filled is not None:
         close_unknown(services, filled, f"the venue reports trade {trade.trade_id}")
     return filled is not None

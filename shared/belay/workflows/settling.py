@@ -186,7 +186,8 @@ def _fills_owed(order: Order, now: datetime) -> Incident:
         symbol=order.symbol,
         expected=f"trades of {order.venue_filled} {order.symbol}, as the venue says of the order",
         actual=f"trades of {order.filled_quantity}",
-        action="Look for the order's trades at the venue; the position is wrong until they are counted.",
+        action="Look for the order's trades at the venue; the position is wrong until they are counted. They are "
+        "counted by belay resolve --filled, if the history does not show them.",
         opened_at=now,
     )
 
@@ -199,7 +200,7 @@ def _unknown_outcome(order: Order, now: datetime) -> Incident:
         symbol=order.symbol,
         expected="the venue shows the order, or its absence can be proven",
         actual=f"{order.state} since {order.attempt.request.claimed_at:%FT%TZ}" if order.attempt else order.state,
-        action="Search the venue's order history for this client order id. If the order is there, reconciliation "
-        "attaches it once the venue's look-up shows it; until then its symbol takes no entries.",
+        action="Search the venue's order history for this client order id, then say what it says: belay resolve. If "
+        "the order is there, reconciliation attaches it once the venue's look-up shows it.",
         opened_at=now,
     )

@@ -1,13 +1,13 @@
 """Read what reconciliation compares: the ledger first, then the venue. Writes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from belay.domain.account import Account
 from belay.domain.errors import AccountRefused, Unreadable, VenueUnavailable
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import LedgerView, VenueView
-from belay.domain.record import Record
+from belay.domain.record import Record, digest
 from belay.domain.venues import VenueOrder, VenueTrade, readable
 from belay.ports import Cursor
 from belay.workflows.session import CLOCKS_APART, Session
@@ -29,17 +29,18 @@ class Gaps(list[str]):
 
 class Views(Record):
     """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
-    could not be read: with a gap nothing is proven, but everything that was read still counts. `no_longer_waiting`
-    are trades kept as unattributed although they were counted meanwhile. `refusal` is code and remedy where the venue
-    refuses a part to this key. `offset` is how far the venue's clock was from the machine's. `missing` are orders that
-    hold a reservation and are not in the ledger. `later` says what only a later version can act on: with any of it,
-    too, nothing is proven; trades that such a version keeps are left to it."""
+    could not be read: with a gap nothing is proven, but everything that was read still counts. `waiting` are the keys
+    of the trades that are kept as unattributed, `no_longer_waiting` those of them that were counted meanwhile.
+    `refusal` is code and remedy where the venue refuses a part to this key. `offset` is how far the venue's clock was
+    from the machine's. `missing` are orders that hold a reservation and are not in the ledger. `later` says what only
+    a later version can act on: with any of it, too, nothing is proven; trades that it keeps are left to it."""
 
     ledger: LedgerView
     venue: VenueView
     fully_read: tuple[str, ...]
     gaps: tuple[str, ...]
     refusal: tuple[str, str] | None = None
+    waiting: frozenset[str]
     no_longer_waiting: tuple[VenueTrade, ...]
     missing: tuple[str, ...]
     later: tuple[str, ...] = ()
@@ -74,10 +75,14 @@ def read(session: Session) -> Views:
     account = ledger.account(account_name)
     # The index may lag, and lies where a strategy's process can write; a reservation does not.
     named = {order.order_id for order in ledger.open_orders(account_name)} | account.reservations.keys()
-    found = {order_id: order for order_id in sorted(named) if (order := ledger.order(order_id))}
-    ours = (order for order in found.values() if order.account == account_name)
-    watched = {order.order_id: order for order in ours if not order.settled}
     now = session.market_data.time()
+    kept = ledger.unattributed_trades(account_name)
+    waiting = [trade for trade in kept if trade.understood]
+    not_ours = {trade.key for trade in kept if not trade.understood}
+    found = {order_id: order for order_id in sorted(named) if (order := ledger.order(order_id))}
+    found |= {order.order_id: order for order in _ended_by_word(session, account, waiting, now)}
+    ours = (order for order in found.values() if order.account == account_name)
+    watched = {order.order_id: order for order in ours if not order.settled or order.word is not None}
     offset = now - session.clock.now()
     listed = session.venue.open_orders()
     shown = readable(listed)
@@ -93,9 +98,6 @@ def read(session: Session) -> Views:
         for symbol, start in starts.items()
         if (window := _window(session, symbol, start, now, gaps)) is not None
     }
-    kept = ledger.unattributed_trades(account_name)
-    waiting = [trade for trade in kept if trade.understood]
-    not_ours = {trade.key for trade in kept if not trade.understood}
     later += [f"the trade {key} that waits for its order" for key in sorted(not_ours)]
     trades = {trade.key: trade for trade in (*waiting, *(trade for window in windows.values() for trade in window))}
     dealt_with = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
@@ -112,7 +114,8 @@ def read(session: Session) -> Views:
         recorded_trades=frozenset(dealt_with),
         last_proof=ledger.last_proof(account_name),
     )
-    counted = _counted(session, compared, new_trades)
+    stored = frozenset(trade.key for trade in waiting)
+    counted = _counted(session, compared, new_trades, stored)
     absent = [order_id for order_id in account.reservations if order_id not in found]
     unreadable = [order_id for order_id in absent if ledger.is_later(order_id)]
     return Views(
@@ -127,6 +130,7 @@ def read(session: Session) -> Views:
         fully_read=tuple(windows),
         gaps=tuple(gaps),
         refusal=gaps.refusal,
+        waiting=stored,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
         offset=offset,
         missing=tuple(order_id for order_id in absent if order_id not in unreadable),
@@ -217,11 +221,33 @@ def _match(
     return orders, by_venue_id
 
 
-def _counted(session: Session, view: LedgerView, trades: Iterable[VenueTrade]) -> frozenset[str]:
-    """The fills of the orders that these trades belong to: a cursor that was not moved on does not know of them."""
+def _counted(
+    session: Session, view: LedgerView, trades: Collection[VenueTrade], waiting: frozenset[str]
+) -> frozenset[str]:
+    """The fills of the orders that these trades belong to, and the flows: a cursor that was not moved on does not know
+    of them. What waits without an owner is no flow, or it would not wait."""
     owners = {order.decision_id for trade in trades if (order := view.order_for(trade))}
     stories = (session.services.ledger.story(decision_id) for decision_id in sorted(owners))
-    return frozenset(fill.key for story in stories if story for fill in story.fills)
+    fills = {fill.key for story in stories if story for fill in story.fills}
+    # Where nobody ever recorded a flow, none is looked for.
+    doubtful = [trade for trade in trades if trade.key not in fills] if view.account.external else []
+    asked = (trade.key for trade in doubtful if trade.key not in waiting or view.owner(trade))
+    flows = {key for key in asked if session.services.ledger.flow(session.document.account, key)}
+    return frozenset(fills | flows)
+
+
+def _ended_by_word(
+    session: Session, account: Account, waiting: Collection[VenueTrade], now: datetime
+) -> Iterator[Order]:
+    """The orders that ended by an operator's word and are looked up in this run: each once an hour, in a minute of its
+    own, and while a trade stands that could be of it. What the venue shows as open, and trades that name their order,
+    are seen without."""
+    for order_id in (order_id for order_id, until in account.watched.items() if now < until):
+        due = int(digest(order_id)[:8], 16) % 60 == now.minute
+        order = session.services.ledger.order(order_id) if due or waiting else None
+        could_be = order and any((trade.symbol, trade.side) == (order.symbol, order.side) for trade in waiting)
+        if order is not None and order.word is not None and (due or could_be):
+            yield order
 
 
 def next_cursor(views: Views, symbol: str) -> Cursor:

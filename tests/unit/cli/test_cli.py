@@ -16,7 +16,7 @@ from belay.adapters.memory.ledger import InMemoryLedger
 from belay.cli.desk import Desk, FunctionFailed, desk_over
 from belay.cli.documents import example_document
 from belay.cli.main import app
-from belay.cli.operations import change_account
+from belay.cli.operations import change_account, resolve_incident
 from belay.domain.account import Account, OperatorStops, Position, StopLevel, strictest
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import Conflict
@@ -403,7 +403,7 @@ def test_explain_says_when_an_orders_records_were_written_over_and_resolving_tak
     )
     incident = make_incident(kind=IncidentKind.BROKEN_RECORD, subject=order.order_id)
     office.ledger.open_incident(incident)
-    office.json("incidents", "resolve", incident.incident_id, "--reason", "looked at it", "--author", "ann")
+    resolve_incident(office.desk(), ACCOUNT, incident.incident_id, "looked at it", "ann")
     assert office.json("explain", order.order_id)["orders"][0]["records"] == "whole"
     assert office.ledger.open_incidents(ACCOUNT) == ()
 
@@ -472,7 +472,7 @@ def test_resolving_an_incident_lifts_its_stop_and_keeps_the_reason(office: Offic
     office.ledger.open_incident(incident)
     stops = (make_stop(incident=incident.incident_id, author="belay"), make_stop())
     change_account(office.ledger, ACCOUNT, lambda account: account.bumped(stops=stops))
-    office.json("incidents", "resolve", incident.incident_id, "--reason", "fee paid by hand", "--author", "ann")
+    resolve_incident(office.desk(), ACCOUNT, incident.incident_id, "fee paid by hand", "ann")
     assert office.json("incidents", "list") == []
     assert office.json("incidents", "list", "--all")[0]["resolution"] == "fee paid by hand (ann)"
     assert office.ledger.account(ACCOUNT).stops == (make_stop(),)
@@ -485,7 +485,7 @@ def test_resolving_a_missed_slot_retires_its_schedule_and_no_other(office: Offic
     subject = Slot.of(retired, "dev").schedule_id
     incident = make_incident(kind=IncidentKind.MISSED_SLOT, subject=subject)
     office.ledger.open_incident(incident)
-    office.json("incidents", "resolve", incident.incident_id, "--reason", "retired")
+    resolve_incident(office.desk(), ACCOUNT, incident.incident_id, "retired", "ann")
     assert office.ledger.schedules(ACCOUNT) == (alive,)
 
 
@@ -640,7 +640,6 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
         (["account"], "Missing command"),
         (["stauts"], "No such command"),
         (["explain"], "Missing argument"),
-        (["incidents", "resolve", "overfill:x", "--reason", "r"], "no incident overfill:x"),
         (["incidents", "resolve", "overfill:x"], "--reason"),
         (["status", "--colour"], "--colour"),
         (["status", "--account"], "--account"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from belay.domain.incidents import Incident
 from belay.domain.record import iso
 from belay.domain.texts import bounded
+from belay.domain.way_back import commands
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -48,4 +49,5 @@ def _message(incident: Incident) -> str:
         "Opened:": iso(incident.opened_at),
     }
     lines = (f"{name:<12}{bounded(text, MAX_TEXT)}" for name, text in facts.items())
-    return "\n".join([f"What to do: {bounded(incident.action, MAX_TEXT)}", "", *lines])
+    ways = (f"{'Command:':<12}{bounded(command, MAX_TEXT)}" for command in commands(incident))
+    return "\n".join([f"What to do: {bounded(incident.action, MAX_TEXT)}", "", *lines, *ways])

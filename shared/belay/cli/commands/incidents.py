@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from belay.cli import operations, views
+from belay.cli.exits import FAILED
 from belay.cli.options import Author
+from belay.cli.rendering import back as told_back
 from belay.cli.rendering import operations as told
 from belay.cli.session import Session, begin, command
 
@@ -31,7 +33,13 @@ def resolve_incident(
     reason: Annotated[str, typer.Option(help="What was found and done.")],
     author: Author = "operator",
 ) -> None:
-    """Close an incident and lift the stops that it set."""
+    """Say that an incident is dealt with: its fact is looked at first, and where it stands, so does the incident.
+
+    Exit code 1 if it stays open.
+    """
     desk = session.open()
-    name = session.one_account(desk)
-    session.show(operations.resolve_incident(desk, name, incident_id, reason, author), told.resolved)
+    wish = {"incident_id": incident_id, "reason": reason, "author": author}
+    answer = operations.ask(desk, session.one_account(desk), "resolve", wish)
+    session.show(answer, told_back.looked)
+    if answer["status"] != "resolved":
+        raise typer.Exit(FAILED)

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from belay.cli import views
+from belay.cli import books, views
+from belay.cli.csv_text import as_csv
 from belay.cli.explain import explain as tell
-from belay.cli.options import Limit, Strategy
+from belay.cli.options import AsCsv, Limit, Strategy
 from belay.cli.rendering import orders as told_orders
 from belay.cli.rendering import state as told_state
 from belay.cli.rendering import story
@@ -38,10 +39,15 @@ def orders(
     state: Annotated[OrderState | None, typer.Option(case_sensitive=False, help="Only this state.")] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Only orders that are not settled.")] = False,
     limit: Limit = 20,
+    csv: AsCsv = False,
 ) -> None:
     """List the latest orders and what became of them."""
     desk = session.open()
-    session.show(views.orders(desk.ledger, session.accounts(desk), state, open_only, limit), told_orders.orders)
+    found = views.latest_orders(desk.ledger, session.accounts(desk), state, open_only, limit)
+    if session.writes_csv(csv):
+        print(as_csv(books.ORDER_COLUMNS, books.fee_rows(map(books.order_row, found))), end="")
+        return
+    session.show([views.order_line(order) for order in found], told_orders.orders)
 
 
 @command(app, "belay explain 0123456789abcdef0123456789abcdef", panel=PANEL)

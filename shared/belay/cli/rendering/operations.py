@@ -96,14 +96,6 @@ def incidents(out: Terminal, documents: list[Document]) -> None:
 
 
 @shows
-def resolved(out: Terminal, document: Document) -> None:
-    lifted = len(document["released"])
-    out.print(f"Account {document['account']}: {document['incident_id']} resolved, {lifted} stop(s) lifted")
-    for stop in document["remaining"]:
-        out.print(f"  still standing: {phrases.stop(stop)}")
-
-
-@shows
 def validated(out: Terminal, document: Document) -> None:
     out.print(f"Account {document['account']}: the document is valid")
     for limit in document["missing_limits"]:

@@ -14,10 +14,11 @@ def stop(standing: Document) -> str:
 
 
 def incident(told: Document) -> str:
-    """Three lines: which, what was compared, what to do."""
+    """Which, what was compared, what to do, and the commands that do it."""
     title = f"[bold red]{told['incident_id']}[/] ({words.minute(told['opened_at'])})"
     facts = f"  expected {told['expected']}; actual {told['actual']}"
-    return f"{title}\n{facts}\n  {told['action']}"
+    commands = "".join(f"\n    {command}" for command in told["commands"])
+    return f"{title}\n{facts}\n  {told['action']}{commands}"
 
 
 def decided(decision: Document) -> str:

@@ -1,0 +1,103 @@
+"""Trades of no order: what a person says of them, and what stands against it. Asks nobody, moves nothing."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from belay.domain.account import Account
+from belay.domain.decisions import Side
+from belay.domain.errors import InvalidInput
+from belay.domain.flows import Flow, FlowKind
+from belay.domain.record import ZERO, Name, Record, Symbol
+from belay.domain.venues import VenueTrade
+
+LIST = "`belay trades list` shows those that wait."
+
+
+class TradesRequest(Record):
+    """What a person says of trades that no order explains; nothing at all asks which there are.
+
+    `attribute`: that trade is `strategy`'s, and moves its position. `foreign`: those trades, or all of a `symbol`, are
+    nobody's here. A trade is named by its key, or by its id where only one bears it. `new_strategy`: it has no tick
+    yet.
+    """
+
+    attribute: str | None = None
+    strategy: Name | None = None
+    new_strategy: bool = False
+    foreign: tuple[str, ...] = ()
+    symbol: Symbol | None = None
+    reason: str = Field(default="", max_length=500)
+    author: str = Field(default="operator", min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _is_one_wish(self) -> Self:
+        if (self.attribute is None) != (self.strategy is None):
+            raise ValueError("give a trade and the strategy that it is given to together")
+        if sum((self.attribute is not None, bool(self.foreign), self.symbol is not None)) > 1:
+            raise ValueError("give one of: a trade for a strategy, foreign trades, a symbol whose trades are foreign")
+        if self.wants_something and not self.reason.strip():
+            raise ValueError("give a reason: it is kept")
+        return self
+
+    @property
+    def wants_something(self) -> bool:
+        return self.attribute is not None or bool(self.foreign) or self.symbol is not None
+
+    @classmethod
+    def parse(cls, wish: object) -> "TradesRequest":
+        """Raises InvalidInput, which names the field."""
+        try:
+            return cls.model_validate(wish)
+        except ValidationError as error:
+            raise InvalidInput.from_validation("trades", error, "See `belay trades --help`.") from None
+
+
+def named(name: str, trades: Iterable[VenueTrade]) -> VenueTrade | None:
+    """The trade of this key, or the only one that bears this id.
+
+    Raises:
+        InvalidInput: several bear it.
+    """
+    known = tuple(trades)
+    found = [trade for trade in known if trade.key == name] or [trade for trade in known if trade.trade_id == name]
+    if len(found) > 1:
+        raise InvalidInput("trades.trade", f"{len(found)} trades have the id {name}", "Name one by its whole key.")
+    return found[0] if found else None
+
+
+def flow_of(trade: VenueTrade, request: TradesRequest, account: str, recorded_at: datetime) -> Flow:
+    """The trade as a flow: it is known by the trade's own key, so that it counts once, whenever it is read again."""
+    return Flow(
+        account=account,
+        flow_id=trade.key,
+        kind=FlowKind.TRADE,
+        amounts=trade.asset_changes(),
+        at=trade.at,
+        recorded_at=recorded_at,
+        author=request.author,
+        evidence=request.reason,
+        strategy=request.strategy,
+        trade=trade,
+    )
+
+
+def require_owned(account: Account, strategy: str | None, trade: VenueTrade) -> None:
+    """A strategy cannot have sold what it does not have: that was somebody else's.
+
+    Raises:
+        InvalidInput: the trade sells more than it could.
+    """
+    if strategy is None or trade.side is Side.BUY:
+        return
+    leaving = (
+        held.quantity
+        for held in account.reservations.values()
+        if (held.strategy, held.symbol) == (strategy, trade.symbol) and held.reducing
+    )
+    left = account.position(strategy, trade.symbol).quantity - sum(leaving, ZERO)
+    if trade.quantity > left:
+        problem = f"the trade sells {trade.quantity} {trade.symbol}, {strategy} has {left} to sell"
+        raise InvalidInput("trades.strategy", problem, "Give it to the strategy that sold, or call it foreign.")

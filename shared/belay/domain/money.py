@@ -1,0 +1,160 @@
+"""What an account is worth, exactly: positions at average cost, profit, fees by asset, equity. Prices name a source.
+
+What cannot be valued is told as such and counted by nothing; nothing is rounded here.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from enum import StrEnum
+
+from belay.domain.account import Account
+from belay.domain.fills import Fill
+from belay.domain.market import Price
+from belay.domain.record import ZERO, NonNegative, Positive, Record, Utc
+
+
+class Source(StrEnum):
+    """Where a price is from."""
+
+    RECONCILIATION = "reconciliation"
+    LAST_FILL = "last_fill"
+
+
+class Mark(Record):
+    """What a unit of a symbol's base asset is valued at, in quote currency, as of venue time `at`."""
+
+    value: Positive
+    at: Utc
+    source: Source
+
+
+class Minimum(Record):
+    """The smallest order that a venue takes: in base currency, and in quote currency."""
+
+    quantity: NonNegative
+    notional: NonNegative
+
+
+class Holding(Record):
+    """What a strategy holds of a symbol. `cost` and `average_cost` in quote currency, fees included.
+
+    `value` and `unrealised_pnl` are None without a mark. `dust`: too small for the venue to take; None where the
+    venue's minimum, or a price, is not known.
+    """
+
+    strategy: str
+    symbol: str
+    quantity: Decimal
+    cost: Decimal
+    average_cost: Decimal | None
+    realised_pnl: Decimal
+    mark: Mark | None
+    value: Decimal | None
+    unrealised_pnl: Decimal | None
+    dust: bool | None
+
+
+class Valued(Record):
+    """An amount of an asset, and what that is in quote currency; None without a mark. The quote currency needs none."""
+
+    asset: str
+    amount: Decimal
+    value: Decimal | None
+    mark: Mark | None
+
+
+class Worth(Record):
+    """Amounts with the sum of what could be valued, in `quote` currency; `unpriced` are the assets that could not."""
+
+    quote: str
+    total: Decimal
+    parts: tuple[Valued, ...]
+    unpriced: tuple[str, ...]
+
+
+def marks(prices: Mapping[str, Price], fills: Iterable[Fill]) -> dict[str, Mark]:
+    """The latest price known of each symbol: what a reconciliation stored, or what a fill was made at.
+
+    Args:
+        prices: of the last proof.
+        fills: in any order.
+    """
+    found = {
+        symbol: Mark(value=price.value, at=price.at, source=Source.RECONCILIATION) for symbol, price in prices.items()
+    }
+    for fill in fills:
+        trade = fill.trade
+        known = found.get(trade.symbol)
+        if known is None or known.at < trade.at:
+            found[trade.symbol] = Mark(value=trade.price, at=trade.at, source=Source.LAST_FILL)
+    return found
+
+
+def holdings(account: Account, known: Mapping[str, Mark], minimums: Mapping[str, Minimum]) -> tuple[Holding, ...]:
+    """Every position that is held, or that something was realised with, by strategy and symbol."""
+    return tuple(
+        _holding(account, strategy, symbol, known.get(symbol), minimums.get(symbol))
+        for strategy, held in sorted(account.positions.items())
+        for symbol in sorted(held)
+    )
+
+
+def _holding(account: Account, strategy: str, symbol: str, mark: Mark | None, minimum: Minimum | None) -> Holding:
+    position = account.position(strategy, symbol)
+    value = None if mark is None else position.quantity * mark.value
+    return Holding(
+        strategy=strategy,
+        symbol=symbol,
+        quantity=position.quantity,
+        cost=position.cost,
+        average_cost=position.cost / position.quantity if position.quantity else None,
+        realised_pnl=position.realised_pnl,
+        mark=mark,
+        value=value,
+        unrealised_pnl=None if value is None else value - position.cost,
+        dust=_is_dust(abs(position.quantity), mark, minimum),
+    )
+
+
+def _is_dust(quantity: Decimal, mark: Mark | None, minimum: Minimum | None) -> bool | None:
+    if quantity == 0:
+        return False
+    if minimum is None:
+        return None
+    if quantity < minimum.quantity:
+        return True
+    if mark is None:
+        return None if minimum.notional else False
+    return quantity * mark.value < minimum.notional
+
+
+def worth(amounts: Mapping[str, Decimal], quote: str, known: Mapping[str, Mark]) -> Worth:
+    """Amounts by asset in quote currency, by the marks of the symbols that have each as base."""
+    parts = tuple(_valued(asset, amount, quote, known) for asset, amount in sorted(amounts.items()) if amount)
+    return Worth(
+        quote=quote,
+        total=sum((part.value for part in parts if part.value is not None), ZERO),
+        parts=parts,
+        unpriced=tuple(part.asset for part in parts if part.value is None),
+    )
+
+
+def _valued(asset: str, amount: Decimal, quote: str, known: Mapping[str, Mark]) -> Valued:
+    if asset == quote:
+        return Valued(asset=asset, amount=amount, value=amount, mark=None)
+    mark = known.get(f"{asset}/{quote}")
+    return Valued(asset=asset, amount=amount, value=None if mark is None else amount * mark.value, mark=mark)
+
+
+def fees(fills: Iterable[Fill]) -> dict[str, Decimal]:
+    """What fills cost in fees, by asset; a rebate is negative."""
+    paid: dict[str, Decimal] = {}
+    for fill in fills:
+        for asset, fee in fill.trade.fees.items():
+            paid[asset] = paid.get(asset, ZERO) + fee
+    return paid
+
+
+def equity(account: Account, quote: str, known: Mapping[str, Mark]) -> Worth:
+    """What the account holds by its own books, in quote currency."""
+    return worth(account.expected_balances(), quote, known)

@@ -1,0 +1,184 @@
+"""What an operator may say of an order that the venue does not tell the end of: when, and on what evidence."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from belay.domain.decisions import Side
+from belay.domain.errors import InvalidInput
+from belay.domain.orders import NEVER_SENT, UNRESOLVED, WORKING, Attempt, Order, Verdict
+from belay.domain.record import ZERO, Amount, NonNegative, Positive, Record, Utc
+from belay.domain.venues import VenueProfile, VenueTrade
+
+# Where the venue's profile gives no time after which absence may be concluded.
+WITHOUT_HORIZON = timedelta(minutes=10)
+# How long the function that sends may live: template.yaml has it.
+EXECUTOR_TIMEOUT = timedelta(seconds=30)
+# How far before its claim a trade of an order may be dated: clocks differ.
+DATING = timedelta(seconds=60)
+
+
+class TradeRow(Record):
+    """One trade as the venue's own pages show it, whole, or it is no evidence; `fees` by asset, a rebate negative."""
+
+    trade_id: str = Field(min_length=1, max_length=200)
+    venue_order_id: str = Field(min_length=1, max_length=200)
+    side: Side
+    quantity: Positive
+    price: Positive
+    fees: dict[str, Amount]
+    time: Utc
+    cost: NonNegative | None = None
+
+
+class VerdictRequest(Record):
+    """What a person says of `order`; without a `verdict`, what the venue says of it.
+
+    `trades`: the venue's rows of what filled, for the verdict `filled`. `reason` is kept.
+    """
+
+    order: str = Field(min_length=1, max_length=200)
+    verdict: Verdict | None = None
+    trades: tuple[TradeRow, ...] = Field(default=(), max_length=500)
+    reason: str = Field(default="", max_length=500)
+    author: str = Field(default="operator", min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _is_one_wish(self) -> Self:
+        if (self.verdict is Verdict.FILLED) != bool(self.trades):
+            raise ValueError("give the venue's trade rows with the verdict filled, and only then")
+        if self.verdict is not None and not self.reason.strip():
+            raise ValueError("give a reason: it is kept")
+        return self
+
+    @classmethod
+    def parse(cls, wish: object) -> "VerdictRequest":
+        """Raises InvalidInput, which names the field."""
+        try:
+            return cls.model_validate(wish)
+        except ValidationError as error:
+            raise InvalidInput.from_validation("resolve_order", error, "See `belay resolve --help`.") from None
+
+
+def absent_from(attempt: Attempt, profile: VenueProfile) -> datetime:
+    """The venue time from which a person may say that a request never became an order: not before the venue could still
+    have taken it, and told of it."""
+    grace = timedelta(seconds=profile.fence.grace_seconds if profile.fence else 0)
+    return (attempt.fence_at or attempt.request.claimed_at + EXECUTOR_TIMEOUT) + WITHOUT_HORIZON + grace
+
+
+def watched_until(order: Order, profile: VenueProfile) -> datetime:
+    """How long the venue can be asked about an order by its id."""
+    if order.attempt is None:
+        raise ValueError(f"{order.order_id} was never sent")
+    return order.attempt.request.claimed_at + timedelta(seconds=profile.closed_retention_seconds)
+
+
+def require_sent(order: Order) -> None:
+    """Raises InvalidInput: there is nothing to say of an order that was never sent, or that is done."""
+    if order.state in NEVER_SENT or order.attempt is None:
+        remedy = "Cancel it, if it still waits: `belay cancel`."
+        raise InvalidInput("resolve_order.order", f"{order.order_id} is {order.state} and was never sent", remedy)
+    if order.settled and order.word is None:
+        problem = f"{order.order_id} is {order.state} and settled"
+        raise InvalidInput("resolve_order.order", problem, "There is nothing to resolve; `belay explain` tells it.")
+
+
+def obstacle(order: Order, verdict: Verdict, now: datetime, profile: VenueProfile) -> InvalidInput | None:
+    """What stands against saying this of an order that the venue, asked just now, does not know."""
+    state = f"{order.order_id} is {order.state}"
+    if order.settled and verdict is not Verdict.FILLED:
+        said = order.word.verdict if order.word else "settled"
+        return InvalidInput(f"resolve_order.{verdict}", f"{state}, said to be {said}", "Only fills can change that.")
+    match verdict:
+        case Verdict.ABSENT:
+            return _not_absent(order, state, now, profile)
+        case Verdict.CANCELLED:
+            return _not_cancelled(order, state)
+        case Verdict.FILLED:
+            return None
+
+
+def _not_absent(order: Order, state: str, now: datetime, profile: VenueProfile) -> InvalidInput | None:
+    field = "resolve_order.absent"
+    if order.venue_order_ids or order.filled_quantity:
+        known = ", ".join(order.venue_order_ids)
+        return InvalidInput(field, f"{state}: the venue had it as {known}", "Say --cancelled, or --filled ROWS.json.")
+    if order.state not in UNRESOLVED or order.attempt is None:
+        return InvalidInput(field, state, "It settles by itself with the next runs.")
+    start = absent_from(order.attempt, profile)
+    if now < start:
+        return InvalidInput(field, f"{state}, and may still show up at the venue", f"Ask again after {start:%FT%TZ}.")
+    return None
+
+
+def _not_cancelled(order: Order, state: str) -> InvalidInput | None:
+    field = "resolve_order.cancelled"
+    if not order.venue_order_ids:
+        return InvalidInput(field, f"{state}: the venue never acknowledged it", "Say --absent.")
+    if not order.explained:
+        problem = f"{state}, {order.venue_filled} filled at the venue and {order.filled_quantity} counted"
+        return InvalidInput(field, problem, "Give the venue's rows of what filled: --filled ROWS.json.")
+    if order.state not in WORKING:
+        return InvalidInput(field, state, "It settles by itself with the next runs.")
+    return None
+
+
+def evidenced(order: Order, rows: Iterable[TradeRow], profile: VenueProfile) -> tuple[VenueTrade, ...]:
+    """The rows as trades, under the key that the venue's own answer would give them."""
+    return tuple(
+        VenueTrade(
+            venue=profile.name,
+            symbol=order.symbol,
+            venue_order_id=row.venue_order_id,
+            client_order_id=None,
+            side=row.side,
+            trade_id=row.trade_id,
+            quantity=row.quantity,
+            price=row.price,
+            fees=row.fees,
+            at=row.time,
+            cost=row.cost,
+        )
+        for row in rows
+    )
+
+
+def require_fitting(order: Order, trades: tuple[VenueTrade, ...], counted: frozenset[str], now: datetime) -> None:
+    """Refuse rows that cannot be fills of this order, all of them together.
+
+    Args:
+        counted: keys of the fills that it has already.
+
+    Raises:
+        InvalidInput: names the row and its field.
+    """
+    if order.attempt is None:
+        raise ValueError(f"{order.order_id} was never sent")
+    sent = order.attempt.request
+    known = order.venue_order_ids or (trades[0].venue_order_id,)
+    seen: set[str] = set()
+    left = sent.quantity - order.filled_quantity
+    for number, trade in enumerate(trades):
+        beyond = sent.limit_price is not None and (
+            trade.price > sent.limit_price if trade.side is Side.BUY else trade.price < sent.limit_price
+        )
+        left -= ZERO if trade.key in counted else trade.quantity
+        problems = {
+            "side": (trade.side is not order.side, f"{trade.side}, the order is a {order.side}"),
+            "venue_order_id": (trade.venue_order_id not in known, f"the order is {', '.join(known)} at the venue"),
+            "trade_id": (trade.key in seen, "stands there twice"),
+            "price": (beyond, f"{trade.price} is beyond the order's limit, {sent.limit_price}"),
+            "time": (
+                not sent.claimed_at - DATING <= trade.at <= now + DATING,
+                f"the order left {sent.claimed_at:%FT%TZ}",
+            ),
+            "quantity": (left < 0, f"more than the {sent.quantity - order.filled_quantity} that the order has left"),
+        }
+        seen.add(trade.key)
+        for field, (wrong, problem) in problems.items():
+            if wrong:
+                remedy = "Copy the rows of this very order from the venue's own history."
+                raise InvalidInput(f"resolve_order.trades.{number}.{field}", problem, remedy)

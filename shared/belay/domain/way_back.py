@@ -1,0 +1,121 @@
+"""The way back of every incident: what ends it by itself, the command that does, and the test that goes there and back.
+
+One table, which the command, the alerts and the runbook print. Knows texts, runs nothing.
+"""
+
+import shlex
+from typing import NamedTuple
+
+from belay.domain.incidents import Incident, IncidentKind
+
+K = IncidentKind
+REASON = '--reason "…"'
+RESOLVE = f"belay incidents resolve {{incident}} {REASON}"
+
+
+class Way(NamedTuple):
+    """`automatic`: what ends it by itself; empty where nothing does. `commands` with what is known of the incident in
+    braces; what a person has to fill in stands in capitals. `test` goes there and back; None where none does yet."""
+
+    automatic: str
+    commands: tuple[str, ...]
+    test: str | None
+
+
+WAYS: dict[IncidentKind, Way] = {
+    K.INVALID_EVENT: Way("", (RESOLVE,), "test_an_event_that_was_refused_is_over_once_a_person_says_so"),
+    K.UNKNOWN_OUTCOME: Way(
+        "the venue shows the order, or its absence is proven",
+        (
+            "belay resolve {order}",
+            f"belay resolve {{order}} --absent {REASON}",
+            f"belay resolve {{order}} --filled rows.json {REASON}",
+        ),
+        "test_r18_an_unknown_order_ends_by_a_persons_word_and_its_symbol_takes_entries_again",
+    ),
+    K.UNKNOWN_VENUE_ORDER: Way(
+        "the order is no longer open at the venue",
+        ("belay adopt", "belay adopt --strategy STRATEGY --order CLIENT_ORDER_ID"),
+        "test_adopted_balances_and_orders_fill_and_the_ledger_equals_the_venue",
+    ),
+    K.MISSING_ORDER: Way(
+        "the venue shows the order again",
+        ("belay resolve {order}", f"belay resolve {{order}} --cancelled {REASON}"),
+        "test_r17_a_working_order_that_the_venue_lost_is_called_cancelled",
+    ),
+    K.BALANCE_MISMATCH: Way(
+        "the venue's records, or a trade, explain the difference",
+        ("belay rebase", f"belay rebase --asset {{asset}} {REASON}"),
+        None,
+    ),
+    K.OVERFILL: Way("", ("belay explain {order}", RESOLVE), "test_an_overfill_is_over_once_a_person_says_so"),
+    K.DUPLICATE_VENUE_ORDER: Way(
+        "", ("belay explain {order}", RESOLVE), "test_a_second_venue_order_is_over_once_a_person_says_so"
+    ),
+    K.ORDER_MISMATCH: Way(
+        "",
+        ("belay resolve {order}", f"belay resolve {{order}} {REASON}"),
+        "test_r17_an_order_that_was_changed_at_the_venue_is_taken_as_it_is",
+    ),
+    K.UNATTRIBUTED_TRADE: Way(
+        "the trade turns out to be one of our orders'",
+        (
+            "belay trades list",
+            f"belay trades foreign --symbol {{symbol}} {REASON}",
+            f"belay trades attribute TRADE --strategy STRATEGY {REASON}",
+            "belay adopt --strategy STRATEGY --order CLIENT_ORDER_ID",
+        ),
+        "test_r15_a_trade_by_hand_that_is_called_foreign_leaves_a_clean_account",
+    ),
+    K.WRONG_ABSENCE_PROOF: Way(
+        "", ("belay explain {order}", RESOLVE), "test_a_wrong_proof_of_absence_is_over_once_a_person_says_so"
+    ),
+    K.EXIT_NOT_PLACED: Way(
+        "",
+        ("belay order --symbol {symbol} --side sell --quantity all --strategy STRATEGY", RESOLVE),
+        "test_an_exit_that_did_not_go_out_is_sold_by_hand",
+    ),
+    K.VENUE_CONFIGURATION: Way(
+        "what was refused is read again",
+        ("belay doctor", RESOLVE),
+        "test_it_ends_by_itself_once_the_venue_is_read_again",
+    ),
+    K.VENUE_UNREACHABLE: Way(
+        "the venue is read again", (), "test_a_part_that_stays_unread_is_an_incident_too_and_ends_by_itself"
+    ),
+    K.CLOCK_OFFSET: Way(
+        "the clocks agree again", (), "test_clocks_that_differ_are_one_incident_until_they_agree_again"
+    ),
+    K.MISSED_SLOT: Way("", (RESOLVE,), "test_a_missed_slot_is_over_once_a_person_says_so"),
+    K.FILLS_MISSING: Way(
+        "the history shows the fills",
+        (f"belay resolve {{order}} --filled rows.json {REASON}",),
+        "test_fills_that_the_venue_owes_are_given_by_its_rows",
+    ),
+    K.BROKEN_RECORD: Way(
+        "",
+        ("belay explain {order}", RESOLVE),
+        "test_a_sent_order_that_was_written_over_is_left_as_it_is_until_a_person_looked",
+    ),
+    K.UNREADABLE_ROW: Way("the row is gone, or is understood", (RESOLVE,), None),
+    K.NOT_RECONCILED: Way("the next run of the account ends", (), None),
+    K.STALE_PROOF: Way("the next clean run", (), None),
+    K.SYMBOL_UNAVAILABLE: Way(
+        "the venue trades the symbol again", (f"belay symbols retire {{symbol}} {REASON}",), "test_its_incident_ends"
+    ),
+    K.IDENTITY_CHANGED: Way("", ("belay account set FILE", RESOLVE), None),
+    K.WRONG_WORD: Way(
+        "",
+        ("belay explain {order}", RESOLVE),
+        "test_what_was_said_wrongly_of_an_order_is_over_once_a_person_says_so",
+    ),
+}
+
+
+def commands(incident: Incident) -> tuple[str, ...]:
+    """The commands that lead back from an incident, as they can be typed: with its order, trade, symbol or asset."""
+    known = {"symbol": incident.symbol or "SYMBOL", "incident": incident.incident_id}
+    known |= dict.fromkeys(("order", "asset"), incident.subject)
+    quoted = {name: shlex.quote(value) for name, value in known.items()}
+    account = f" --account {shlex.quote(incident.account)}"
+    return tuple(template.format(**quoted) + account for template in WAYS[incident.kind].commands)

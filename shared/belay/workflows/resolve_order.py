@@ -1,0 +1,307 @@
+"""An order of which the venue tells no end: it is asked once more, and then an operator's word may end the order.
+
+What the venue says goes first and is followed; a word is kept with author, reason and evidence. Nothing is sent. Each
+write is conditional and complete in itself, so that a repetition finishes what a stop left undone.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
+from belay.domain.incidents import IncidentKind
+from belay.domain.orders import TERMINAL, Order, OrderState, Verdict, Word, same_order
+from belay.domain.record import Record
+from belay.domain.transitions import end_by_word, take_as_shown
+from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
+from belay.domain.verdicts import (
+    VerdictRequest,
+    evidenced,
+    obstacle,
+    require_fitting,
+    require_sent,
+    watched_until,
+)
+from belay.ports import Services
+from belay.workflows.integrity import examine
+from belay.workflows.reconcile import count_fill
+from belay.workflows.requests import Answer, answered, end_incidents
+from belay.workflows.resolve import attach
+from belay.workflows.session import CLOCKS_APART, Session, open_session
+from belay.workflows.updates import update_as_judged
+from belay.workflows.views import OVERLAP
+
+MOST_PAGES = 50
+MOST_FILLS = 1_000
+
+
+class Choice(Record):
+    """A verdict that could be given now; else `problem` and `remedy` say why not."""
+
+    verdict: Verdict
+    problem: str = ""
+    remedy: str = ""
+
+
+class Resolved(Record):
+    """How an order stands now, and why.
+
+    `shown`: what the venue answered, if it knows the order: then that is followed. `word`: the operator's that ended
+    it, `already` if it was said before. `choices`: what may be said while the venue does not know it. `resolved` are
+    the incidents that ended. `trades_read` is False where the symbol's trades could not be read.
+    """
+
+    account: str
+    order_id: str
+    state: OrderState
+    settled: bool
+    filled_quantity: str
+    shown: VenueOrder | None
+    trades_read: bool
+    word: Word | None
+    already: bool = False
+    choices: tuple[Choice, ...] = ()
+    resolved: tuple[str, ...] = ()
+
+
+class Asked(NamedTuple):
+    """What the venue said: the order as it shows it, if it is ours; the symbol's trades, None where unreadable."""
+
+    shown: VenueOrder | None
+    trades: tuple[VenueTrade, ...] | None
+    at: datetime
+
+
+def answer(event: Mapping[str, Any], services: Services) -> Answer:
+    return answered(
+        event, "resolve_order", lambda account, wish: resolve_order(account, VerdictRequest.parse(wish), services)
+    )
+
+
+def resolve_order(account: str, request: VerdictRequest, services: Services) -> Resolved:
+    """Ask the venue about an order, and follow it; where it knows nothing, end the order as the operator says.
+
+    Raises:
+        InvalidInput: what is said does not fit the order, with its state named; nothing is changed then.
+        VenueUnavailable: the venue could not be asked.
+        Conflict: the order or the account kept moving.
+    """
+    session = open_session(services, account)
+    order = _order(session, request.order)
+    standing = frozenset(one.incident_id for one in services.ledger.open_incidents(account))
+    if order.word is not None and order.word.verdict is request.verdict and not request.trades:
+        return _told(session, order, standing, None, already=True)
+    require_sent(order)
+    _require_whole(session, order)
+    asked = _ask(session, order)
+    for trade in asked.trades or ():
+        if _is_of(order, trade):
+            count_fill(services, order.order_id, trade)
+    if asked.shown is not None:
+        _follow(session, order, asked.shown, request, asked.at)
+    order = _order(session, order.order_id)
+    if request.verdict is None or (asked.shown is not None and request.verdict is not Verdict.FILLED):
+        return _told(session, order, standing, asked)
+    if asked.shown is None and (refused := obstacle(order, request.verdict, asked.at, session.venue.profile)):
+        raise refused
+    if request.verdict is Verdict.FILLED:
+        already = _count_rows(session, order, request, asked)
+        order = _order(session, order.order_id)
+        if already and order.word is not None:
+            return _told(session, order, standing, asked, already=True)
+    if asked.shown is None:
+        order = _end(session, order, request, asked)
+    return _told(session, order, standing, asked)
+
+
+# --- what there is ---------------------------------------------------------------------------------------------------
+
+
+def _order(session: Session, order_id: str) -> Order:
+    order = session.services.ledger.order(order_id)
+    if order is None or order.account != session.document.account:
+        problem = f"account {session.document.account} has no order {order_id}"
+        raise InvalidInput("resolve_order.order", problem, "See `belay orders`, or name its account.")
+    return order
+
+
+def _require_whole(session: Session, order: Order) -> None:
+    if flaw := examine(session.services.ledger, order).flaw:
+        remedy = f"If it stays so, first end {IncidentKind.BROKEN_RECORD}:{order.order_id}."
+        raise InvalidInput("resolve_order.order", f"{order.order_id} is {order.state}, and {flaw}", remedy)
+
+
+def _ask(session: Session, order: Order) -> Asked:
+    """Look the order up, and read its symbol's trades; the venue's time is read after the look-up.
+
+    Raises:
+        InvalidInput: another order of the venue bears its id, or one of the clocks is broken.
+    """
+    seen = session.venue.lookup(order.symbol, order.order_id)
+    now = session.market_data.time()
+    if abs(now - session.clock.now()) > CLOCKS_APART:
+        raise InvalidInput("resolve_order.order", "the clocks differ: no time can be believed", "Look at both clocks.")
+    if seen is not None and (seen.symbol, seen.side) != (order.symbol, order.side):
+        if seen.status is VenueStatus.OPEN:
+            problem = (
+                f"{order.order_id} is {order.state}, and the venue's order of that id is a {seen.side} of {seen.symbol}"
+            )
+            raise InvalidInput("resolve_order.order", problem, "Somebody uses this id: cancel that order at the venue.")
+        seen = None
+    return Asked(seen, _trades(session, order, now), now)
+
+
+def _trades(session: Session, order: Order, now: datetime) -> tuple[VenueTrade, ...] | None:
+    """The symbol's trades since they were last fully read, which may be since the order's claim."""
+    if order.attempt is None:
+        raise ValueError(f"{order.order_id} was never sent")
+    cursor = session.services.ledger.cursor(order.account, order.symbol)
+    read_before = cursor.read_until - OVERLAP if cursor else order.attempt.request.claimed_at
+    start = min(max(order.attempt.request.claimed_at - timedelta(seconds=60), read_before), now)
+    found: list[VenueTrade] = []
+    following: str | None = None
+    try:
+        for _ in range(MOST_PAGES):
+            page = session.venue.trades(order.symbol, start, now, following)
+            found.extend(page.trades)
+            following = page.next_page
+            if following is None:
+                return tuple(found)
+    except VenueUnavailable:
+        return None
+    return None
+
+
+def _is_of(order: Order, trade: VenueTrade) -> bool:
+    named = trade.client_order_id == order.order_id or trade.venue_order_id in order.venue_order_ids
+    return named and (trade.symbol, trade.side) == (order.symbol, order.side)
+
+
+def _follow(session: Session, order: Order, seen: VenueOrder, request: VerdictRequest, at: datetime) -> None:
+    """Attach what the venue shows. One that was changed there is taken as it is, if the operator gives a reason."""
+    services = session.services
+    if not same_order(order, seen):
+        changed = f"{seen.side} {seen.quantity} {seen.symbol} at {seen.limit_price or 'market'}"
+        if not request.reason.strip():
+            problem = f"{order.order_id} is {order.state}, and the venue shows it changed: {changed}"
+            raise InvalidInput("resolve_order.reason", problem, "Add --reason to take it as the venue shows it.")
+        said = {"author": request.author, "reason": request.reason}
+        taken = update_as_judged(services, order, at, lambda o, a, stamp: take_as_shown(o, a, seen, said, stamp))
+        if taken is None:
+            raise Conflict(f"order {order.order_id}")
+    attach(services, order.order_id, seen, at)
+
+
+# --- what is said of it ----------------------------------------------------------------------------------------------
+
+
+def _count_rows(session: Session, order: Order, request: VerdictRequest, asked: Asked) -> bool:
+    """Count the venue's rows as fills, with who gave them; True if they all were counted before."""
+    services, profile = session.services, session.venue.profile
+    trades = evidenced(order, request.trades, profile)
+    counted = _counted(session, order)
+    waiting = {trade.key: trade for trade in services.ledger.unattributed_trades(order.account)}
+    require_fitting(order, trades, counted, asked.at)
+    for number, trade in enumerate(trades):
+        _require_free(session, order, number, trade, waiting.get(trade.key))
+    evidence = {"author": request.author, "reason": request.reason, "evidence": "the venue's rows, by an operator"}
+    for trade in trades:
+        known = waiting.get(trade.key)
+        count_fill(services, order.order_id, known or trade, evidence)
+        if known is not None:
+            services.ledger.drop_unattributed(order.account, known)
+            ended = f"a fill of {order.order_id}: {request.reason} ({request.author})"
+            end_incidents(services, order.account, [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"], ended)
+    return {trade.key for trade in trades} <= counted
+
+
+def _counted(session: Session, order: Order) -> frozenset[str]:
+    story = session.services.ledger.story(order.decision_id)
+    return frozenset(fill.key for fill in story.fills if fill.order_id == order.order_id) if story else frozenset()
+
+
+def _require_free(session: Session, order: Order, number: int, trade: VenueTrade, known: VenueTrade | None) -> None:
+    """Raises InvalidInput: the row is another order's, or a flow, or is not what the venue itself told of the trade."""
+    ledger, field = session.services.ledger, f"resolve_order.trades.{number}"
+    owner = ledger.order_of_venue_id(order.account, trade.symbol, trade.venue_order_id)
+    if owner not in (None, order.order_id):
+        problem = f"the venue's order {trade.venue_order_id} is our order {owner}"
+        raise InvalidInput(f"{field}.venue_order_id", problem, "Give the rows of this order.")
+    if flow := ledger.flow(order.account, trade.key):
+        problem = f"trade {trade.trade_id} was counted by {flow.author} as a flow"
+        raise InvalidInput(f"{field}.trade_id", problem, "It counts once; `belay flows` tells it.")
+    if known is not None and (known.quantity, known.price) != (trade.quantity, trade.price):
+        problem = f"the venue told of this trade: {known.quantity} at {known.price}"
+        raise InvalidInput(f"{field}.quantity", problem, "Copy the row as the venue has it.")
+
+
+def _end(session: Session, order: Order, request: VerdictRequest, asked: Asked) -> Order:
+    """End the order by the word, if it still is what was judged."""
+    if request.verdict is None:
+        raise ValueError("nothing was said")
+    profile = session.venue.profile
+    word = Word(verdict=request.verdict, author=request.author, reason=request.reason, at=asked.at)
+    foreign = [
+        trade.key
+        for trade in session.services.ledger.unattributed_trades(order.account)
+        if (trade.symbol, trade.side) == (order.symbol, order.side)
+    ]
+    evidence = {
+        "not_found_at": f"{asked.at:%FT%TZ}",
+        "trades_read": asked.trades is not None,
+        "unattributed_trades": foreign,
+    }
+    until = watched_until(order, profile)
+    ended = update_as_judged(
+        session.services, order, asked.at, lambda o, a, stamp: end_by_word(o, a, word, evidence, until, stamp)
+    )
+    if ended is None:
+        raise Conflict(f"order {order.order_id}")
+    return ended
+
+
+# --- what came of it -------------------------------------------------------------------------------------------------
+
+
+def _told(
+    session: Session, order: Order, standing: Collection[str], asked: Asked | None, *, already: bool = False
+) -> Resolved:
+    """How it stands now. `standing`: the incidents that were open before; following the venue ends some by itself."""
+    shown = asked.shown if asked else None
+    settled_by = order.word
+    answered_by = _answered_by(order) if shown is not None or settled_by is not None else ()
+    resolution = (
+        f"said to be {settled_by.verdict}: {settled_by.reason} ({settled_by.author})" if settled_by else "found"
+    )
+    end_incidents(session.services, order.account, answered_by, resolution)
+    return Resolved(
+        account=order.account,
+        order_id=order.order_id,
+        state=order.state,
+        settled=order.settled,
+        filled_quantity=f"{order.filled_quantity:f}",
+        shown=shown,
+        trades_read=asked is None or asked.trades is not None,
+        word=settled_by,
+        already=already,
+        choices=() if answered_by or asked is None else _choices(order, asked, session),
+        resolved=tuple(incident_id for incident_id in answered_by if incident_id in standing),
+    )
+
+
+def _choices(order: Order, asked: Asked, session: Session) -> tuple[Choice, ...]:
+    """What could be said now; of an order that is over, only fills that are owed."""
+    if order.state in TERMINAL and order.explained:
+        return ()
+    found = ((verdict, obstacle(order, verdict, asked.at, session.venue.profile)) for verdict in Verdict)
+    return tuple(
+        Choice(verdict=verdict, problem=refused.problem, remedy=refused.remedy) if refused else Choice(verdict=verdict)
+        for verdict, refused in found
+    )
+
+
+def _answered_by(order: Order) -> tuple[str, ...]:
+    """The incidents that asked what has been answered by now."""
+    kinds = [IncidentKind.UNKNOWN_OUTCOME, IncidentKind.MISSING_ORDER, IncidentKind.ORDER_MISMATCH]
+    kinds += [IncidentKind.FILLS_MISSING] if order.explained else []
+    return tuple(f"{kind}:{order.order_id}" for kind in kinds)

@@ -1,0 +1,151 @@
+"""Trades that no order explains: a person gives them to a strategy, or calls them foreign. Asks no venue.
+
+Each trade is one conditional step, a flow under the trade's own key; a repetition finishes what a stop left undone.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from belay.domain.account import Account
+from belay.domain.errors import Conflict, InvalidInput
+from belay.domain.flows import Flow
+from belay.domain.foreign import LIST, TradesRequest, flow_of, named, require_owned
+from belay.domain.incidents import IncidentKind
+from belay.domain.orders import NEVER_SENT, Order
+from belay.domain.record import Name, Record
+from belay.domain.venues import VenueTrade
+from belay.ports import Services
+from belay.workflows.requests import Answer, answered, end_incidents, require_strategy
+from belay.workflows.session import Session, open_session
+from belay.workflows.updates import TRIES
+
+
+class Said(Record):
+    """A trade that is `strategy`'s now, or nobody's here; `already`: it was said before."""
+
+    trade: VenueTrade
+    strategy: Name | None
+    author: str
+    reason: str
+    already: bool
+
+
+class Trades(Record):
+    """What was said of trades, which incidents that ended, and the trades that still wait for their order."""
+
+    account: str
+    said: tuple[Said, ...]
+    resolved: tuple[str, ...]
+    left: tuple[VenueTrade, ...]
+
+
+def answer(event: Mapping[str, Any], services: Services) -> Answer:
+    return answered(event, "trades", lambda account, wish: trades(account, TradesRequest.parse(wish), services))
+
+
+def trades(account: str, request: TradesRequest, services: Services) -> Trades:
+    """Record what is said of trades, or say which there are. Asked twice, it counts them once.
+
+    Raises:
+        InvalidInput: one of them cannot be what is said; then none of it is recorded.
+        Conflict: others kept changing the account.
+    """
+    session = open_session(services, account)
+    if request.strategy is not None:
+        require_strategy(session, request.strategy, request.new_strategy, "trades.strategy")
+    wanted = _wanted(session, request)
+    before = services.ledger.account(account)
+    for trade, flow in wanted:
+        if flow is None:
+            _require_nobodys(session, before, request, trade)
+    said = tuple(_say(session, request, trade) for trade, _ in wanted)
+    for one in said:
+        services.ledger.drop_unattributed(account, one.trade)
+    left = services.ledger.unattributed_trades(account)
+    resolved = _end_incidents(services, account, said, left)
+    return Trades(account=account, said=said, resolved=resolved, left=left)
+
+
+def _end_incidents(
+    services: Services, account: str, said: tuple[Said, ...], left: tuple[VenueTrade, ...]
+) -> tuple[str, ...]:
+    """Those about these trades, and about their symbols once no trade in them waits any longer."""
+    waiting, resolved = {trade.symbol for trade in left}, tuple[str, ...]()
+    for one in said:
+        subjects = [one.trade.key, *({one.trade.symbol} - waiting)]
+        about = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{subject}" for subject in subjects]
+        resolved += end_incidents(services, account, about, f"{_whose(one.strategy)}: {one.reason} ({one.author})")
+    return resolved
+
+
+def _whose(strategy: str | None) -> str:
+    return f"given to {strategy}" if strategy else "called foreign"
+
+
+def _wanted(session: Session, request: TradesRequest) -> list[tuple[VenueTrade, Flow | None]]:
+    """The trades that are meant, each with the flow that it is already."""
+    ledger, account = session.services.ledger, session.document.account
+    waiting = ledger.unattributed_trades(account)
+    if request.symbol is not None:
+        meant = [trade for trade in waiting if trade.symbol == request.symbol]
+        return [(trade, ledger.flow(account, trade.key)) for trade in meant]
+    names = request.foreign if request.attribute is None else (request.attribute,)
+    found = {}
+    for name in names:
+        trade = named(name, waiting)
+        flow = ledger.flow(account, trade.key if trade else name)
+        trade = trade or (flow.trade if flow else None)
+        if trade is None:
+            raise InvalidInput("trades.trade", f"no trade without an order is known as {name}", LIST)
+        _require_same(flow, request, trade)
+        found[trade.key] = (trade, flow)
+    return list(found.values())
+
+
+def _require_same(flow: Flow | None, request: TradesRequest, trade: VenueTrade) -> None:
+    if flow is not None and flow.strategy != request.strategy:
+        problem = f"{trade.key} was {_whose(flow.strategy)} by {flow.author}: {flow.evidence}"
+        raise InvalidInput("trades.trade", problem, "It is counted, once; `belay flows` tells it.")
+
+
+def _require_nobodys(session: Session, account: Account, request: TradesRequest, trade: VenueTrade) -> None:
+    """Refuse a trade that an order of ours owns, or may own: then the order says what it was."""
+    ledger, name = session.services.ledger, session.document.account
+    owner_id = trade.client_order_id or ledger.order_of_venue_id(name, trade.symbol, trade.venue_order_id)
+    owner = ledger.order(owner_id) if owner_id else None
+    if owner is not None and owner.account == name and owner.state not in NEVER_SENT and _fits(owner, trade):
+        problem = f"{trade.key} is a fill of order {owner.order_id}, which is {owner.state}"
+        raise InvalidInput("trades.trade", problem, "The next reconciliation counts it; nothing is to be done.")
+    unresolved = (ledger.order(held.order_id) for held in account.reservations.values() if held.unresolved)
+    for order in unresolved:
+        if order is not None and order.attempt is not None and _fits(order, trade):
+            if order.attempt.request.claimed_at > trade.at:
+                continue
+            problem = f"{trade.key} may be a fill of order {order.order_id}, which is {order.state}"
+            raise InvalidInput("trades.trade", problem, f"First find out: belay resolve {order.order_id}.")
+    require_owned(account, request.strategy, trade)
+
+
+def _fits(order: Order, trade: VenueTrade) -> bool:
+    return (order.symbol, order.side) == (trade.symbol, trade.side)
+
+
+def _say(session: Session, request: TradesRequest, trade: VenueTrade) -> Said:
+    """One step: the flow, and the account with it. The account is read before its orders are: whoever counts the trade
+    as a fill meanwhile moves the account on."""
+    services, name = session.services, session.document.account
+    for _ in range(TRIES):
+        account = services.ledger.account(name)
+        known = services.ledger.flow(name, trade.key)
+        flow = known or flow_of(trade, request, name, services.clock.now())
+        if known is None:
+            _require_nobodys(session, account, request, trade)
+            try:
+                services.ledger.record_flow(flow, account.with_flow(flow))
+            except Conflict:
+                continue
+        _require_same(flow, request, trade)
+        return Said(
+            trade=trade, strategy=flow.strategy, author=flow.author, reason=flow.evidence, already=known is not None
+        )
+    raise Conflict(f"account {name}")

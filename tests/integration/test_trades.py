@@ -1,0 +1,283 @@
+"""Trades that no order explains: given to a strategy or called foreign, counted once, and the account goes on."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from belay.domain.decisions import Side
+from belay.domain.errors import InvalidInput
+from belay.domain.flows import FlowKind
+from belay.domain.foreign import TradesRequest, flow_of
+from belay.domain.incidents import IncidentKind
+from belay.domain.orders import OrderState
+from belay.domain.venues import VenueTrade
+from belay.ports import Cursor
+from belay.workflows.trades import Trades, answer, trades
+from tests.builders import ACCOUNT, NOW, STRATEGY, SYMBOL
+from tests.world import (
+    FAULTS,
+    World,
+    afterwards,
+    blaming,
+    disturbed,
+    instead,
+    lose_answer,
+    meanwhile,
+)
+
+K = IncidentKind
+FOREIGN = {"reason": "ada tried the app", "author": "ada"}
+
+
+def say(world: World, **wish: Any) -> Trades:
+    return trades(ACCOUNT, TradesRequest.parse({**FOREIGN, **wish}), world.services())
+
+
+def traded_by_hand(world: World | None = None, **changes: Any) -> World:
+    """Somebody bought 0.01 BTC at the venue; its trade is an incident that stops entries in the symbol."""
+    world = world or World()
+    world.open_gate()
+    world.trade_by_hand(**changes)
+    world.minutes(2)
+    assert K.UNATTRIBUTED_TRADE in world.kinds()
+    return world
+
+
+def waiting(world: World) -> VenueTrade:
+    (trade,) = world.ledger.unattributed_trades(ACCOUNT)
+    return trade
+
+
+def require_ended(world: World) -> None:
+    """No trade waits for a person or stops anything. (The balances that were off with it end by their own rule.)"""
+    assert set(world.kinds()) <= {K.BALANCE_MISMATCH}
+    assert not [stop for stop in world.account.stops if str(stop.incident).startswith(K.UNATTRIBUTED_TRADE)]
+
+
+# --- there and back --------------------------------------------------------------------------------------------------
+
+
+def test_r15_a_trade_by_hand_that_is_called_foreign_leaves_a_clean_account() -> None:
+    world = traded_by_hand()
+    trade = waiting(world)
+    said = say(world, foreign=(trade.key,))
+    assert said.resolved == (f"unattributed_trade:{trade.key}",)
+    assert said.left == ()
+    world.minutes(1)
+    assert world.reconcile().clean
+    require_ended(world)
+    assert world.account.external == {"BTC": Decimal("0.01"), "USD": -trade.notional - trade.fees["USD"]}
+    assert world.position() == 0
+    (flow,) = world.ledger.flows(ACCOUNT, 10)
+    assert (flow.kind, flow.flow_id, flow.author, flow.evidence) == (
+        FlowKind.TRADE,
+        trade.key,
+        "ada",
+        FOREIGN["reason"],
+    )
+    assert flow.at == trade.at
+
+
+def test_r15_a_trade_by_hand_that_is_given_to_a_strategy_is_its_position() -> None:
+    world = traded_by_hand()
+    trade = waiting(world)
+    said = say(world, attribute=trade.trade_id, strategy=STRATEGY, new_strategy=True)
+    assert [(one.strategy, one.already) for one in said.said] == [(STRATEGY, False)]
+    world.minutes(1)
+    assert world.reconcile().clean
+    assert world.position() == Decimal("0.01")
+    position = world.account.position(STRATEGY, SYMBOL)
+    assert position.cost == trade.notional + trade.fees["USD"]
+
+
+def test_r15_a_purchase_that_was_sold_again_by_hand_is_called_foreign_by_its_symbol() -> None:
+    world = World()
+    world.open_gate()
+    world.trade_by_hand()
+    world.trade_by_hand(Side.SELL)
+    world.minutes(2)
+    assert len(say(world, symbol=SYMBOL).said) == 2
+    world.minutes(1)
+    assert world.reconcile().clean
+    require_ended(world)
+    assert world.account.external["BTC"] == 0
+
+
+def test_a_trade_that_is_read_again_from_an_older_time_is_still_known() -> None:
+    world = traded_by_hand()
+    say(world, foreign=(waiting(world).key,))
+    before = world.account
+    world.ledger._cursors[ACCOUNT, SYMBOL] = Cursor(symbol=SYMBOL, read_until=NOW)  # a cursor that was lost
+    world.minutes(2)
+    assert world.ledger.unattributed_trades(ACCOUNT) == ()
+    assert (world.account.external, world.account.traded) == (before.external, before.traded)
+    require_ended(world)
+    assert world.reconcile().clean
+
+
+def test_what_a_trade_cost_the_account_is_no_profit_of_a_strategy() -> None:
+    world = traded_by_hand()
+    say(world, foreign=(waiting(world).key,))
+    assert world.account.positions == {}
+
+
+# --- once, whatever happens ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_happens_at_any_step_a_repetition_counts_the_trade_once(fault: Any) -> None:
+    def act(world: World) -> None:
+        say(world, attribute=world.venue_trades()[0].key, strategy=STRATEGY, new_strategy=True)
+
+    for step, world in disturbed(traded_by_hand, act, fault):
+        with blaming(step):
+            act(world)
+            world.minutes(1)
+            assert world.reconcile().clean
+            assert world.position() == Decimal("0.01")
+            require_ended(world)
+            assert len(world.ledger.flows(ACCOUNT, 10)) == 1
+
+
+def test_two_operators_at_once_count_it_once() -> None:
+    world = traded_by_hand()
+    key = waiting(world).key
+    world.steps.next("ledger.record_flow", meanwhile(lambda: say(world, foreign=(key,), author="bob")))
+    assert [(one.already, one.author) for one in say(world, foreign=(key,)).said] == [(True, "bob")]
+    assert len(world.ledger.flows(ACCOUNT, 10)) == 1
+
+
+def test_two_operators_who_say_different_things_are_not_both_believed() -> None:
+    world = traded_by_hand()
+    key = waiting(world).key
+    world.steps.next("ledger.record_flow", meanwhile(lambda: say(world, foreign=(key,))))
+    with pytest.raises(InvalidInput, match="was called foreign by ada"):
+        say(world, attribute=key, strategy=STRATEGY, new_strategy=True)
+    assert world.position() == 0
+
+
+def test_a_trade_that_becomes_a_fill_meanwhile_is_no_flow() -> None:
+    """The order's answer was lost; a run attaches it, and counts its fill, while a person calls its trade foreign."""
+    world = unresolved_with_a_trade()
+    trade = waiting(world)
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    world.ledger.save_account(world.account.with_resolution(order.order_id, False))  # it looks like any order's
+    world.steps.always("venue.lookup", lambda _call, perform: perform())
+    world.steps.next("ledger.record_flow", meanwhile(lambda: world.reconcile()))
+    with pytest.raises(InvalidInput, match="is a fill of order"):
+        say(world, foreign=(trade.key,))
+    assert world.ledger.flows(ACCOUNT, 10) == ()
+    assert len(world.fills()) == 1
+
+
+def test_a_run_that_began_before_does_not_count_the_trade_as_a_fill_as_well() -> None:
+    world = unresolved_with_a_trade()
+    trade = waiting(world)
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    world.ledger.save_account(world.account.with_resolution(order.order_id, False))
+    world.steps.always("venue.lookup", lambda _call, perform: perform())
+    # The run has read everything, and attaches the order; just before it counts the fill, the flow is recorded.
+    flow = TradesRequest.parse({**FOREIGN, "foreign": (trade.key,)})
+
+    def record() -> None:
+        made = flow_of(trade, flow, ACCOUNT, world.wall.now())
+        world.ledger.record_flow(made, world.account.with_flow(made))
+
+    world.steps.next("ledger.commit", afterwards(record))
+    world.reconcile()
+    assert world.fills() == ()
+    assert len(world.ledger.flows(ACCOUNT, 10)) == 1
+
+
+# --- refused ---------------------------------------------------------------------------------------------------------
+
+
+def unresolved_with_a_trade() -> World:
+    """An entry whose answer was lost, and which no look-up finds; its trade shows up and belongs to nobody."""
+    world = World()
+    world.open_gate()
+    world.buy()
+    world.steps.next("venue.submit", lose_answer)
+    world.steps.always("venue.lookup", instead(None))
+    world.deliver()
+    world.advance(seconds=3)
+    world.reconcile()
+    return world
+
+
+def test_a_trade_that_may_be_an_unresolved_orders_waits_for_that_order() -> None:
+    world = unresolved_with_a_trade()
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    with pytest.raises(InvalidInput) as refused:
+        say(world, foreign=(waiting(world).key,))
+    assert refused.value.field == "trades.trade"
+    assert f"{order.order_id}, which is {order.state}" in refused.value.problem
+    assert world.ledger.flows(ACCOUNT, 10) == ()
+
+
+REFUSALS: dict[str, tuple[Callable[[VenueTrade], dict[str, Any]], str, str]] = {
+    "unknown": (lambda _: {"foreign": ("T99",)}, "trades.trade", "known as T99"),
+    "misspelt": (lambda t: {"attribute": t.key, "strategy": "ema-corss"}, "trades.strategy", "no tick of ema-corss"),
+    "no reason": (lambda t: {"foreign": (t.key,), "reason": " "}, "trades", "give a reason"),
+    "no strategy": (lambda t: {"attribute": t.key}, "trades", "together"),
+    "both": (lambda t: {"foreign": (t.key,), "symbol": SYMBOL}, "trades", "give one of"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_does_not_fit_is_refused_by_its_field_and_changes_nothing(name: str) -> None:
+    wish, field, problem = REFUSALS[name]
+    world = traded_by_hand()
+    before = world.account
+    with pytest.raises(InvalidInput) as refused:
+        say(world, **wish(waiting(world)))
+    assert refused.value.field == field
+    assert problem in refused.value.problem
+    assert world.account == before
+    assert len(world.ledger.unattributed_trades(ACCOUNT)) == 1
+
+
+def test_of_several_trades_none_is_recorded_if_one_is_refused() -> None:
+    world = traded_by_hand()
+    with pytest.raises(InvalidInput):
+        say(world, foreign=(waiting(world).key, "T99"))
+    assert world.ledger.flows(ACCOUNT, 10) == ()
+
+
+def test_a_strategy_cannot_have_sold_what_it_does_not_have() -> None:
+    world = World()
+    held = world.holding("0.01")
+    traded_by_hand(world)
+    say(world, foreign=(waiting(world).key,))
+    world.trade_by_hand(Side.SELL, held * 2)
+    world.minutes(2)
+    with pytest.raises(InvalidInput, match=f"{STRATEGY} has {held} to sell"):
+        say(world, attribute=waiting(world).key, strategy=STRATEGY)
+    assert world.position() == held
+
+
+def test_a_strategy_that_holds_something_is_known_without_a_tick() -> None:
+    world = traded_by_hand()
+    say(world, attribute=waiting(world).key, strategy=STRATEGY, new_strategy=True)
+    world.trade_by_hand()
+    world.minutes(2)
+    say(world, attribute=waiting(world).key, strategy=STRATEGY)
+    assert world.position() == Decimal("0.02")
+
+
+def test_the_reconciler_answers_with_what_stands_against_it() -> None:
+    world = traded_by_hand()
+    told = answer({"account": ACCOUNT, "trades": {"foreign": ["T99"], "reason": "x"}}, world.services())
+    assert told["error"] == "trades.trade"
+    listed = answer({"account": ACCOUNT, "trades": {}}, world.services())
+    assert [trade["symbol"] for trade in listed["left"]] == [SYMBOL]
+    assert answer({"account": "none", "trades": {}}, world.services())["error"] == "account"
+
+
+def test_the_orders_state_is_unmoved_by_what_is_said_of_others_trades() -> None:
+    world = traded_by_hand()
+    order = world.buy()
+    say(world, symbol=SYMBOL)
+    assert world.state(order) is OrderState.CREATED

@@ -1,0 +1,31 @@
+"""The way back of every incident as a table of the runbook. `python -m tests.way_back` writes it there."""
+
+from pathlib import Path
+
+from belay.domain.way_back import WAYS, Way
+
+PAGE = Path(__file__).parents[1] / "shared" / "RUNBOOK.md"
+BEGIN, END = "<!-- way back: begin -->\n", "<!-- way back: end -->\n"
+HEAD = "| incident | ends by itself once | command | there and back |\n|---|---|---|---|\n"
+WRITTEN = {"order": "ORDER", "asset": "ASSET", "symbol": "SYMBOL", "incident": "ID"}
+
+
+def table() -> str:
+    return HEAD + "".join(_row(kind.value, way) for kind, way in WAYS.items())
+
+
+def _row(kind: str, way: Way) -> str:
+    commands = "<br>".join(f"`{command.format(**WRITTEN)}`" for command in way.commands)
+    proven = f"`{way.test}`" if way.test else ""
+    return f"| [{kind}](#{kind}) | {way.automatic} | {commands} | {proven} |\n"
+
+
+def written(page: str) -> str:
+    """The page with the table in its place."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + table() + END + after
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(PAGE.read_text()))
