@@ -1,9 +1,12 @@
 """Incidents: facts that need a person, with what was compared and what to do."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from belay.domain.record import Record, Symbol, Utc
+from pydantic import Field, ValidationError
+
+from belay.domain.errors import InvalidInput
+from belay.domain.record import Record, Symbol, Utc, digest, iso
 
 
 class IncidentKind(StrEnum):
@@ -36,6 +39,8 @@ class Incident(Record):
 
     `told` is False while the alert could not be delivered: the reconciler then tells it again.
 
+    `resolved_by` and `resolved_at`: who said that it is over, and when; `belay` where the fact itself was gone.
+
     `incident_id` is made from kind and subject, so that the same fact opens one incident, however often it is seen. No
     kind holds a colon: the first one ends it, whatever the subject holds.
     """
@@ -51,7 +56,61 @@ class Incident(Record):
     status: Literal["open", "resolved"] = "open"
     told: bool = True
     resolution: str = ""
+    resolved_by: str = ""
+    resolved_at: Utc | None = None
 
     @property
     def incident_id(self) -> str:
         return f"{self.kind}:{self.subject}"
+
+    @property
+    def text(self) -> tuple[str, str, str]:
+        """What a person reads of the fact; it follows the fact while the incident is open."""
+        return self.expected, self.actual, self.action
+
+
+class IncidentEntry(Record):
+    """One line of an incident's history, which is only ever appended to: what happened, who did it, and why."""
+
+    account: str
+    incident_id: str
+    at: Utc
+    what: Literal["opened", "changed", "resolved"]
+    author: str
+    reason: str
+
+    @property
+    def position(self) -> str:
+        """Time order; the same line appended twice is one."""
+        return f"{iso(self.at)}#{digest(self.model_dump_json())[:12]}"
+
+
+class ResolveRequest(Record):
+    """A person asks to end an incident: `incident_id` as the list shows it."""
+
+    incident_id: Annotated[str, Field(min_length=1, max_length=1_000)]
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+    author: Annotated[str, Field(min_length=1, max_length=200)] = "operator"
+
+    @classmethod
+    def parse(cls, wish: object) -> "ResolveRequest":
+        """Raises InvalidInput, which names the field."""
+        try:
+            return cls.model_validate(wish)
+        except ValidationError as error:
+            raise InvalidInput.from_validation("resolve", error, "See `belay incidents resolve --help`.") from None
+
+
+class Looked(Record):
+    """What came of it. `status` stays open while the fact stands, or could not be looked at: `problem` says which,
+    `remedy` what ends it. `expected` and `actual` as of this look. `lifted`: how many stops went with it."""
+
+    account: str
+    incident_id: str
+    status: Literal["open", "resolved"]
+    expected: str
+    actual: str
+    problem: str = ""
+    remedy: str = ""
+    resolution: str = ""
+    lifted: int = 0

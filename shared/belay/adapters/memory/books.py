@@ -11,7 +11,7 @@ from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentEntry
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
 from belay.domain.slots import EPOCH, Tick
@@ -50,7 +50,8 @@ class Books:
         self._cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of decisions
         self._asked_cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of people
         self._flows = defaultdict[str, Drawer[str, Flow]](lambda: Drawer(Flow))
-        self._incidents = defaultdict[str, Drawer[str, Incident]](lambda: Drawer(Incident))
+        self._incidents = defaultdict[str, Standing[Incident]](lambda: Standing(Incident))
+        self._incident_entries = defaultdict[tuple[str, str], Drawer[str, IncidentEntry]](lambda: Drawer(IncidentEntry))
         # What the indexes of the table hold.
         self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
         self._decision_lines = defaultdict[tuple[str, str], Line[DecisionRecord]](lambda: Line(DecisionRecord))

@@ -1,10 +1,12 @@
 """The ledger in memory, with the semantics of the one on tables. Reads no clock and no randomness."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Concatenate
 
 from belay.adapters.memory.books import Books
+from belay.adapters.memory.drawers import Drawer
 from belay.adapters.records import (
     cancel_position,
     cancels_of,
@@ -15,6 +17,7 @@ from belay.adapters.records import (
     order_digest,
     order_position,
     refused_position,
+    resolved,
     schedule_key,
     told,
     trade_position,
@@ -26,7 +29,7 @@ from belay.domain.documents import Configuration
 from belay.domain.errors import Conflict
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentEntry
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
 from belay.domain.slots import Tick
@@ -295,6 +298,11 @@ class InMemoryLedger(Books):
         return self._unattributed[account].all(trade_position)
 
     @_locked
+    def loose_trades(self, account: str, symbol: str, limit: int | None) -> tuple[VenueTrade, ...]:
+        of_symbol = [trade for trade in self.unattributed_trades(account) if trade.symbol == symbol]
+        return tuple(of_symbol[::-1][:limit])
+
+    @_locked
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._unattributed[account][trade.key] = trade
 
@@ -326,11 +334,11 @@ class InMemoryLedger(Books):
 
     @_locked
     def incidents(self, account: str) -> tuple[Incident, ...]:
-        return self._incidents[account].all(incident_position)
+        return Drawer.all(self._incidents[account], incident_position)
 
     @_locked
     def open_incidents(self, account: str) -> tuple[Incident, ...]:
-        return tuple(incident for incident in self.incidents(account) if incident.status == "open")
+        return self._incidents[account].all(incident_position)
 
     @_locked
     def incident(self, account: str, incident_id: str) -> Incident | None:
@@ -346,13 +354,31 @@ class InMemoryLedger(Books):
         return True
 
     @_locked
-    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
+    def follow_incident(self, incident: Incident) -> bool:
+        stored = self._incidents[incident.account].get(incident.incident_id)
+        if stored is None or stored.status == "resolved" or stored.opened_at != incident.opened_at:
+            return False
+        self._incidents[incident.account][incident.incident_id] = incident
+        return True
+
+    @_locked
+    def resolve_incident(
+        self, account: str, incident_id: str, resolution: str, author: str = "belay", at: datetime | None = None
+    ) -> bool:
         incident = self._incidents[account].get(incident_id)
         if incident is None or incident.status == "resolved":
             return False
-        resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
-        self._incidents[account][incident_id] = resolved
+        self._incidents[account][incident_id] = resolved(incident, resolution, author, at)
+        self._incidents[account].withdraw(incident_id)
         return True
+
+    @_locked
+    def append_incident_entry(self, entry: IncidentEntry) -> None:
+        self._incident_entries[entry.account, entry.incident_id][entry.position] = entry
+
+    @_locked
+    def incident_history(self, account: str, incident_id: str) -> tuple[IncidentEntry, ...]:
+        return self._incident_entries[account, incident_id].all(lambda entry: entry.position)
 
 
 def _sequence(event: OrderEvent) -> str:
