@@ -23,8 +23,8 @@ from tests.builders import (
     make_claim,
     make_configuration,
     make_decision,
-    make_events,
     make_entry,
+    make_events,
     make_flow,
     make_incident,
     make_orders,
@@ -209,6 +209,8 @@ def test_every_call_that_is_not_listed_writes_nothing(ledger: Ledger) -> None:
         "suspicion",
         "unattributed_trades",
         "cancel_requests",
+        "loose_trades",
+        "incident_history",
     }
     assert calls - WRITES.keys() == reads
 

@@ -34,6 +34,23 @@ class IncidentKind(StrEnum):
     IDENTITY_CHANGED = "identity_changed"
 
 
+# What is looked at again by every run: the text follows the fact, and a fact that is gone ends the incident.
+ENDS_BY_RULE = frozenset(
+    {
+        IncidentKind.UNKNOWN_VENUE_ORDER,
+        IncidentKind.MISSING_ORDER,
+        IncidentKind.BALANCE_MISMATCH,
+        IncidentKind.ORDER_MISMATCH,
+        IncidentKind.UNATTRIBUTED_TRADE,
+        IncidentKind.FILLS_MISSING,
+        IncidentKind.UNREADABLE_ROW,
+        IncidentKind.NOT_RECONCILED,
+        IncidentKind.STALE_PROOF,
+        IncidentKind.SYMBOL_UNAVAILABLE,
+    }
+)
+
+
 class Incident(Record):
     """`expected` is the ledger's value, `actual` the venue's; `action` says what the person should do.
 

@@ -1,13 +1,14 @@
 """Ledger and venue are compared and brought together until nothing differs; then that is proven and stored.
 
-Never submits: what is still to be sent is published again for the executor.
+Never submits: what is still to be sent is published again for the executor. What fails of one order, trade or symbol
+is that one's: it is told, its symbol waits, and the rest goes on.
 """
 
-from collections.abc import Container, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Container, Iterable
 from decimal import Decimal
+from functools import partial
+from typing import NamedTuple
 
-from belay.domain.account import StopLevel
 from belay.domain.errors import Conflict, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.proofs import Proof
@@ -16,34 +17,27 @@ from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.transitions import record_fill
 from belay.domain.venues import VenueOrder, VenueTrade, readable
-from belay.ports import Services, Suspicion
+from belay.ports import Services
 from belay.workflows import integrity
+from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents
 from belay.workflows.integrity import Examination
-from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
+from belay.workflows.outage import clock_mismatch, end_outage, note_outage, venue_time
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
-from belay.workflows.session import CLOCKS_APART, Session, open_session
-from belay.workflows.settling import settle_orders
-from belay.workflows.updates import open_incident, update_order
+from belay.workflows.session import Session, open_session
+from belay.workflows.settling import owed_fills, settle_orders
+from belay.workflows.updates import update_order
 from belay.workflows.views import Views, next_cursor, read
+from belay.workflows.windows import Budget
 
 PASSES = 5
-SPACING = timedelta(seconds=10)
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
 CERTAIN = frozenset({IncidentKind.WRONG_ABSENCE_PROOF, IncidentKind.OVERFILL, IncidentKind.DUPLICATE_VENUE_ORDER})
-# Where more than new entries stops: what the ledger says cannot be relied on. While clocks differ, the executor waits
-# by itself, with whatever it has.
-LEVELS: dict[IncidentKind, StopLevel | None] = {
-    IncidentKind.WRONG_ABSENCE_PROOF: StopLevel.HALTED,
-    IncidentKind.BROKEN_RECORD: StopLevel.HALTED,
-    IncidentKind.CLOCK_OFFSET: None,
-}
-# Conclusions from everything together: they say nothing while a part of it could not be read.
-DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH, IncidentKind.VENUE_UNREACHABLE})
 
 
 class Reconciled(Record):
-    """What one run did. `clean` means that a proof was stored; otherwise `reason` says why not."""
+    """What one run did. `clean` means that a proof was stored; otherwise `reason` says why not. `uncovered`: of which
+    symbols it proves nothing, and why."""
 
     account: str
     clean: bool
@@ -52,76 +46,139 @@ class Reconciled(Record):
     cancels: int
     published: int
     ticked: int
+    uncovered: dict[str, str] = {}
 
 
-def reconcile(account: str, services: Services) -> Reconciled:
+class Compared(NamedTuple):
+    """Both sides, and what is to be said and done about them."""
+
+    views: Views
+    flawed: dict[str, str]
+    findings: tuple[Finding, ...]
+    mismatches: list[Mismatch]
+
+
+def reconcile(
+    account: str, services: Services, remaining_seconds: Callable[[], float] = lambda: float("inf")
+) -> Reconciled:
     """Compare and repair until a pass changes nothing, then prove it; move on what still waits.
 
     Two runs at once are safe: every repair is conditional and idempotent.
 
+    Args:
+        remaining_seconds: how long this invocation may still run; reading ends before that.
+
     Raises:
         InvalidInput: the account has no document.
     """
-    session, run_id = open_session(services, account), services.new_id()
-    repairs, alarmed, reason = 0, False, "repairs have not come to an end"
+    session, run_id, budget = open_session(services, account), services.new_id(), Budget(remaining_seconds)
+    left, repairs, alarmed, waiting = Failures(), 0, False, dict[str, int]()
+    judged = Judged("repairs have not come to an end", {})
     examination, flawed = Examination(services.ledger, account), dict[str, str]()
     services.ledger.unreadable(account)  # what was met before this run
     try:
         for _ in range(PASSES):
-            views = read(session)
-            flawed = examination.flawed(views.ledger.orders, views.missing)
-            findings = compare(views.ledger, views.venue)
-            mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
-            mismatches += integrity.mismatches(flawed, services.ledger.unreadable(account))
-            mismatches += clock_mismatch(views)
-            certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
-            _open(session, certain, views.venue.time)
+            failures = Failures()
+            compared = compare_both(session, read(session, budget), examination)
+            views, flawed = compared.views, compared.flawed
+            certain = [m for m in compared.mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
+            open_incidents(session, certain, views)
             alarmed = alarmed or bool(certain)
-            changed = _repair(session, findings, views, flawed) + settle_orders(session, views, flawed)
+            changed = _repair(session, compared, failures) + settle_orders(session, views, flawed, failures)
             changed += _open_books(session, views)
             repairs += changed
-            if not changed:
-                if views.failure is not None:
-                    note_outage(session, views.failure, services.clock.now())
-                reason = _suspect(session, mismatches, views) or _prove(session, run_id, views, alarmed)
-                if not reason:
-                    end_outage(session, views.ledger.account)
-                break
+            if changed:
+                continue
+            waiting = waiting or _move_on(session, left, flawed)
+            if views.failure is not None:
+                note_outage(session, views.failure, services.clock.now())
+            failed = [*failures.found.values(), *left.found.values()]
+            judged = judge(session, [*compared.mismatches, *failed], views, owed_fills(views))
+            if judged.ended:
+                continue
+            judged = judged._replace(reason=judged.reason or _prove(session, run_id, views, judged, alarmed))
+            if not judged.reason:
+                end_outage(session, views)
+            break
     except VenueUnavailable as error:
-        reason = f"venue unavailable: {error}"
+        judged = Judged(f"venue unavailable: {error}", {})
         note_outage(session, error, services.clock.now())
-    tell_again(services, account)
-    now = _now(session)
+    waiting = waiting or _move_on(session, left, flawed)
     return Reconciled(
         account=account,
-        clean=not reason,
-        reason=reason,
+        clean=not judged.reason,
+        reason=judged.reason,
         repairs=repairs,
-        cancels=repeat_cancels(session, now, flawed),
-        published=publish_again(session, now, flawed),
-        ticked=tick_missed_slots(session, now),
+        uncovered=judged.uncovered,
+        **waiting,
     )
 
 
-def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed: Container[str]) -> int:
+def compare_both(session: Session, views: Views, examination: Examination) -> Compared:
+    """What differs, what could not be read, and which records do not hold together."""
+    ledger, account = session.services.ledger, session.document.account
+    flawed = examination.flawed(views.ledger.orders, views.missing)
+    findings = compare(views.ledger, views.venue)
+    mismatches = [finding for finding in findings if isinstance(finding, Mismatch)]
+    mismatches += [*facts(views), *integrity.mismatches(flawed, ledger.unreadable(account)), *clock_mismatch(views)]
+    return Compared(views, flawed, findings, mismatches)
+
+
+def _move_on(session: Session, failures: Failures, flawed: Container[str]) -> dict[str, int]:
+    """What waits, whatever could be read: told, cancelled, published, ticked."""
+    tell_again(session.services, session.document.account)
+    now = venue_time(session)
+    return {
+        "cancels": repeat_cancels(session, now, failures, flawed),
+        "published": publish_again(session, now, failures, flawed),
+        "ticked": tick_missed_slots(session, now, failures),
+    }
+
+
+def _repair(session: Session, compared: Compared, failures: Failures) -> int:
     """Attach, count fills, keep the trades that match nothing; only then do the cursors move past what was read.
 
     An order whose records do not hold together is left as it is; its trades wait.
     """
-    services, account, changed = session.services, session.document.account, 0
-    for finding in findings:
-        match finding:
-            case Observed() if finding.order_id not in flawed:
-                changed += attach(services, finding.order_id, finding.seen, views.read_at) is not None
-            case Filled() if finding.order_id not in flawed:
-                changed += _count(services, finding.order_id, finding.trade)
-            case Filled() | Unattributed():
-                services.ledger.store_unattributed(account, finding.trade)
+    views, changed = compared.views, 0
+    for finding in compared.findings:
+        if isinstance(finding, Mismatch):
+            continue
+        subject, symbol = _about(finding, views)
+        changed += failures.kept(subject, symbol, partial(_repaired, session, finding, compared), otherwise=0)
     for trade in views.no_longer_waiting:
-        services.ledger.drop_unattributed(account, trade)
-    for symbol in views.fully_read if views.clocks_agree else ():
-        services.ledger.store_cursor(account, next_cursor(views, symbol))
+        failures.kept(trade.symbol, trade.symbol, partial(_drop, session, trade), otherwise=None)
+    failed = {failure.symbol for failure in failures.found.values()}
+    for symbol in sorted(views.read_until.keys() - failed) if views.clocks_agree else ():
+        # What was not kept of a symbol is read again.
+        failures.kept(symbol, symbol, partial(_move_cursor, session, views, symbol), otherwise=None)
     return changed
+
+
+def _drop(session: Session, trade: VenueTrade) -> None:
+    session.services.ledger.drop_unattributed(session.document.account, trade)
+
+
+def _move_cursor(session: Session, views: Views, symbol: str) -> None:
+    session.services.ledger.store_cursor(session.document.account, next_cursor(views, symbol))
+
+
+def _about(finding: Observed | Filled | Unattributed, views: Views) -> tuple[str, str]:
+    if isinstance(finding, Unattributed):
+        return finding.trade.symbol, finding.trade.symbol
+    return finding.order_id, views.ledger.orders[finding.order_id].symbol
+
+
+def _repaired(session: Session, finding: Finding, compared: Compared) -> int:
+    services, views = session.services, compared.views
+    match finding:
+        case Observed() if finding.order_id not in compared.flawed:
+            return attach(services, finding.order_id, finding.seen, views.read_at) is not None
+        case Filled() if finding.order_id not in compared.flawed:
+            return _count(services, finding.order_id, finding.trade)
+        case Filled() | Unattributed() if finding.trade.key not in views.waiting:
+            services.ledger.store_unattributed(session.document.account, finding.trade)
+    return 0
 
 
 def _count(services: Services, order_id: str, trade: VenueTrade) -> bool:
@@ -158,40 +215,6 @@ def _filled(orders: Iterable[VenueOrder]) -> dict[tuple[str, str], Decimal]:
     return {(order.symbol, order.venue_order_id): order.filled_quantity for order in orders}
 
 
-def _suspect(session: Session, mismatches: list[Mismatch], views: Views) -> str:
-    """Open an incident for each mismatch that an earlier run saw too. Returns what stands against a proof."""
-    ledger, account = session.services.ledger, session.document.account
-    if mismatches and _moved(session, views):
-        return "inconclusive: account or balances changed under this run"
-    doubtful = DERIVED if views.gaps else frozenset()
-    found = {mismatch.key: mismatch for mismatch in mismatches if mismatch.kind not in doubtful}
-    before, now = ledger.suspicion(account), views.venue.time
-    seen_before = before.first_seen if before else {}
-    # A trade that the history still owes may explain what is seen meanwhile.
-    spacing = max(SPACING, timedelta(seconds=session.venue.profile.history_lag_seconds))
-    confirmed = (m for key, m in found.items() if key in seen_before and now >= seen_before[key] + spacing)
-    _open(session, confirmed, now)
-    undecided = {key for key in seen_before if key.partition(":")[0] in doubtful}
-    first_seen = {key: seen_before.get(key, now) for key in sorted({*found, *undecided})}
-    if first_seen != seen_before:
-        ledger.store_suspicion(Suspicion(account=account, first_seen=first_seen))
-    against = [key for key in first_seen if key != UNREACHABLE]
-    return f"mismatch: {', '.join(against)}" if against else ""
-
-
-def _moved(session: Session, views: Views) -> bool:
-    """Whether what was compared is no longer so: then a difference may only be that of two moments."""
-    version = session.services.ledger.account(session.document.account).version
-    return version != views.ledger.account.version or session.venue.balances().total != views.venue.balances.total
-
-
-def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> None:
-    """Stop new entries in what a mismatch affects, everything where a proof or a record was wrong, and tell on-call."""
-    for mismatch in mismatches:
-        level = LEVELS.get(mismatch.kind, StopLevel.REDUCE_ONLY)
-        open_incident(session.services, mismatch.incident(session.document.account, at), level)
-
-
 def _sent_again(session: Session, mismatch: Mismatch, views: Views) -> bool:
     """Whether an order proven absent was claimed anew since it was read: what is seen is the new attempt's."""
     if mismatch.kind is not IncidentKind.WRONG_ABSENCE_PROOF:
@@ -200,36 +223,32 @@ def _sent_again(session: Session, mismatch: Mismatch, views: Views) -> bool:
     return latest is not None and latest.attempt != views.ledger.orders[mismatch.subject].attempt
 
 
-def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
-    """Store the proof that opens the gate, unless something was not read or moved meanwhile. Returns why not."""
+def _prove(session: Session, run_id: str, views: Views, judged: Judged, alarmed: bool) -> str:
+    """Store the proof that opens the gate, for every symbol that is covered. Returns why not."""
     if alarmed:
         return "this run opened an incident"
-    if views.gaps:
-        return f"not everything could be read: {'; '.join(views.gaps)}"
+    silent = {gap.symbol for gap in views.gaps if gap.kind == "silent"}
+    if views.refusal is not None or silent.issuperset(session.document.symbols):
+        return f"not everything could be read: {'; '.join(map(str, views.gaps))}"
+    ledger, account = session.services.ledger, views.ledger.account
+    last = ledger.last_proof(account.account)
+    exposed = account.exposed_symbols(session.document)
+    known = {**(last.prices if last else {}), **views.prices}
     proof = Proof(
-        account=session.document.account,
+        account=account.account,
         fingerprint=session.fingerprint,
         run_id=run_id,
         started_at=views.venue.time,
         completed_at=views.read_at,
-        account_version=views.ledger.account.version,
+        account_version=account.version,
         open_orders=len(views.venue.open_orders),
         trades_read=len(views.venue.trades),
         residuals=residuals(views.ledger, views.venue),
+        uncovered=tuple(judged.uncovered),
+        prices={symbol: price for symbol, price in sorted(known.items()) if symbol in exposed},
     )
     try:
-        session.services.ledger.store_proof(proof)
+        ledger.store_proof(proof)
     except Conflict as conflict:
         return str(conflict)
     return ""
-
-
-def _now(session: Session) -> datetime:
-    """Venue time, or our own clock while the venue does not answer: intents must lapse even then. Where one of the
-    two is broken, the earlier: an exit that waits is not given up by a wrong clock."""
-    local = session.clock.now()
-    try:
-        venue = session.market_data.time()
-    except VenueUnavailable:
-        return local
-    return venue if abs(venue - local) <= CLOCKS_APART else min(venue, local)
