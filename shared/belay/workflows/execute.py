@@ -115,7 +115,7 @@ def _unread(order: Order, session: Session, error: VenueUnavailable) -> Executed
     now = session.services.clock.now()
     if isinstance(error, AccountRefused):
         account_refused(session.services, order.account, CHECKING, error.code, error.remedy, now)
-    return _wait(order, session, now, f"venue unavailable: {error}", {})
+    return _wait(order, session, now, f"{error.told_as}: {error}", {})
 
 
 def _gather(order: Order, account: Account, session: Session) -> Situation:

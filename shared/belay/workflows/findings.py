@@ -106,7 +106,7 @@ def judge(session: Session, mismatches: Iterable[Mismatch], views: Views, owed: 
     open_incidents(session, confirmed, views)
     undecided = {key for key in before.first_seen if key not in seen and _doubtful(*_parted(key), views)}
     undecided |= (doubtful | ({UNREACHABLE} if views.failure else set())) & before.first_seen.keys()
-    gone = {one.incident_id: before.gone.get(one.incident_id, now) for one in missing if _looked_at(one, views)}
+    gone = {one.incident_id: before.gone.get(one.incident_id, now) for one in missing if looked_at(one, views)}
     over = [incident_id for incident_id, since in gone.items() if now >= since + spacing]
     after = Suspicion(
         account=account,
@@ -163,7 +163,7 @@ def _doubtful(kind: str, subject: str, views: Views) -> bool:
     return subject in shared or any(subject in row.assets for row in views.unread if row.what == "balance")
 
 
-def _looked_at(incident: Incident, views: Views) -> bool:
+def looked_at(incident: Incident, views: Views) -> bool:
     """Whether this run could have seen the fact of an incident, were it still there."""
     if incident.kind is IncidentKind.STALE_PROOF or incident.symbol in {gap.symbol for gap in views.gaps}:
         return False

@@ -101,7 +101,7 @@ def reconcile(
                 end_outage(session, views)
             break
     except VenueUnavailable as error:
-        judged = Judged(f"venue unavailable: {error}", {})
+        judged = Judged(f"{error.told_as}: {error}", {})
         note_outage(session, error, services.clock.now())
     waiting = waiting or _move_on(session, left, flawed)
     return Reconciled(

@@ -4,7 +4,6 @@ Each order, symbol and price is read on its own: what fails is a gap in what is 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -15,21 +14,19 @@ from belay.domain.account import Account
 from belay.domain.errors import AccountRefused, BelayError, NotUnderstood, SymbolUnavailable, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.market import Price
-from belay.domain.orders import NEVER_SENT, UNRESOLVED, Order, OrderState, same_order
+from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import MANY, LedgerView, VenueView
 from belay.domain.record import Record, Symbol
 from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable, unread
 from belay.ports import Cursor
 from belay.workflows.session import CLOCKS_APART, Session
+from belay.workflows.sightings import MAY_BE_SIGHTED, sight
 from belay.workflows.updates import AUTHOR
 from belay.workflows.windows import Budget, History, read_history
 
 OVERLAP = timedelta(seconds=60)
 # How far back the history is read again for an order whose fills it still owes.
 OWED = timedelta(days=1)
-# How long a trade that may be an unresolved order's is taken for a sighting of it.
-SIGHTING_BOUND = timedelta(minutes=5)
-MAY_BE_SIGHTED = UNRESOLVED | {OrderState.REJECTED, OrderState.NOT_SENT}
 
 
 class Gap(Record):
@@ -164,7 +161,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
     strays = [trade for trade in new_trades if not _named(trade, orders, by_venue_id)]
     dealt_with |= {trade.key for trade in strays if ledger.flow(account_name, trade.key) is not None}
     strays = [trade for trade in strays if trade.key not in dealt_with]
-    seen, sightings = _sight(session, watched.values(), strays, now)
+    seen, sightings = sight(session, watched.values(), strays, now)
     lookups |= seen
     by_venue_id |= {(order.symbol, order.venue_order_id): order_id for order_id, order in seen.items()}
     compared = LedgerView(
@@ -220,42 +217,6 @@ def _look_up(
         except Exception as error:
             gaps.note(order.symbol, what, error)
     return found
-
-
-def _sight(
-    session: Session, watched: Iterable[Order], strays: Iterable[VenueTrade], now: datetime
-) -> tuple[dict[str, VenueOrder], frozenset[str]]:
-    """Trades without an order that may be one of ours whose outcome is open: it is looked up by the venue's id.
-
-    Returns:
-        What was found of orders of ours, and the keys of the trades of which the venue has not said yet whose they are.
-    """
-    candidates = [order for order in watched if order.state in MAY_BE_SIGHTED]
-    shown: dict[str, VenueOrder | None] = {}
-    seen: dict[str, VenueOrder] = {}
-    sightings: set[str] = set()
-    for trade in strays:
-        for order in (candidate for candidate in candidates if _may_be_of(trade, candidate)):
-            if trade.venue_order_id not in shown:
-                shown[trade.venue_order_id] = None
-                with suppress(VenueUnavailable):
-                    shown[trade.venue_order_id] = session.venue.lookup(
-                        order.symbol, order.order_id, venue_order_id=trade.venue_order_id
-                    )
-            found = shown[trade.venue_order_id]
-            if found is not None and found.client_order_id == order.order_id and same_order(order, found):
-                seen[order.order_id] = found
-            elif found is None or found.client_order_id is None:
-                open_still = order.state in UNRESOLVED and now < trade.at + SIGHTING_BOUND
-                sightings |= {trade.key} if open_still else set()
-    return seen, frozenset(sightings)
-
-
-def _may_be_of(trade: VenueTrade, order: Order) -> bool:
-    if order.attempt is None or trade.client_order_id not in (None, order.order_id):
-        return False
-    ours = (order.symbol, order.side) == (trade.symbol, trade.side)
-    return ours and trade.quantity <= order.remaining and trade.at >= order.attempt.request.claimed_at
 
 
 # --- symbols ---------------------------------------------------------------------------------------------------------
