@@ -98,8 +98,9 @@ class IncidentEntry(Record):
 
     @property
     def position(self) -> str:
-        """Time order; the same line appended twice is one."""
-        return f"{iso(self.at)}#{digest(self.model_dump_json())[:12]}"
+        """Time order, and of one moment the order in which things happen; the same line appended twice is one."""
+        rank = ("opened", "changed", "resolved").index(self.what)
+        return f"{iso(self.at)}#{rank}#{digest(self.model_dump_json())[:12]}"
 
 
 class ResolveRequest(Record):
