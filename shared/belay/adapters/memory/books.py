@@ -54,6 +54,7 @@ class Books:
         self._incident_entries = defaultdict[tuple[str, str], Drawer[str, IncidentEntry]](lambda: Drawer(IncidentEntry))
         # What the indexes of the table hold.
         self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
+        self._loose_lines = defaultdict[tuple[str, str], Line[VenueTrade]](lambda: Line(VenueTrade))
         self._decision_lines = defaultdict[tuple[str, str], Line[DecisionRecord]](lambda: Line(DecisionRecord))
         self._order_lines = defaultdict[str, Line[Order]](lambda: Line(Order))
         self._flow_lines = defaultdict[str, Line[Flow]](lambda: Line(Flow))

@@ -51,7 +51,7 @@ class Drawer[K, R: Record]:
 class Line[R: Record](Drawer[str, R]):
     """Records by their position on a time line."""
 
-    def latest(self, limit: int) -> tuple[R, ...]:
+    def latest(self, limit: int | None) -> tuple[R, ...]:
         return tuple(self[position] for position in sorted(self._bodies, reverse=True)[:limit])
 
 

@@ -299,16 +299,17 @@ class InMemoryLedger(Books):
 
     @_locked
     def loose_trades(self, account: str, symbol: str, limit: int | None) -> tuple[VenueTrade, ...]:
-        of_symbol = [trade for trade in self.unattributed_trades(account) if trade.symbol == symbol]
-        return tuple(of_symbol[::-1][:limit])
+        return self._loose_lines[account, symbol].latest(limit)
 
     @_locked
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._unattributed[account][trade.key] = trade
+        self._loose_lines[account, trade.symbol][trade_position(trade)] = trade
 
     @_locked
     def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._unattributed[account].withdraw(trade.key)
+        self._loose_lines[account, trade.symbol].drop(trade_position(trade))
 
     @_locked
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
