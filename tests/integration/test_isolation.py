@@ -239,6 +239,22 @@ def test_r31_what_has_no_price_is_valued_at_its_last_price_or_its_cost_whichever
     assert limited.attempt.request.quantity < Decimal("0.1"), "1,000 and its costs are held in ether"
 
 
+def test_r31_a_held_coin_whose_market_stands_still_stops_its_symbol() -> None:
+    world = two_symbols()
+    world.decide(make_buy(symbol=ETHER))
+    world.deliver()
+    world.minutes(2)
+    old = Price(value=Decimal(10_000), at=world.now - timedelta(hours=2))
+    world.steps.always("market.price", of_ether(instead(old)))
+    world.minutes(2)
+    (incident,) = world.incidents()
+    assert (incident.kind, incident.symbol) == (K.SYMBOL_UNAVAILABLE, ETHER)
+    assert world.reconcile().clean
+    world.steps.calm()
+    world.minutes(2)
+    assert world.kinds() == []
+
+
 def test_r32_a_listed_symbol_that_is_not_held_and_is_delisted_keeps_only_its_own_entries_waiting() -> None:
     world = two_symbols()
     delisted(world)
@@ -259,7 +275,9 @@ def test_r33_a_stale_price_of_dust_denies_no_entry_elsewhere() -> None:
     world.decide(make_buy(symbol=ETHER, quantity="0.002"))
     world.deliver()
     world.minutes(2)
-    old = Price(value=Decimal(10_000), at=world.now + timedelta(minutes=30))
+    dear = changed(lambda market: market.model_copy(update={"min_notional": Decimal(50)}))
+    world.steps.always("market.market", of_ether(dear))
+    old = Price(value=Decimal(10_000), at=world.now - timedelta(days=30))
     world.steps.always("market.price", of_ether(instead(old)))
     assert world.state(buy_in_the_next_hour(world)) is S.FILLED
     assert world.kinds() == []

@@ -21,8 +21,6 @@ from belay.workflows.updates import end_incident, open_incident
 from belay.workflows.views import Gap, Views, told
 
 SPACING = timedelta(seconds=10)
-# A price of something held that is older than this is no price any more: its market stands still.
-PRICE_BOUND = timedelta(hours=1)
 # Of the account's item: DynamoDB takes 400 KB.
 MOST_BYTES = 200_000
 # Where more than new entries stops: what the ledger says cannot be relied on. While clocks differ, the executor waits
@@ -69,10 +67,6 @@ def facts(views: Views) -> Iterator[Mismatch]:
     for gap in views.gaps:
         if gap.kind in ("unavailable", "not_understood", "failed"):
             yield _told_of(gap)
-    told_of = {gap.symbol for gap in views.gaps}
-    for symbol, price in views.prices.items():
-        if views.venue.time - price.at > PRICE_BOUND and symbol not in told_of:
-            yield _unavailable(symbol, f"its last price is of {price.at:%FT%TZ}")
     size = len(views.ledger.account.model_dump_json())
     if size > MOST_BYTES:
         yield _too_large(size)

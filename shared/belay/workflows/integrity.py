@@ -5,6 +5,8 @@ is not known here.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from belay.domain.chain import flaw
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
@@ -56,13 +58,19 @@ class Examination:
         for order_id, order in orders.items():
             if self._whole.get(order_id) == order.version:
                 continue
-            if order.account != self._account:
-                found[order_id] = f"it names account {order.account}"
-            elif problem := examine(self._ledger, order).flaw:
+            if problem := self._problem(order):
                 found[order_id] = problem
             else:
                 self._whole[order_id] = order.version
         return found
+
+    def _problem(self, order: Order) -> str:
+        if order.account != self._account:
+            return f"it names account {order.account}"
+        try:
+            return examine(self._ledger, order).flaw
+        except ValidationError as error:
+            return f"a record of it cannot be read: {error.title}"
 
 
 def mismatches(flawed: Mapping[str, str], unreadable: Iterable[str]) -> Iterator[Mismatch]:

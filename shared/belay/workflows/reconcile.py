@@ -73,7 +73,7 @@ def reconcile(
     """
     session, run_id, budget = open_session(services, account), services.new_id(), Budget(remaining_seconds)
     left, repairs, alarmed, waiting = Failures(), 0, False, dict[str, int]()
-    judged = Judged("repairs have not come to an end", {})
+    judged = unfinished = Judged("repairs have not come to an end", {})
     examination, flawed = Examination(services.ledger, account), dict[str, str]()
     services.ledger.unreadable(account)  # what was met before this run
     try:
@@ -95,6 +95,7 @@ def reconcile(
             failed = [*failures.found.values(), *left.found.values()]
             judged = judge(session, [*compared.mismatches, *failed], views, owed_fills(views))
             if judged.ended:
+                judged = unfinished
                 continue
             judged = judged._replace(reason=judged.reason or _prove(session, run_id, views, judged, alarmed))
             if not judged.reason:
@@ -125,14 +126,15 @@ def compare_both(session: Session, views: Views, examination: Examination) -> Co
 
 
 def _move_on(session: Session, failures: Failures, flawed: Container[str]) -> dict[str, int]:
-    """What waits, whatever could be read: told, cancelled, published, ticked."""
-    tell_again(session.services, session.document.account)
+    """What waits, whatever could be read: cancelled, published, ticked, told."""
     now = venue_time(session)
-    return {
+    done = {
         "cancels": repeat_cancels(session, now, failures, flawed),
         "published": publish_again(session, now, failures, flawed),
         "ticked": tick_missed_slots(session, now, failures),
     }
+    failures.kept("alerts", None, partial(tell_again, session.services, session.document.account), otherwise=None)
+    return done
 
 
 def _repair(session: Session, compared: Compared, failures: Failures) -> int:

@@ -26,7 +26,6 @@ class Scheduled(Record):
 
 def ask_for_all(services: Services) -> Scheduled:
     """Publish one follow-up for each account: whichever hangs, the others are reconciled."""
-    tell_again(services, NO_ACCOUNT)
     asked, failed, old = list[str](), dict[str, str](), dict[str, Incident]()
     for account in services.ledger.accounts():
         try:
@@ -36,6 +35,7 @@ def ask_for_all(services: Services) -> Scheduled:
                 old[account] = incident
         except Exception as error:  # an account's own; the others are asked for all the same
             failed[account] = str(error) if isinstance(error, BelayError) else type(error).__name__
+    tell_again(services, NO_ACCOUNT)
     return Scheduled(asked=tuple(asked), failed=failed, stale=_seen_twice(old, services))
 
 
@@ -47,7 +47,9 @@ def stale_proof(account: str, services: Services) -> Incident | None:
     if proof is None:
         since, now, last = configuration.stored_at, services.clock.now(), "none"
     else:
-        since, now = proof.completed_at, services.venues.clock(configuration.document).now()
+        document = configuration.document
+        clock = services.venues.clock(document) if document.mode == "paper" else services.clock  # asks no live venue
+        since, now = proof.completed_at, clock.now()
         last = f"the last one is of {proof.completed_at:%FT%TZ}"
     if now - since <= PROOF_BOUND:
         return None

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from belay.domain.errors import VenueUnavailable
 from belay.domain.orders import UNRESOLVED, Order, OrderState, same_order
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.workflows.session import Session
 
 # How long such a trade is taken for a sighting, and not for a stranger's.
 SIGHTING_BOUND = timedelta(minutes=5)
+# How many are looked up in one run.
+MOST_LOOKED_UP = 5
 MAY_BE_SIGHTED = UNRESOLVED | {OrderState.REJECTED, OrderState.NOT_SENT}
 
 
@@ -28,19 +29,21 @@ def sight(
     sightings: set[str] = set()
     for trade in strays:
         for order in (candidate for candidate in candidates if _may_be_of(trade, candidate)):
-            if trade.venue_order_id not in shown:
-                shown[trade.venue_order_id] = None
-                with suppress(VenueUnavailable):
-                    shown[trade.venue_order_id] = session.venue.lookup(
-                        order.symbol, order.order_id, venue_order_id=trade.venue_order_id
-                    )
-            found = shown[trade.venue_order_id]
+            if trade.venue_order_id not in shown and len(shown) < MOST_LOOKED_UP:
+                shown[trade.venue_order_id] = _shown(session, order, trade)
+            found = shown.get(trade.venue_order_id)
             if found is not None and found.client_order_id == order.order_id and same_order(order, found):
                 seen[order.order_id] = found
             elif found is None or found.client_order_id is None:
                 open_still = order.state in UNRESOLVED and now < trade.at + SIGHTING_BOUND
                 sightings |= {trade.key} if open_still else set()
     return seen, frozenset(sightings)
+
+
+def _shown(session: Session, order: Order, trade: VenueTrade) -> VenueOrder | None:
+    with suppress(Exception):  # no evidence, this time
+        return session.venue.lookup(order.symbol, order.order_id, venue_order_id=trade.venue_order_id)
+    return None
 
 
 def _may_be_of(trade: VenueTrade, order: Order) -> bool:

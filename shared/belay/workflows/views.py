@@ -4,6 +4,7 @@ Each order, symbol and price is read on its own: what fails is a gap in what is 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -27,6 +28,8 @@ from belay.workflows.windows import Budget, History, read_history
 OVERLAP = timedelta(seconds=60)
 # How far back the history is read again for an order whose fills it still owes.
 OWED = timedelta(days=1)
+# A price of something held that is older than this is no price any more: its market stands still.
+PRICE_BOUND = timedelta(hours=1)
 
 
 class Gap(Record):
@@ -157,7 +160,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
     dealt_with = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
     dealt_with -= {trade.key for trade in waiting}
     new_trades = [trade for trade in trades.values() if trade.key not in dealt_with]
-    orders, by_venue_id = _match(session, found, shown, lookups, new_trades)
+    orders, by_venue_id = _match(session, found, shown, lookups, new_trades, gaps)
     strays = [trade for trade in new_trades if not _named(trade, orders, by_venue_id)]
     dealt_with |= {trade.key for trade in strays if ledger.flow(account_name, trade.key) is not None}
     strays = [trade for trade in strays if trade.key not in dealt_with]
@@ -184,7 +187,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
         ),
         fully_read=tuple(history.symbol for history in histories if history.read_until == now),
         read_until={history.symbol: history.read_until for history in histories},
-        prices=_prices(session, account, gaps),
+        prices=_prices(session, account, now, gaps),
         gaps=tuple(gaps),
         unread=(*unread(listed), *balances.unread, *(row for history in histories for row in history.unread)),
         refusal=gaps.refusal,
@@ -275,14 +278,24 @@ def _taken_as_they_are(session: Session, row: UnreadRow) -> bool:
     return known is not None and known.status == "resolved" and known.resolved_by not in ("", AUTHOR)
 
 
-def _prices(session: Session, account: Account, gaps: Gaps) -> dict[str, Price]:
+def _prices(session: Session, account: Account, now: datetime, gaps: Gaps) -> dict[str, Price]:
     """Of everything that is held, which is what others' limits are judged by."""
     exposed = sorted(account.exposed_symbols(session.document) - frozenset(account.retired))
-    tried = {
-        symbol: gaps.tried(symbol, f"price of {symbol}", partial(session.market_data.price, symbol))
-        for symbol in exposed
-    }
-    return {symbol: price for symbol, price in tried.items() if price is not None}
+    ask = session.market_data.price
+    tried = {symbol: gaps.tried(symbol, f"price of {symbol}", partial(ask, symbol)) for symbol in exposed}
+    prices = {symbol: price for symbol, price in tried.items() if price is not None}
+    for symbol, price in prices.items():
+        if now - price.at > PRICE_BOUND and not _dust(session, account, symbol, price):
+            problem = f"the last one is of {price.at:%FT%TZ}"
+            gaps.append(Gap(symbol=symbol, what=f"price of {symbol}", problem=problem, kind="unavailable"))
+    return prices
+
+
+def _dust(session: Session, account: Account, symbol: str, price: Price) -> bool:
+    """Whether too little is held of it to be sold at all. What cannot be judged is none."""
+    with suppress(Exception):
+        return session.market_data.market(symbol).too_small(account.symbol_quantity(symbol), price.value)
+    return False
 
 
 # --- trades ----------------------------------------------------------------------------------------------------------
@@ -310,6 +323,7 @@ def _match(
     shown: tuple[VenueOrder, ...],
     lookups: dict[str, VenueOrder | None],
     new_trades: list[VenueTrade],
+    gaps: Gaps,
 ) -> tuple[dict[str, Order], dict[tuple[str, str], str]]:
     """The orders that anything at the venue refers to, settled ones included, and which venue order is whose."""
     ledger, account = session.services.ledger, session.document.account
@@ -320,7 +334,8 @@ def _match(
         key = (seen.symbol, seen.venue_order_id)
         if key in by_venue_id:
             continue
-        order_id = seen.client_order_id or ledger.order_of_venue_id(account, *key)
+        owner = partial(ledger.order_of_venue_id, account, *key)
+        order_id = seen.client_order_id or gaps.tried(seen.symbol, f"owner of {seen.venue_order_id}", owner)
         order = orders.get(order_id) or ledger.order(order_id) if order_id else None
         if order is not None and order.account == account:
             orders[order.order_id] = order
