@@ -22,7 +22,7 @@ from belay.domain.decisions import (
 )
 from belay.domain.documents import AccountDocument, Configuration, Limits, PaperSettings
 from belay.domain.flows import Flow, FlowKind
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import Incident, IncidentEntry, IncidentKind
 from belay.domain.market import Candle, Market, Price
 from belay.domain.orders import Order, OrderEvent, created_event, created_orders
 from belay.domain.proofs import Proof
@@ -362,6 +362,19 @@ def make_incident(**changes: Any) -> Incident:
         "opened_at": NOW,
     }
     return Incident(**{**incident, **changes})
+
+
+def make_entry(**changes: Any) -> IncidentEntry:
+    """The line that says that the sample incident was opened."""
+    entry: dict[str, Any] = {
+        "account": ACCOUNT,
+        "incident_id": make_incident().incident_id,
+        "at": NOW,
+        "what": "opened",
+        "author": "belay",
+        "reason": "expected 10000 USD, found 9990 USD",
+    }
+    return IncidentEntry(**{**entry, **changes})
 
 
 # --- risk -----------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ WRITES: dict[str, frozenset[str]] = {
     "clear_cancel": LEDGER | ACCOUNTS,
     **dict.fromkeys(("request_cancel", "save_account", "accept_history", "store_proof", "store_cursor"), ACCOUNTS),
     **dict.fromkeys(("store_unattributed", "drop_unattributed", "store_suspicion"), ACCOUNTS),
-    **dict.fromkeys(("open_incident", "resolve_incident", "record_flow"), ACCOUNTS),
+    **dict.fromkeys(("open_incident", "follow_incident", "resolve_incident", "record_flow"), ACCOUNTS),
+    "append_incident_entry": ACCOUNTS,
     "commit": LEDGER | ACCOUNTS,
 }
 MAY_WRITE = {

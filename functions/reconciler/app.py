@@ -1,13 +1,15 @@
-"""The reconciler: compares every account, or the one an event names, with its venue. Never submits."""
+"""The reconciler: compares an account with its venue; its schedule asks for every one of them. Never submits."""
 
 import os
 from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from belay.adapters.aws.queue import message_field
 from belay.adapters.aws.telemetry import count, logger, metrics
 from belay.bootstrap import reconciler_services
 from belay.domain.errors import InvalidInput
-from belay.workflows import pending, reconcile, updates
+from belay.workflows import reconcile, schedule, updates
 from belay.workflows.answers import REQUESTS
 
 SERVICES = reconciler_services(os.environ)
@@ -15,21 +17,25 @@ SERVICES = reconciler_services(os.environ)
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer a request; else reconcile the accounts of an event: `{"account": name}`, such follow-ups, or all."""
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer a request; else reconcile the account of an event, `{"account": name}` or such a follow-up. The schedule's
+    names none: each account is asked for, to be reconciled in an invocation of its own."""
     for name in REQUESTS.keys() & event.keys():
-        return REQUESTS[name].answer(event, SERVICES)
-    failed: list[str] = []
-    results = [result for account in _accounts(event) if (result := _reconcile(account, failed))]
+        return REQUESTS[name](event, SERVICES)
+    if not event.keys() & {"account", "Records"}:
+        results, failed = [], [*schedule.ask_for_all(SERVICES).failed]
+    else:
+        failed = list[str]()
+        results = [result for account in _accounts(event) if (result := _reconcile(account, context, failed))]
     if failed:
-        raise RuntimeError(f"reconciliation failed for {', '.join(map(ascii, failed))}; each error is logged above")
+        raise RuntimeError(f"reconciliation failed for {', '.join(map(ascii, failed))}; see the log")
     return {"results": results}
 
 
-def _reconcile(account: str, failed: list[str]) -> dict[str, Any] | None:
-    """One account's failure must not keep the others from being reconciled."""
+def _reconcile(account: str, context: LambdaContext, failed: list[str]) -> dict[str, Any] | None:
+    left = context.get_remaining_time_in_millis
     try:
-        result = reconcile.reconcile(account, SERVICES).model_dump(mode="json")
+        result = reconcile.reconcile(account, SERVICES, lambda: left() / 1000).model_dump(mode="json")
     except InvalidInput as error:
         updates.refuse_event(SERVICES, {"account": account}, error)
         logger.error("account refused", account=account, error=str(error))
@@ -47,9 +53,7 @@ def _reconcile(account: str, failed: list[str]) -> dict[str, Any] | None:
 def _accounts(event: dict[str, Any]) -> tuple[str, ...]:
     if "Records" in event:
         return tuple(account for record in event["Records"] if (account := _followed_up(record)))
-    if "account" not in event:
-        pending.tell_again(SERVICES, updates.NO_ACCOUNT)
-    return (str(event["account"]),) if "account" in event else SERVICES.ledger.accounts()
+    return (str(event["account"]),)
 
 
 def _followed_up(record: dict[str, Any]) -> str | None:

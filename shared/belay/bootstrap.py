@@ -177,6 +177,7 @@ def reconciler_services(environment: Environment) -> Services:
         _client("sqs"),
         _client("lambda"),
         intents_url=_required(environment, "INTENTS_QUEUE_URL"),
+        follow_ups_url=_required(environment, "FOLLOW_UPS_QUEUE_URL"),
         evaluator=_required(environment, "EVALUATOR_FUNCTION_NAME"),
     )
     alerts = _alerts(environment)

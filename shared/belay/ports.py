@@ -14,7 +14,7 @@ from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow, FlowPage
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentEntry
 from belay.domain.market import Candle, Market, Price
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
@@ -51,22 +51,24 @@ class Cursor(Record):
 
 
 class CancelRequest(Record):
-    """A standing request to cancel one order, repeated until the order is terminal."""
+    """A standing request to cancel one order, repeated until the order is terminal. `asked`: how often it was."""
 
     account: str
     order_id: str
     reason: str
     requested_at: Utc
+    asked: int = 0
 
 
 class Suspicion(Record):
     """The mismatches that the last reconciliation saw: the venue time at which each was first seen, by key.
 
-    One needs a second, later run to become an incident.
+    One needs a second, later run to become an incident, and to be `gone` in two for the incident to end.
     """
 
     account: str
     first_seen: dict[str, Utc]
+    gone: dict[str, Utc] = {}
 
 
 class RefusedEvent(Record):
@@ -220,6 +222,9 @@ class Ledger(Protocol):
         """Advance a cursor; an older one is ignored."""
 
     def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]: ...
+    def loose_trades(self, account: str, symbol: str, limit: int | None) -> tuple[VenueTrade, ...]:
+        """The unattributed trades of one symbol, latest first, and no more of them is read than `limit`."""
+
     def store_unattributed(self, account: str, trade: VenueTrade) -> None: ...
     def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
         """A trade no longer waits for its order, because it was counted meanwhile."""
@@ -234,8 +239,17 @@ class Ledger(Protocol):
     def open_incident(self, incident: Incident) -> bool:
         """Open it unless it is open already and on-call was told; True if this call stored it."""
 
-    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
+    def follow_incident(self, incident: Incident) -> bool:
+        """Let an open incident say what is so by now; False when it is not the one that was read any more."""
+
+    def resolve_incident(
+        self, account: str, incident_id: str, resolution: str, author: str = "belay", at: datetime | None = None
+    ) -> bool:
         """Resolve it if it is open, as it was read; False when there was nothing to resolve or it changed meanwhile."""
+
+    def append_incident_entry(self, entry: IncidentEntry) -> None: ...
+    def incident_history(self, account: str, incident_id: str) -> tuple[IncidentEntry, ...]:
+        """Everything that was appended about an incident, in time order."""
 
 
 class MarketData(Protocol):
@@ -266,8 +280,11 @@ class Venue(Protocol):
     def trades(self, symbol: str, start: datetime, end: datetime, page: str | None = None) -> TradePage:
         """One page of the account's trades with start <= time <= end, oldest first."""
 
-    def lookup(self, symbol: str, client_order_id: str) -> VenueOrder | None:
-        """Find an order by client order id among open and closed ones; None is a well-formed miss."""
+    def lookup(self, symbol: str, client_order_id: str, venue_order_id: str | None = None) -> VenueOrder | None:
+        """Find an order by client order id among open and closed ones; None is a well-formed miss.
+
+        With the `venue_order_id` that a trade told, by that one: whoever's order it is, it is given as it stands.
+        """
 
     def submit(self, request: OrderRequest) -> Outcome:
         """Send once. Whatever happens is classified; nothing is retried."""

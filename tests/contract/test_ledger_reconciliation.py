@@ -11,6 +11,7 @@ from tests.builders import (
     NOW,
     SYMBOL,
     make_account,
+    make_entry,
     make_flow,
     make_incident,
     make_proof,
@@ -195,6 +196,49 @@ def test_a_resolution_is_not_overwritten_by_another(ledger: Ledger) -> None:
 def test_resolving_an_incident_that_was_never_opened_does_nothing(ledger: Ledger) -> None:
     ledger.resolve_incident(ACCOUNT, "balance_mismatch:USD", "nothing to see")
     assert ledger.incidents(ACCOUNT) == ()
+
+
+def test_an_open_incident_says_what_is_so_by_now(ledger: Ledger) -> None:
+    ledger.open_incident(make_incident())
+    assert ledger.follow_incident(make_incident(actual="9980 USD"))
+    assert ledger.open_incidents(ACCOUNT) == (make_incident(actual="9980 USD"),)
+
+
+def test_an_incident_that_ended_or_opened_again_meanwhile_is_not_written_over(ledger: Ledger) -> None:
+    read = make_incident()
+    assert not ledger.follow_incident(read)
+    ledger.open_incident(read)
+    ledger.resolve_incident(ACCOUNT, read.incident_id, "found", "anna", NOW)
+    assert not ledger.follow_incident(make_incident(actual="9980 USD"))
+    again = make_incident(opened_at=NOW + seconds(60))
+    ledger.open_incident(again)
+    assert not ledger.follow_incident(make_incident(actual="9980 USD"))
+    assert ledger.open_incidents(ACCOUNT) == (again,)
+
+
+def test_a_resolution_says_who_and_when(ledger: Ledger) -> None:
+    ledger.open_incident(make_incident())
+    ledger.resolve_incident(ACCOUNT, make_incident().incident_id, "found", "anna", NOW)
+    (resolved,) = ledger.incidents(ACCOUNT)
+    assert (resolved.resolved_by, resolved.resolved_at) == ("anna", NOW)
+    assert ledger.open_incidents(ACCOUNT) == ()
+
+
+def test_the_history_of_an_incident_is_appended_to_and_is_its_own(ledger: Ledger) -> None:
+    first, second = make_entry(), make_entry(at=NOW + seconds(1), what="resolved", author="anna", reason="found")
+    for entry in (second, first, first, make_entry(incident_id="balance_mismatch:USD#2")):
+        ledger.append_incident_entry(entry)
+    assert ledger.incident_history(ACCOUNT, first.incident_id) == (first, second)
+
+
+def test_the_loose_trades_of_a_symbol_are_listed_latest_first_and_no_more_than_asked_for(ledger: Ledger) -> None:
+    trades = [make_trade(f"T{number}", at=NOW + seconds(number)) for number in range(4)]
+    for trade in (*trades, make_trade("E1", symbol="ETH/USD")):
+        ledger.store_unattributed(ACCOUNT, trade)
+    assert ledger.loose_trades(ACCOUNT, SYMBOL, 2) == (trades[3], trades[2])
+    ledger.drop_unattributed(ACCOUNT, trades[3])
+    assert ledger.loose_trades(ACCOUNT, SYMBOL, None) == tuple(trades[2::-1])
+    assert len(ledger.unattributed_trades(ACCOUNT)) == 4
 
 
 def test_incidents_are_listed_newest_last(ledger: Ledger) -> None:

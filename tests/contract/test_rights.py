@@ -23,6 +23,7 @@ from tests.builders import (
     make_claim,
     make_configuration,
     make_decision,
+    make_entry,
     make_events,
     make_flow,
     make_incident,
@@ -112,6 +113,11 @@ def resolve(ledger: Ledger) -> None:
     ledger.resolve_incident(ACCOUNT, make_incident().incident_id, "seen")
 
 
+def follow(ledger: Ledger) -> None:
+    ledger.open_incident(make_incident())
+    ledger.follow_incident(make_incident(actual="9980 USD"))
+
+
 CALLS: dict[str, Callable[[Ledger], Any]] = {
     "store_configuration": lambda ledger: ledger.store_configuration(make_configuration()),
     "save_operator_stops": lambda ledger: ledger.save_operator_stops(
@@ -135,7 +141,9 @@ CALLS: dict[str, Callable[[Ledger], Any]] = {
     "drop_unattributed": drop_unattributed,
     "store_suspicion": lambda ledger: ledger.store_suspicion(Suspicion(account=ACCOUNT, first_seen={})),
     "open_incident": lambda ledger: ledger.open_incident(make_incident()),
+    "follow_incident": follow,
     "resolve_incident": resolve,
+    "append_incident_entry": lambda ledger: ledger.append_incident_entry(make_entry()),
     "record_flow": lambda ledger: ledger.record_flow(make_flow(), make_account().with_flow(make_flow())),
 }
 
@@ -203,6 +211,8 @@ def test_every_call_that_is_not_listed_writes_nothing(ledger: Ledger) -> None:
         "suspicion",
         "unattributed_trades",
         "cancel_requests",
+        "loose_trades",
+        "incident_history",
     }
     assert calls - WRITES.keys() == reads
 

@@ -128,8 +128,10 @@ def _functions(stack: Stack) -> Any:
 
 
 def reconcile_all(stack: Stack) -> None:
-    """What the schedule does each minute."""
+    """What the schedule does each minute, and what it asks for: each account in an invocation of its own."""
     invoke(stack, "ReconcilerFunctionName", sample("reconciler/scheduled-run"))
+    for account in open_desk(stack).ledger.accounts():
+        invoke(stack, "ReconcilerFunctionName", {"account": account})
 
 
 def at_the_same_time[T](count: int, action: Callable[[], T]) -> list[T]:

@@ -19,7 +19,7 @@ from belay.ports import CancelRequest
 from belay.workflows.execute import execute
 from belay.workflows.reconcile import Reconciled, reconcile
 from belay.workflows.session import open_session
-from belay.workflows.views import MOST_PAGES
+from belay.workflows.windows import MOST_REQUESTS
 from tests.builders import (
     ACCOUNT,
     NOW,
@@ -260,7 +260,7 @@ def test_a_cancel_that_reaches_the_venue_before_its_order_is_asked_again() -> No
     world.ledger.request_cancel(request)
     world.reconcile()
     assert world.state(order) is S.UNKNOWN
-    assert world.ledger.cancel_requests(ACCOUNT) == (request,)
+    assert world.ledger.cancel_requests(ACCOUNT) == (request.model_copy(update={"asked": 1}),)
 
 
 def test_working_orders_survive_a_new_deployment() -> None:
@@ -283,12 +283,12 @@ def two_runs(world: World, kind: IncidentKind) -> tuple[Reconciled, Reconciled]:
     """A mismatch is suspected by the first run and an incident with a stop after the second."""
     world.advance(minutes=1)
     first = world.reconcile()
-    assert not first.clean
+    assert not first.clean or SYMBOL in first.uncovered
     assert world.incidents() == []
     assert level(world) is StopLevel.RUNNING
     world.advance(minutes=1)
     second = world.reconcile()
-    assert not second.clean
+    assert not second.clean or SYMBOL in second.uncovered
     assert kind in world.kinds()
     assert level(world) is StopLevel.REDUCE_ONLY
     return first, second
@@ -391,6 +391,7 @@ def test_an_incident_that_could_not_be_delivered_is_told_again_until_it_is() -> 
     (incident,) = world.incidents()
     assert (incident.told, world.alerts.incidents) == (False, [])
     world.steps.calm()
+    deposit(world, "25")
     world.minutes(2)
     (incident,) = world.incidents()
     assert incident.told
@@ -840,10 +841,11 @@ def test_a_trade_that_matched_nothing_is_attached_when_its_order_becomes_known()
     world.steps.next("venue.submit", lose_answer)
     order = world.buy()
     world.deliver()
-    world.steps.next("venue.lookup", refuse)
+    world.steps.always("venue.lookup", refuse)
     world.advance(seconds=5)
     world.reconcile()
     assert len(world.ledger.unattributed_trades(ACCOUNT)) == 1
+    world.steps.calm()
     world.advance(hours=1)
     world.reconcile()
     assert world.ledger.unattributed_trades(ACCOUNT) == ()
@@ -949,6 +951,5 @@ def test_a_history_without_an_end_is_a_gap_and_ends_the_reading_of_it() -> None:
 
     world.steps.always("venue.trades", another)
     reconciled = world.reconcile()
-    assert not reconciled.clean
-    assert len(pages) == MOST_PAGES
-    assert f"more than {MOST_PAGES} pages" in repr(reconciled)
+    assert len(pages) <= MOST_REQUESTS
+    assert "more trades within a second" in reconciled.uncovered[SYMBOL]

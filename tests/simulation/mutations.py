@@ -9,12 +9,11 @@ from typing import Any
 from belay.adapters.memory.ledger import InMemoryLedger
 from belay.adapters.records import decision_position
 from belay.domain import reconciliation, risk, transitions, venues
-from belay.domain.errors import VenueUnavailable
 from belay.domain.orders import TERMINAL, UNRESOLVED, OrderState
 from belay.domain.record import ZERO
 from belay.domain.venues import Outcome, OutcomeKind
 from belay.ports import Cursor
-from belay.workflows import execute, pending, reconcile, resolve, settling, updates, views
+from belay.workflows import execute, pending, reconcile, resolve, settling, updates, windows
 from belay.workflows.evaluate import evaluate
 from tests.simulation import world
 from tests.simulation.venue import TrueVenue
@@ -135,12 +134,8 @@ def _claims_what_the_message_says(order: Any, *arguments: Any) -> Any:
     return _from(order, _claim(order.model_copy(update={"state": OrderState.CREATED}), *arguments))
 
 
-def _first_page(session: Any, symbol: str, start: Any, now: Any, gaps: list[str]) -> Any:
-    try:
-        return list(session.venue.trades(symbol, start, now).trades)
-    except VenueUnavailable as error:
-        gaps.append(str(error))
-        return None
+def _first_page(session: Any, symbol: str, start: Any, end: Any) -> Any:
+    return windows.Window(session.venue.trades(symbol, start, end).trades, (), whole=True, requests=1)
 
 
 def _past_the_gap(seen: Any, symbol: str) -> Cursor:
@@ -203,9 +198,9 @@ def _signs_when_it_leaves(true_venue: Any, request: Any) -> Outcome:
     return _true_submit(true_venue, request.model_copy(update=fresh))
 
 
-def _cancel_ends_it(session: Any, now: Any, flawed: Any) -> int:
+def _cancel_ends_it(session: Any, now: Any, failures: Any, flawed: Any) -> int:
     """Asked to cancel, so it is cancelled."""
-    asked = _repeat_cancels(session, now, flawed)
+    asked = _repeat_cancels(session, now, failures, flawed)
     for order in session.services.ledger.open_orders(session.document.account):
         if order.state in (OrderState.ACKNOWLEDGED, OrderState.PARTIALLY_FILLED):
             updates.update_as_judged(
@@ -252,7 +247,7 @@ MUTATIONS = (
         "attaches without comparing",
         tuple((module, "same_order", lambda *_: True) for module in (resolve, reconciliation, execute)),
     ),
-    Mutation("advances the cursor past an unread page", ((views, "_window", _first_page),)),
+    Mutation("advances the cursor past an unread page", ((windows, "_window", _first_page),)),
     Mutation(
         "counts a fill twice", ((InMemoryLedger, "_lost", _loses("fill")), (reconcile, "next_cursor", _past_the_gap))
     ),

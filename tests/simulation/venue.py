@@ -310,12 +310,15 @@ class TrueVenue:
         shown = [self._shown(order, self.now_ms) for order in self.orders if order.visible_ms <= self.now_ms]
         return tuple(order for order in shown if order.status is VenueStatus.OPEN)
 
-    def lookup(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+    def lookup(self, symbol: str, client_order_id: str, venue_order_id: str | None = None) -> VenueOrder | None:
         self._reached()
         forgotten = self.now_ms - self.profile.closed_retention_seconds * 1000
         for order in reversed(self.orders):
             known = order.visible_ms <= self.now_ms and (order.closed_ms is None or order.closed_ms > forgotten)
-            if known and (order.request.symbol, order.request.client_order_id) == (symbol, client_order_id):
+            named = order.request.client_order_id == client_order_id
+            if venue_order_id is not None:
+                named = order.venue_order_id == venue_order_id
+            if known and named and order.request.symbol == symbol:
                 return self._shown(order, self.now_ms)
         return None
 

@@ -15,11 +15,9 @@ from belay.domain.adoption import (
     adopted_before,
     obstacle,
     take_over,
-    venue_order_of,
 )
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
-from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
 from belay.domain.record import ZERO
 from belay.domain.transitions import record_fill
@@ -32,7 +30,6 @@ from tests.builders import (
     SYMBOL,
     make_account,
     make_document,
-    make_incident,
     make_reservation,
     make_stamp,
     make_stop,
@@ -313,14 +310,3 @@ def test_a_fill_of_an_adopted_order_shrinks_its_reservation_and_moves_the_strate
     assert change.account is not None
     assert change.account.reservations["cron-17"].quantity == Decimal("0.06")
     assert change.account.position(STRATEGY, SYMBOL).quantity == Decimal("0.04")
-
-
-# --- incidents -------------------------------------------------------------------------------------------------------
-
-
-def test_an_incident_about_a_foreign_order_or_trade_names_its_venue_order() -> None:
-    order = make_incident(kind=IncidentKind.UNKNOWN_VENUE_ORDER, subject="V1", symbol=SYMBOL)
-    trade = make_incident(kind=IncidentKind.UNATTRIBUTED_TRADE, subject=make_trade().key, symbol=SYMBOL)
-    assert venue_order_of(order) == venue_order_of(trade) == (SYMBOL, "V1")
-    assert venue_order_of(make_incident()) is None
-    assert venue_order_of(make_incident(kind=IncidentKind.OVERFILL, subject="V1", symbol=SYMBOL)) is None

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from belay.adapters.records import trade_position
-from belay.domain.adoption import CLIENT_ORDER_ID, adoption_id, venue_order_of
+from belay.domain.adoption import CLIENT_ORDER_ID, adoption_id
 from belay.domain.incidents import IncidentKind
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import Order
@@ -62,13 +62,6 @@ def test_the_kind_of_a_mismatch_can_be_told_from_its_key(kind: IncidentKind, sub
     mismatch = Mismatch(kind=kind, subject=subject, symbol=None, expected="", actual="", action="")
     assert mismatch.key == mismatch.incident("paper", NOW).incident_id
     assert mismatch.key.partition(":")[0] == kind
-
-
-@given(venue_order_id=PART, trade_id=PART)
-def test_the_venue_order_of_a_foreign_trade_is_found_whatever_its_id_holds(venue_order_id: str, trade_id: str) -> None:
-    trade = make_trade(trade_id, venue_order_id=venue_order_id)
-    incident = make_incident(kind=IncidentKind.UNATTRIBUTED_TRADE, subject=trade.key, symbol=SYMBOL)
-    assert venue_order_of(incident) == (SYMBOL, venue_order_id)
 
 
 NAME = st.sampled_from(["a", "a-b", "manual", "adopted"])

@@ -191,11 +191,14 @@ def test_an_age_counts_up_to_its_bound_and_not_beyond(name: str, otherwise: Line
         assert allowed.reason == ("within limits" if action is PASS else name)
 
 
-def test_a_stale_price_of_any_held_symbol_counts() -> None:
+def test_a_stale_price_of_the_orders_own_symbol_denies_and_one_of_another_does_not() -> None:
     account = holding()
     account = account.model_copy(update={"positions": {"other": {ETH: Position(quantity=Decimal(1))}}})
-    prices = {SYMBOL: Price(value=PRICE, at=AT), ETH: Price(value=1, at=AT - seconds(61))}
-    assert verdict(entry(), account, situation=make_situation(prices=prices)).reason == "max_price_age_seconds"
+    fresh, stale = Price(value=PRICE, at=AT), Price(value=1, at=AT - seconds(61))
+    others = make_situation(prices={SYMBOL: fresh, ETH: stale})
+    assert verdict(entry(), account, situation=others).reason == "within limits"
+    own = make_situation(prices={SYMBOL: stale.model_copy(update={"value": PRICE}), ETH: fresh})
+    assert verdict(entry(), account, situation=own).reason == "max_price_age_seconds"
 
 
 def test_without_a_proof_an_entry_waits_for_the_gate() -> None:

@@ -54,6 +54,15 @@ def schedule_key(tick: Tick) -> str:
     return f"{tick.strategy}#{tick.symbol}#{tick.timeframe}"
 
 
+# --- incidents ------------------------------------------------------------------------------------
+
+
+def resolved(incident: Incident, resolution: str, author: str, at: datetime | None) -> Incident:
+    """An incident that is over."""
+    changes = {"status": "resolved", "resolution": resolution, "resolved_by": author, "resolved_at": at}
+    return incident.model_copy(update=changes)
+
+
 # --- digests of what is stored ----------------------------------------------------------------------
 
 

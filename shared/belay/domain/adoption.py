@@ -14,9 +14,8 @@ from belay.domain.account import Account, Adoption, OperatorStops, StopLevel, st
 from belay.domain.decisions import ADOPTED, Buy, DecisionRecord, Sell, Side, Trade
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
-from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Attempt, Order, OrderEvent, OrderState, created_orders, seal
-from belay.domain.record import ZERO, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset, parted
+from belay.domain.record import ZERO, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset
 from belay.domain.slots import Slot, last_closed
 from belay.domain.transitions import Stamp, reservation_of
 from belay.domain.venues import OrderRequest, VenueOrder, VenueStatus
@@ -293,15 +292,3 @@ def _at_the_venue(
         recorded_at=record.recorded_at,
         detail={"venue_order": seen.model_dump(mode="json"), "author": record.parameters["author"]},
     )
-
-
-def venue_order_of(incident: Incident) -> tuple[str, str] | None:
-    """Symbol and id of the foreign venue order that an incident is about, be it open or seen by a trade."""
-    if incident.symbol is None:
-        return None
-    match incident.kind:
-        case IncidentKind.UNKNOWN_VENUE_ORDER:
-            return incident.symbol, incident.subject
-        case IncidentKind.UNATTRIBUTED_TRADE:
-            return incident.symbol, parted(incident.subject)[2]  # as VenueTrade.key joins it
-    return None

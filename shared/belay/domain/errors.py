@@ -59,15 +59,22 @@ class Unreadable(InvalidInput):
 
 
 class VenueUnavailable(BelayError):
-    """A read from the venue gave no evidence: no answer, or one that cannot be believed."""
+    """A read from the venue gave no evidence: no answer, or one that cannot be believed. `told_as`: as what it is told
+    to a person."""
+
+    told_as = "venue unavailable"
 
 
 class NotUnderstood(VenueUnavailable):
     """The answer came and is not understood: neither the network nor the venue's health is at fault."""
 
+    told_as = "answer not understood"
+
 
 class SymbolUnavailable(VenueUnavailable):
     """The venue does not list, or does not trade, the symbol that was asked for."""
+
+    told_as = "symbol unavailable"
 
 
 class AccountRefused(VenueUnavailable):

@@ -14,6 +14,9 @@ from belay.domain.record import Record, Symbol, Utc
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
 
+# A run reads no more of a symbol's loose trades than this, unless one may belong to an order.
+MANY = 10
+
 
 class LedgerView(Record):
     """What the ledger holds: the account, every order that may still change or that the venue mentions.
@@ -48,13 +51,17 @@ class LedgerView(Record):
 
 
 class VenueView(Record):
-    """What the venue says at `time`: open orders, look-ups by order id (None: a well-formed miss), trades, balances."""
+    """What the venue says at `time`: open orders, look-ups by order id (None: a well-formed miss), trades, balances.
+
+    `sightings`: keys of trades that may be those of an order whose outcome is still open.
+    """
 
     time: Utc
     open_orders: tuple[VenueOrder, ...]
     lookups: dict[str, VenueOrder | None]
     trades: tuple[VenueTrade, ...]
     balances: Balances
+    sightings: frozenset[str] = frozenset()
 
     @property
     def shown(self) -> tuple[VenueOrder, ...]:
@@ -83,7 +90,10 @@ class Unattributed(Record):
 
 
 class Mismatch(Record):
-    """Ledger and venue disagree in a way that no automatic repair settles. `symbol` None concerns the account."""
+    """Ledger and venue disagree in a way that no automatic repair settles. `symbol` None concerns the account.
+
+    `stops` False: it is told, and stands in nothing's way.
+    """
 
     kind: IncidentKind
     subject: str
@@ -91,6 +101,7 @@ class Mismatch(Record):
     expected: str
     actual: str
     action: str
+    stops: bool = True
 
     @property
     def key(self) -> str:
@@ -210,27 +221,35 @@ def _missing(order: Order) -> Iterator[Finding]:
 
 def _trades(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
     filled: dict[str, Decimal] = {}
+    foreign: dict[str, list[VenueTrade]] = {}
     for trade in ledger.uncounted(venue.trades):
         order = ledger.owner(trade)
         if order is None:
             yield Unattributed(trade=trade)
-            yield _foreign_trade(trade)
+            if trade.key not in venue.sightings:
+                foreign.setdefault(trade.symbol, []).append(trade)
             continue
         yield Filled(order_id=order.order_id, trade=trade)
         filled[order.order_id] = filled.get(order.order_id, order.filled_quantity) + trade.quantity
+    for symbol, trades in foreign.items():
+        yield _foreign_trades(symbol, trades)
     for order_id, total in filled.items():
         yield from _suspicious_fill(ledger.orders[order_id], total)
 
 
-def _foreign_trade(trade: VenueTrade) -> Mismatch:
+def _foreign_trades(symbol: str, trades: list[VenueTrade]) -> Mismatch:
+    """One for each symbol, however many: the latest are at hand, which is what a person looks for first."""
+    count = f"{len(trades)} or more" if len(trades) >= MANY else str(len(trades))
+    last = max(trades, key=lambda trade: (trade.at, trade.key))
     return Mismatch(
         kind=IncidentKind.UNATTRIBUTED_TRADE,
-        subject=trade.key,
-        symbol=trade.symbol,
-        expected="a trade of one of our orders",
-        actual=f"{trade.side} {trade.quantity} {trade.symbol} at {trade.price}, venue order {trade.venue_order_id}",
-        action="Find out who traded. Give the trade to a strategy, or call it foreign: belay trades. Was it an order "
-        "from before Belay, adopt that: belay adopt.",
+        subject=symbol,
+        symbol=symbol,
+        expected="trades of our orders only",
+        actual=f"{count} of no order of ours; the latest: {last.side} {last.quantity} {symbol} at {last.price}, venue "
+        f"order {last.venue_order_id}, trade {last.trade_id}, {last.at:%FT%TZ}",
+        action="Find out who traded: belay trades list, then attribute each or mark it foreign. Entries in the symbol "
+        "stay stopped while a trade without an order stands.",
     )
 
 

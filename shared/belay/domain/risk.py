@@ -4,7 +4,7 @@ Limits only tighten entries: an exit is stopped by `halted`, by sanity checks an
 position minus exits that are open or unknown (freqtrade #13332). A limit that is missing denies and names itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -18,7 +18,7 @@ from belay.domain.market import Market, Price
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.record import ZERO, NonNegative, Record, Utc, base_asset, quote_asset
-from belay.domain.venues import Balances, VenueOrder
+from belay.domain.venues import Balances, UnreadRow, VenueOrder
 
 
 class LineVerdict(StrEnum):
@@ -50,7 +50,8 @@ class Verdict(Record):
 class Situation(Record):
     """What was gathered for one check: venue state and the operators' switch, all at venue time `now`.
 
-    `prices` by symbol: the order's own and every symbol with a position. `offset_seconds`: venue minus local clock.
+    `prices` by symbol: the order's own, and every symbol with a position as far as it has one now. `offset_seconds`:
+    venue minus local clock. `unread`: rows of the open orders that are not understood.
     `flaw`: what does not hold together in the order's records, see `chain`: with one nothing is checked. `accepted`: a
     person took its records as they are.
     """
@@ -67,6 +68,7 @@ class Situation(Record):
     balances: Balances
     venue_orders: tuple[VenueOrder, ...]
     proof: Proof | None
+    unread: tuple[UnreadRow, ...] = ()
 
 
 class Case(NamedTuple):
@@ -80,6 +82,22 @@ class Case(NamedTuple):
         """What the order is valued at: its limit as it would be sent, else the reference price."""
         limit = self.order.limit_price
         return self.at.market.round_price(limit, self.order.side) if limit else self.at.prices[self.order.symbol].value
+
+    def value_of(self, symbol: str) -> Decimal | None:
+        """What a unit is valued at. Without a price of now, the last one known or what it cost, whichever is more: too
+        high a value only tightens what is judged by it."""
+        price, bound = self.at.prices.get(symbol), self.document.limits.max_price_age_seconds
+        if price is not None and (symbol == self.order.symbol or bound is None or self.age(price.at) <= bound):
+            return price.value
+        before = self.at.proof.prices.get(symbol) if self.at.proof else None
+        known = [seen.value for seen in (price, before) if seen is not None]
+        return max([*known, *self._unit_costs(symbol)], default=None)
+
+    def _unit_costs(self, symbol: str) -> Iterator[Decimal]:
+        for held in self.account.positions.values():
+            position = held.get(symbol)
+            if position is not None and position.quantity > 0 and position.cost > 0:
+                yield position.cost / position.quantity
 
     def age(self, since: datetime) -> Decimal:
         """Seconds between `since` and now. A time that lies ahead is as little to be trusted as one that is past."""
@@ -192,6 +210,9 @@ def _reconciliation_age(case: Case) -> Line:
         return _line("max_reconciliation_age_seconds", "-", "missing", False)
     if case.at.proof is None:
         return _line("max_reconciliation_age_seconds", "no proof", bound, False, LineVerdict.WAIT)
+    if case.order.symbol in case.at.proof.uncovered:
+        unread = f"{case.order.symbol} could not be read in full"
+        return _line("max_reconciliation_age_seconds", unread, bound, False, LineVerdict.WAIT)
     age = case.age(case.at.proof.started_at)
     return _line("max_reconciliation_age_seconds", age, bound, age <= bound, LineVerdict.WAIT)
 
@@ -231,7 +252,8 @@ def _input_age(case: Case) -> Line:
 
 
 def _price_age(case: Case) -> Line:
-    age = max(case.age(price.at) for price in case.at.prices.values())
+    """Of the order's own symbol: what else is held is valued without a price of now, see `Case.value_of`."""
+    age = case.age(case.at.prices[case.order.symbol].at)
     return _at_most("max_price_age_seconds", age, case.document.limits.max_price_age_seconds)
 
 
@@ -273,24 +295,25 @@ def _position_notional(case: Case) -> tuple[str, Decimal | None, str]:
 
 
 def _aggregate_exposure(case: Case) -> tuple[str, Decimal | None, str]:
-    """Everything held at its current price plus what open buys may add; unknown without every held symbol's price."""
+    """Everything held at its value plus what open buys may add; unknown without every held symbol's value."""
     bound = case.document.limits.max_aggregate_exposure
-    held = case.account.exposed_symbols(case.document)
-    if not held <= case.at.prices.keys():
-        return "max_aggregate_exposure", None, f"no price of {', '.join(sorted(held - case.at.prices.keys()))}"
+    held = case.account.exposed_symbols(case.document) - frozenset(case.account.retired)
+    if without := sorted(symbol for symbol in held if case.value_of(symbol) is None):
+        return "max_aggregate_exposure", None, f"no price of {', '.join(without)}"
     used = _reserved_buys(case) + sum((_held_notional(case, symbol) for symbol in held), ZERO)
     return "max_aggregate_exposure", bound and (bound - used) / case.price, str(bound or "missing")
 
 
 def _available_quote(case: Case) -> tuple[str, Decimal | None, str]:
-    quote, prices, locked = quote_asset(case.order.symbol), case.at.prices, ZERO
+    quote, locked = quote_asset(case.order.symbol), ZERO
     for foreign in _foreign_buys(case):
-        reference = prices.get(foreign.symbol)
-        price = foreign.limit_price or (reference.value if reference else None)
+        price = foreign.limit_price or case.value_of(foreign.symbol)
         if price is None:
             return "available_balance", None, f"no price of {foreign.symbol}, which another order buys"
         locked += foreign.remaining * price
     available = case.at.balances.total.get(quote, ZERO) - locked - _reserved_buys(case)
+    if (free := case.at.balances.free.get(quote)) is not None:
+        available = min(available, free)
     return "available_balance", available / (case.price * (1 + case.order.assumed_cost)), f"{available} {quote}"
 
 
@@ -324,7 +347,16 @@ def _available_base(case: Case) -> tuple[str, Decimal | None, str]:
         ZERO,
     )
     available = case.at.balances.total.get(base, ZERO) - locked
+    free = case.at.balances.free.get(base)
+    if free is not None and any(_may_lock(row, base) for row in case.at.unread):
+        available = min(available, free)
     return "available_balance", available, f"{available} {base}"
+
+
+def _may_lock(row: UnreadRow, asset: str) -> bool:
+    """Whether an order that is not understood may have locked some of an asset. How much, only the venue knows."""
+    known = row.assets or (row.symbol.split("/") if row.symbol else ())
+    return not known or asset in known
 
 
 ENTRY_CAPS: tuple[Cap, ...] = (_order_notional, _position_notional, _aggregate_exposure, _available_quote)
@@ -366,8 +398,8 @@ def _cap_line(case: Case, name: str, wanted: Decimal, most: Decimal | None, boun
 
 
 def _held_notional(case: Case, symbol: str) -> Decimal:
-    """What is held at the current price. A sell counted before its buy (negative) makes no room for more."""
-    return max(case.account.symbol_quantity(symbol), ZERO) * case.at.prices[symbol].value
+    """What is held, at its value. A sell counted before its buy (negative) makes no room for more."""
+    return max(case.account.symbol_quantity(symbol), ZERO) * (case.value_of(symbol) or ZERO)
 
 
 def _reserved_buys(case: Case, symbol: str | None = None) -> Decimal:

@@ -16,11 +16,10 @@ from belay.domain.adoption import (
     adoption_id,
     obstacle,
     take_over,
-    venue_order_of,
 )
 from belay.domain.decisions import Side
 from belay.domain.errors import BelayError, Conflict, InvalidInput
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueOrder
@@ -30,7 +29,7 @@ from belay.workflows.integrity import beyond
 from belay.workflows.reconcile import Reconciled, reconcile
 from belay.workflows.requests import require_strategy
 from belay.workflows.session import Session, open_session
-from belay.workflows.updates import TRIES, lift_stops, stamp
+from belay.workflows.updates import TRIES, end_incident, stamp
 from belay.workflows.views import Views, read
 
 
@@ -329,13 +328,23 @@ def _close_incidents(session: Session, request: AdoptRequest) -> tuple[str, ...]
     Their stops go first: whoever dies in between leaves an open incident, which the next run finds.
     """
     ledger, name = session.services.ledger, session.document.account
-    incidents = [incident for incident in ledger.incidents(name) if incident.understood]
+    incidents = [incident for incident in ledger.open_incidents(name) if incident.understood]
     ended = [incident.incident_id for incident in incidents if _has_owner(incident, session)]
-    lift_stops(session.services, name, frozenset(ended))
-    resolution = f"{request.strategy} adopted the order ({request.author})"
-    return tuple(incident_id for incident_id in ended if ledger.resolve_incident(name, incident_id, resolution))
+    resolution = f"{request.strategy} adopted the order"
+    for incident_id in ended:
+        end_incident(session.services, name, incident_id, resolution, request.author)
+    return tuple(ended)
 
 
 def _has_owner(incident: Incident, session: Session) -> bool:
-    named = venue_order_of(incident)
-    return named is not None and session.services.ledger.order_of_venue_id(incident.account, *named) is not None
+    ledger, symbol = session.services.ledger, incident.symbol
+    if symbol is None:
+        return False
+    match incident.kind:
+        case IncidentKind.UNKNOWN_VENUE_ORDER:
+            venue_ids = {incident.subject}
+        case IncidentKind.UNATTRIBUTED_TRADE:
+            venue_ids = {trade.venue_order_id for trade in ledger.loose_trades(incident.account, symbol, None)}
+        case _:
+            return False
+    return all(ledger.order_of_venue_id(incident.account, symbol, venue_id) for venue_id in venue_ids)

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from belay.ports import Services
-from belay.workflows import adopt, doctor, identity, rebase, resolve_order, retire, trades
+from belay.workflows import adopt, doctor, identity, look, rebase, resolve_order, retire, trades
 
 REQUESTS: dict[str, Callable[[Mapping[str, Any], Services], dict[str, Any]]] = {
     "adopt": adopt.answer,
     "doctor": doctor.answer,
     "rebase": rebase.answer,
+    "resolve": look.answer,
     "resolve_order": resolve_order.answer,
     "retire": retire.answer,
     "same_venue": identity.answer,

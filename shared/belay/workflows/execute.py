@@ -12,12 +12,13 @@ from typing import Any
 
 from belay.domain.account import Account, StopLevel
 from belay.domain.errors import AccountRefused, Conflict, InvalidInput, Unreadable, VenueUnavailable
+from belay.domain.market import Price
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
 from belay.domain.restore import Precaution
 from belay.domain.risk import LineVerdict, Situation, Verdict, check, identity_line
 from belay.domain.transitions import Change, Requirement, Stamp, claim, deny, note, settle
-from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, readable
+from belay.domain.venues import OrderRequest, Outcome, OutcomeKind, VenueOrder, readable, unread
 from belay.ports import Services
 from belay.workflows.integrity import MOVED_ON, beyond, examine
 from belay.workflows.outage import CHECKING, SUBMITTING, account_refused, clocks_differ, end_refusal
@@ -175,7 +176,7 @@ def _unread(order: Order, session: Session, error: VenueUnavailable) -> Executed
     now = session.services.clock.now()
     if isinstance(error, AccountRefused):
         account_refused(session.services, order.account, CHECKING, error.code, error.remedy, now)
-    return _wait(order, session, now, f"venue unavailable: {error}", {})
+    return _wait(order, session, now, f"{error.told_as}: {error}", {})
 
 
 def _gather(order: Order, account: Account, session: Session) -> Situation:
@@ -193,7 +194,7 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         "stops": lambda: services.ledger.operator_stops(order.account),
         "records": lambda: examine(services.ledger, order),
     }
-    reads |= {f"price of {symbol}": partial(market_data.price, symbol) for symbol in symbols}
+    reads |= {f"price of {symbol}": partial(_price, session, symbol, order.symbol) for symbol in symbols}
     found = services.gather(reads)
     venue_time, local_time = found["times"]
     return Situation(
@@ -205,11 +206,24 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
         flaw=found["records"].problem,
         accepted=found["records"].accepted,
         market=found["market"],
-        prices={symbol: found[f"price of {symbol}"] for symbol in symbols},
+        prices={symbol: price for symbol in symbols if (price := found[f"price of {symbol}"]) is not None},
         balances=found["balances"],
         venue_orders=readable(found["open orders"]),
         proof=found["proof"],
+        unread=unread(found["open orders"]),
     )
+
+
+def _price(session: Session, symbol: str, own: str) -> Price | None:
+    """Of another symbol that is held, what it is valued at can do without."""
+    try:
+        return session.market_data.price(symbol)
+    except AccountRefused:
+        raise
+    except VenueUnavailable:
+        if symbol == own:
+            raise
+        return None
 
 
 def _claim(order: Order, account: Account, session: Session, situation: Situation, verdict: Verdict) -> Change:

@@ -5,6 +5,8 @@ is not known here.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from belay.domain.account import Account
 from belay.domain.chain import flaw, of_later
 from belay.domain.documents import Configuration
@@ -74,10 +76,7 @@ class Examination:
         for order_id, order in orders.items():
             if self._whole.get(order_id) == order.version:
                 continue
-            if order.account != self._account:
-                found[order_id] = f"it names account {order.account}"
-                continue
-            examined = examine(self._ledger, order)
+            examined = self._examined(order)
             if examined.later:
                 self.later[order_id] = examined.problem
             elif examined.flaw:
@@ -85,6 +84,14 @@ class Examination:
             else:
                 self._whole[order_id] = order.version
         return found
+
+    def _examined(self, order: Order) -> Examined:
+        if order.account != self._account:
+            return Examined(flaw=f"it names account {order.account}", accepted=False)
+        try:
+            return examine(self._ledger, order)
+        except ValidationError as error:
+            return Examined(flaw=f"a record of it cannot be read: {error.title}", accepted=False)
 
 
 def mismatches(flawed: Mapping[str, str], unreadable: Iterable[str]) -> Iterator[Mismatch]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from belay.domain.account import Account, StopLevel
-from belay.domain.errors import AccountRefused, VenueUnavailable, WrittenByLater
+from belay.domain.errors import AccountRefused, NotUnderstood, VenueUnavailable, WrittenByLater
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import Mismatch
@@ -26,29 +26,50 @@ CLOCKS = f"{IncidentKind.CLOCK_OFFSET}:machine"
 WAITS = "waiting: clock_offset_seconds"
 CLOCK_SPACING = timedelta(seconds=20)
 UNREACHABLE = f"{IncidentKind.VENUE_UNREACHABLE}:{RECONCILING}"
+NOT_UNDERSTOOD = f"{IncidentKind.NOT_RECONCILED}:{RECONCILING}"
+STALE = f"{IncidentKind.STALE_PROOF}:proof"
 
 
 def note_outage(session: Session, error: VenueUnavailable, at: datetime) -> None:
-    """A run could not read the venue. A refusal stops entries at once; silence is an incident once it has lasted."""
+    """A run could not read the venue. A refusal stops entries at once; silence, and answers that are not understood,
+    are an incident once they have lasted."""
     if isinstance(error, AccountRefused):
         account_refused(session.services, session.document.account, RECONCILING, error.code, error.remedy, at)
         return
     since = _silent_since(session, at)
     if at >= since + UNREACHABLE_BOUND:
-        open_incident(session.services, _unreachable(session.document.account, since, error, at))
+        describe = _not_understood if isinstance(error, NotUnderstood) else _unreachable
+        open_incident(session.services, describe(session.document.account, since, error, at))
 
 
-def end_outage(session: Session, account: Account) -> None:
-    """A clean run has read everything with this function's key: what kept it from reading is over.
+def end_outage(session: Session, views: Views) -> None:
+    """A clean run has read with this function's key: what kept it from reading is over, and so is a proof that was too
+    old, and a difference of the clocks that is back within the account's bound.
 
-    So is a difference of the clocks that is back within the account's bound.
+    Where something gave no answer still, the venue is not back.
     """
-    services, stopped_by = session.services, {stop.incident for stop in account.stops}
-    agree = abs(session.market_data.time() - session.clock.now()) <= _bound(session)
-    for incident_id in (UNREACHABLE, refusal(RECONCILING), *([CLOCKS] if agree else [])):
-        known = services.ledger.incident(account.account, incident_id)
-        if incident_id in stopped_by or (known is not None and known.status == "open"):
+    services, account = session.services, views.ledger.account
+    stopped_by = {stop.incident for stop in account.stops}
+    ended = [refusal(RECONCILING), NOT_UNDERSTOOD, STALE]
+    if views.failure is None:
+        ended.append(UNREACHABLE)
+    if abs(session.market_data.time() - session.clock.now()) <= _bound(session):
+        ended.append(CLOCKS)
+    standing = {incident.incident_id for incident in services.ledger.open_incidents(account.account)}
+    for incident_id in ended:
+        if incident_id in stopped_by | standing:
             end_incident(services, account.account, incident_id, "the venue was read again")
+
+
+def venue_time(session: Session) -> datetime:
+    """Venue time, or our own clock while the venue does not answer: intents must lapse even then. Where one of the
+    two is broken, the earlier: an exit that waits is not given up by a wrong clock."""
+    local = session.clock.now()
+    try:
+        venue = session.market_data.time()
+    except VenueUnavailable:
+        return local
+    return venue if abs(venue - local) <= CLOCKS_APART else min(venue, local)
 
 
 def end_refusal(services: Services, account: Account) -> bool:
@@ -145,5 +166,18 @@ def _unreachable(account: str, since: datetime, error: VenueUnavailable, at: dat
         expected="the venue can be read",
         actual=f"no run could read it since {since:%FT%TZ}: {error}",
         action="Look at the venue's status page and at the network; entries go on by themselves once it answers.",
+        opened_at=at,
+    )
+
+
+def _not_understood(account: str, since: datetime, error: VenueUnavailable, at: datetime) -> Incident:
+    return Incident(
+        account=account,
+        kind=IncidentKind.NOT_RECONCILED,
+        subject=RECONCILING,
+        expected="the venue's answers are understood",
+        actual=f"none of them was in full since {since:%FT%TZ}: {error}",
+        action="The venue answers and is not at fault: see whether a newer version of Belay reads it. Entries go on by "
+        "themselves once a run understands it.",
         opened_at=at,
     )

@@ -2,14 +2,16 @@
 
 from collections.abc import Container
 from datetime import datetime, timedelta
+from functools import partial
 
 from belay.domain.account import Account
 from belay.domain.errors import VenueUnavailable
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, Order, claimable
-from belay.domain.slots import Slot
+from belay.domain.slots import Slot, Tick
 from belay.domain.transitions import Change, Stamp, note, release
 from belay.ports import CancelRequest, Services
+from belay.workflows.findings import Failures
 from belay.workflows.session import Session
 from belay.workflows.updates import lapse_order, open_incident, tell_refused, update_as_judged
 
@@ -17,19 +19,23 @@ PUBLISH_AGAIN_AFTER = timedelta(seconds=30)
 TICK_GRACE = timedelta(seconds=120)
 
 
-def repeat_cancels(session: Session, now: datetime, flawed: Container[str] = ()) -> int:
+def repeat_cancels(session: Session, now: datetime, failures: Failures, flawed: Container[str] = ()) -> int:
     """Ask again for every requested cancel whose order may still be open. Returns how many were asked.
 
     Args:
         flawed: ids of orders whose records do not hold together: a cancel of them is asked for, nothing is recorded.
     """
-    requests = session.services.ledger.cancel_requests(session.document.account)
-    return sum(_cancel(request, session, now, request.order_id in flawed) for request in requests)
+    ledger, asked = session.services.ledger, 0
+    for request in ledger.cancel_requests(session.document.account):
+        order = ledger.order(request.order_id)
+        act = partial(_cancel, request, order, session, now, request.order_id in flawed)
+        asked += failures.kept(request.order_id, order.symbol if order else None, act, otherwise=False)
+    return asked
 
 
-def _cancel(request: CancelRequest, session: Session, now: datetime, flawed: bool) -> bool:
+def _cancel(request: CancelRequest, order: Order | None, session: Session, now: datetime, flawed: bool) -> bool:
     """Ask the venue, or end here what never got there. Whether it was asked."""
-    services, order = session.services, session.services.ledger.order(request.order_id)
+    services = session.services
     if flawed or (order is not None and not order.understood):
         return order is not None and order.attempt is not None and _asked(order, session)
     if order is None and services.ledger.is_later(request.order_id):
@@ -46,8 +52,10 @@ def _cancel(request: CancelRequest, session: Session, now: datetime, flawed: boo
         return False
     if not _asked(order, session):
         return False
-    evidence = {"reason": request.reason}
-    update_as_judged(services, order, now, lambda o, _, stamp: note(o, "cancel requested", stamp, evidence))
+    if request.asked == 0:  # once in the order's story; how often, the request itself says
+        evidence = {"reason": request.reason}
+        update_as_judged(services, order, now, lambda o, _, stamp: note(o, "cancel requested", stamp, evidence))
+    services.ledger.request_cancel(request.model_copy(update={"asked": request.asked + 1}))
     return True
 
 
@@ -59,24 +67,29 @@ def _asked(order: Order, session: Session) -> bool:
     return True
 
 
-def publish_again(session: Session, now: datetime, flawed: Container[str] = ()) -> int:
+def publish_again(session: Session, now: datetime, failures: Failures, flawed: Container[str] = ()) -> int:
     """Send the messages of intents that still wait, in case the first was lost; give up those that expired."""
-    services, published = session.services, 0
-    for indexed in services.ledger.open_orders(session.document.account):
-        if indexed.order_id in flawed:
-            continue
-        order = services.ledger.order(indexed.order_id)
-        if order is None or not order.understood or not claimable(order, session.venue.profile):
-            continue
-        if now >= order.expires_at:
-            # Only what was never sent: an exit that was is given up where it is looked up once more.
-            lapse_order(services, order.order_id, now)
-        elif now >= order.created_at + PUBLISH_AGAIN_AFTER:
-            again = update_as_judged(services, order, now, _published_again)
-            if again is not None:
-                services.queue.publish_intent(again)
-                published += 1
-    return published
+    waiting = session.services.ledger.open_orders(session.document.account)
+    return sum(
+        failures.kept(order.order_id, order.symbol, partial(_publish, order.order_id, session, now), otherwise=False)
+        for order in waiting
+        if order.order_id not in flawed
+    )
+
+
+def _publish(order_id: str, session: Session, now: datetime) -> bool:
+    services, order = session.services, session.services.ledger.order(order_id)
+    if order is None or not order.understood or not claimable(order, session.venue.profile):
+        return False
+    if now >= order.expires_at:
+        # Only what was never sent: an exit that was is given up where it is looked up once more.
+        lapse_order(services, order.order_id, now)
+    elif now >= order.created_at + PUBLISH_AGAIN_AFTER:
+        again = update_as_judged(services, order, now, _published_again)
+        if again is not None:
+            services.queue.publish_intent(again)
+            return True
+    return False
 
 
 def tell_again(services: Services, account: str) -> None:
@@ -91,26 +104,35 @@ def _published_again(order: Order, _: Account, stamp: Stamp) -> Change:
     return note(order, "published again", stamp, {}, publications=order.publications + 1)
 
 
-def tick_missed_slots(session: Session, now: datetime) -> int:
+def tick_missed_slots(session: Session, now: datetime, failures: Failures) -> int:
     """Ask for each strategy's latest slot that is overdue; page when one since its last tick is too late for it.
 
     The slots of a short timeframe follow each other faster than a tick is late: each is asked for once, and silence is
     counted from the first that nobody decided.
     """
-    services, ticked = session.services, 0
-    for schedule in services.ledger.schedules(session.document.account):
-        if not schedule.understood:
-            continue
-        last, lateness = Slot.of(schedule, services.stage), timedelta(seconds=schedule.max_lateness_seconds)
-        due = last.at(now - TICK_GRACE)
-        if due.candle_open < last.candle_open or _decided(due, services):
-            continue
-        if now - due.candle_close <= lateness:
-            services.queue.tick(schedule.model_copy(update={"scheduled_time": due.candle_close}))
-            ticked += 1
-        first_missed = last.following() if _decided(last, services) else last
-        if now - first_missed.candle_close > lateness:
-            open_incident(services, _missed_slot(first_missed, now))
+    return sum(
+        failures.kept(
+            Slot.of(schedule, session.services.stage).schedule_id,
+            schedule.symbol,
+            partial(_tick, schedule, session.services, now),
+            otherwise=False,
+        )
+        for schedule in session.services.ledger.schedules(session.document.account)
+        if schedule.understood
+    )
+
+
+def _tick(schedule: Tick, services: Services, now: datetime) -> bool:
+    last, lateness, ticked = Slot.of(schedule, services.stage), timedelta(seconds=schedule.max_lateness_seconds), False
+    due = last.at(now - TICK_GRACE)
+    if due.candle_open < last.candle_open or _decided(due, services):
+        return False
+    if now - due.candle_close <= lateness:
+        services.queue.tick(schedule.model_copy(update={"scheduled_time": due.candle_close}))
+        ticked = True
+    first_missed = last.following() if _decided(last, services) else last
+    if now - first_missed.candle_close > lateness:
+        open_incident(services, _missed_slot(first_missed, now))
     return ticked
 
 

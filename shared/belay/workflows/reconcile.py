@@ -1,16 +1,16 @@
 """Ledger and venue are compared and brought together until nothing differs; then that is proven and stored.
 
-Never submits: what is still to be sent is published again for the executor.
+Never submits: what is still to be sent is published again for the executor. What fails of one order, trade or symbol
+is that one's: it is told, its symbol waits, and the rest goes on.
 """
 
-from collections.abc import Container, Iterable
-from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Container
+from functools import partial
+from typing import Any, NamedTuple
 
-from belay.domain.account import Account, StopLevel
+from belay.domain.account import Account
 from belay.domain.balances import rounded_now, uncompared
-from belay.domain.errors import Conflict, Unreadable, VenueUnavailable, WrittenByLater
+from belay.domain.errors import Conflict, Unreadable, VenueUnavailable
 from belay.domain.identity import identity_of
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order
@@ -20,22 +20,23 @@ from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.transitions import Change, Stamp, record_fill
 from belay.domain.venues import VenueTrade, readable
-from belay.ports import Services, Suspicion
+from belay.ports import Services
 from belay.workflows import integrity
+from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents
 from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
-from belay.workflows.outage import UNREACHABLE, clock_mismatch, end_outage, note_outage
+from belay.workflows.outage import clock_mismatch, end_outage, note_outage, venue_time
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach, close_unknown
 from belay.workflows.restore import first_proven
-from belay.workflows.session import CLOCKS_APART, Session, open_session
-from belay.workflows.settling import settle_orders
-from belay.workflows.updates import open_incident, update_order
+from belay.workflows.session import Session, open_session
+from belay.workflows.settling import owed_fills, settle_orders
+from belay.workflows.updates import update_order
 from belay.workflows.views import Views, next_cursor, read
+from belay.workflows.windows import Budget
 
 PASSES = 5
-SPACING = timedelta(seconds=10)
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
 CERTAIN = frozenset(
     {
@@ -45,21 +46,11 @@ CERTAIN = frozenset(
         IncidentKind.DUPLICATE_VENUE_ORDER,
     }
 )
-# Where more than new entries stops: what the ledger says cannot be relied on. While clocks differ, the executor waits
-# by itself, with whatever it has.
-LEVELS: dict[IncidentKind, StopLevel | None] = {
-    IncidentKind.WRONG_ABSENCE_PROOF: StopLevel.HALTED,
-    IncidentKind.BROKEN_RECORD: StopLevel.HALTED,
-    IncidentKind.CLOCK_OFFSET: None,
-}
-# Conclusions from everything together: they say nothing while a part of it could not be read.
-DERIVED = frozenset({IncidentKind.UNATTRIBUTED_TRADE, IncidentKind.BALANCE_MISMATCH, IncidentKind.VENUE_UNREACHABLE})
-# The same while something is of a later version, which may know whose a venue order is.
-NOT_KNOWN_HERE = DERIVED | {IncidentKind.UNKNOWN_VENUE_ORDER, IncidentKind.MISSING_ORDER}
 
 
 class Reconciled(Record):
-    """What one run did. `clean` means that a proof was stored; otherwise `reason` says why not."""
+    """What one run did. `clean` means that a proof was stored; otherwise `reason` says why not. `uncovered`: of which
+    symbols it proves nothing, and why."""
 
     account: str
     clean: bool
@@ -68,77 +59,86 @@ class Reconciled(Record):
     cancels: int
     published: int
     ticked: int
+    uncovered: dict[str, str] = {}
 
 
-def reconcile(account: str, services: Services) -> Reconciled:
+class Compared(NamedTuple):
+    """Both sides, and what is to be said and done about them. `aside`: ids of orders that are left as they are."""
+
+    views: Views
+    aside: dict[str, str]
+    findings: tuple[Finding, ...]
+    mismatches: list[Mismatch]
+
+
+def reconcile(
+    account: str, services: Services, remaining_seconds: Callable[[], float] = lambda: float("inf")
+) -> Reconciled:
     """Compare and repair until a pass changes nothing, then prove it; move on what still waits.
 
     Two runs at once are safe: every repair is conditional and idempotent.
 
+    Args:
+        remaining_seconds: how long this invocation may still run; reading ends before that.
+
     Raises:
         InvalidInput: the account has no document.
     """
-    try:
-        session = open_session(services, account)
-        held_back = beyond(services.ledger.account(account), session.configuration)
-    except Unreadable as error:
-        tell_again(services, account)
-        return _left_alone(account, str(error), 0)
-    if held_back:
-        tell_again(services, account)
-        return _left_alone(account, held_back, repeat_cancels(session, _now(session), EVERY_ORDER))
-    if against := require_identity(session, services.clock.now()):
-        tell_again(services, account)
-        published = publish_again(session, session.clock.now(), {})
-        return _left_alone(account, against, 0, published)
-    run_id = services.new_id()
-    repairs, alarmed, reason = 0, False, "repairs have not come to an end"
-    examination, flawed = Examination(services.ledger, account), dict[str, str]()
+    session = _opened(account, services)
+    return session if isinstance(session, Reconciled) else _reconcile(session, Budget(remaining_seconds))
+
+
+def _reconcile(session: Session, budget: Budget) -> Reconciled:
+    services, account = session.services, session.document.account
+    run_id, left, repairs, alarmed, waiting = services.new_id(), Failures(), 0, False, dict[str, int]()
+    judged = unfinished = Judged("repairs have not come to an end", {})
+    examination = Examination(services.ledger, account)
+    aside: Container[str] = ()
     services.ledger.unreadable(account), services.ledger.later(account)  # what was met before this run
-    aside: Container[str] = flawed
     try:
         for _ in range(PASSES):
-            views = read(session)
-            flawed = examination.flawed(views.ledger.orders, views.missing)
-            later = _later(views, examination, services.ledger.later(account))
-            aside = {*flawed, *examination.later}
-            findings = compare(views.ledger, views.venue)
-            mismatches = [found for found in findings if isinstance(found, Mismatch)]
-            mismatches = [found for found in mismatches if found.subject not in examination.later]
-            mismatches += integrity.mismatches(flawed, services.ledger.unreadable(account))
-            mismatches += clock_mismatch(views)
-            certain = [m for m in mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
-            _open(session, certain, views.venue.time)
+            failures = Failures()
+            both = compare_both(session, read(session, budget), examination)
+            views, aside = both.views, both.aside
+            certain = [m for m in both.mismatches if m.kind in CERTAIN and not _sent_again(session, m, views)]
+            open_incidents(session, certain, views)
             alarmed = alarmed or bool(certain)
-            changed = _repair(session, findings, views, aside) + settle_orders(session, views, aside)
+            changed = _repair(session, both, failures) + settle_orders(session, views, aside, failures)
             changed += _open_books(session, views)
-            changed = changed or extend_opening(session, views) or read_flows(session, views)
+            changed = changed or _explain(session, views, failures)
             repairs += changed
-            if not changed:
-                if views.failure is not None:
-                    note_outage(session, views.failure, services.clock.now())
-                reason = _suspect(session, mismatches, views, bool(later)) or later
-                reason = reason or _prove(session, run_id, views, alarmed)
-                if not reason:
-                    keep_identity(session, views.ledger.account)
-                    end_outage(session, views.ledger.account)
-                break
+            if changed:
+                continue
+            waiting = waiting or _move_on(session, left, aside)
+            if views.failure is not None:
+                note_outage(session, views.failure, services.clock.now())
+            failed = [*failures.found.values(), *left.found.values()]
+            judged = judge(session, [*both.mismatches, *failed], views, owed_fills(views))
+            if judged.ended:
+                judged = unfinished
+                continue
+            judged = judged._replace(reason=judged.reason or _prove(session, run_id, views, judged, alarmed))
+            if not judged.reason:
+                keep_identity(session, views.ledger.account)
+                end_outage(session, views)
+            break
     except VenueUnavailable as error:
-        reason = f"venue unavailable: {error}"
+        judged = Judged(f"{error.told_as}: {error}", {})
         note_outage(session, error, services.clock.now())
     except Unreadable as error:
-        reason, aside = str(error), EVERY_ORDER
-    tell_again(services, account)
-    now = _now(session)
+        judged, aside = Judged(str(error), {}), EVERY_ORDER
+    waiting = waiting or _move_on(session, left, aside)
     return Reconciled(
         account=account,
-        clean=not reason,
-        reason=reason,
+        clean=not judged.reason,
+        reason=judged.reason,
         repairs=repairs,
-        cancels=repeat_cancels(session, now, aside),
-        published=publish_again(session, now, aside),
-        ticked=tick_missed_slots(session, now),
+        uncovered=judged.uncovered,
+        **waiting,
     )
+
+
+# --- whether this version, and this document, may act on the account at all ------------------------------------------
 
 
 class _EveryOrder:
@@ -151,40 +151,119 @@ class _EveryOrder:
 EVERY_ORDER = _EveryOrder()
 
 
-def _left_alone(account: str, reason: str, cancels: int, published: int = 0) -> Reconciled:
-    """Nothing of an account that only a later version may act on is compared, repaired, published or proven."""
+def _opened(account: str, services: Services) -> Session | Reconciled:
+    """The account, or what a run does of one that it leaves alone: it tells, and repeats the cancels that were asked
+    for where they are this venue's. Nothing is compared, repaired or proven."""
+    left, cancels, published = Failures(), 0, 0
+    try:
+        session = open_session(services, account)
+        reason = beyond(services.ledger.account(account), session.configuration)
+    except Unreadable as error:
+        return _left_alone(account, services, str(error))
+    if reason:
+        cancels = repeat_cancels(session, venue_time(session), left, EVERY_ORDER)
+    elif reason := require_identity(session, services.clock.now()):
+        published = publish_again(session, session.clock.now(), left)
+    return _left_alone(account, services, reason, cancels, published) if reason else session
+
+
+def _left_alone(account: str, services: Services, reason: str, cancels: int = 0, published: int = 0) -> Reconciled:
+    tell_again(services, account)
     return Reconciled(
         account=account, clean=False, reason=reason, repairs=0, cancels=cancels, published=published, ticked=0
     )
 
 
-def _later(views: Views, examination: Examination, listed: Iterable[str]) -> str:
-    """What stands against a proof since only a later version may act on it; empty where nothing does."""
-    orders = (f"order {order_id}" for order_id in examination.later)
-    found = (*views.later, *orders, *(f"what is stored under {key}" for key in listed))
-    return f"of a later version, or not to be read: {', '.join(found)}" if found else ""
+# --- comparing -------------------------------------------------------------------------------------------------------
 
 
-def _repair(session: Session, findings: Iterable[Finding], views: Views, flawed: Container[str]) -> int:
+def compare_both(session: Session, views: Views, examination: Examination) -> Compared:
+    """What differs, what could not be read, and which records do not hold together or are a later version's."""
+    ledger, account = session.services.ledger, session.document.account
+    flawed = examination.flawed(views.ledger.orders, views.missing)
+    listed = (f"what is stored under {key}" for key in ledger.later(account))
+    later = (*views.later, *(f"order {order_id}" for order_id in examination.later), *listed)
+    views = views.model_copy(update={"later": later})
+    findings = compare(views.ledger, views.venue)
+    mismatches = [f for f in findings if isinstance(f, Mismatch) and f.subject not in examination.later]
+    mismatches += [*facts(views), *integrity.mismatches(flawed, ledger.unreadable(account)), *clock_mismatch(views)]
+    return Compared(views, {**flawed, **examination.later}, findings, mismatches)
+
+
+def _explain(session: Session, views: Views, failures: Failures) -> int:
+    """Let what the venue says beside orders explain the balances: assets that come into use, flows, true fees."""
+    act = partial(extend_opening, session, views)
+    changed = failures.kept("the opening", None, act, otherwise=0)
+    return changed or failures.kept("flows", None, partial(read_flows, session, views), otherwise=0)
+
+
+def _sent_again(session: Session, mismatch: Mismatch, views: Views) -> bool:
+    """Whether an order proven absent was claimed anew since it was read: what is seen is the new attempt's."""
+    if mismatch.kind is not IncidentKind.WRONG_ABSENCE_PROOF:
+        return False
+    latest = session.services.ledger.order(mismatch.subject)
+    return latest is not None and latest.attempt != views.ledger.orders[mismatch.subject].attempt
+
+
+# --- bringing together -----------------------------------------------------------------------------------------------
+
+
+def _move_on(session: Session, failures: Failures, aside: Container[str]) -> dict[str, int]:
+    """What waits, whatever could be read: cancelled, published, ticked, told."""
+    now = venue_time(session)
+    done = {
+        "cancels": repeat_cancels(session, now, failures, aside),
+        "published": publish_again(session, now, failures, aside),
+        "ticked": tick_missed_slots(session, now, failures),
+    }
+    failures.kept("alerts", None, partial(tell_again, session.services, session.document.account), otherwise=None)
+    return done
+
+
+def _repair(session: Session, both: Compared, failures: Failures) -> int:
     """Attach, count fills, keep the trades that match nothing; only then do the cursors move past what was read.
 
     An order whose records do not hold together is left as it is; its trades wait.
     """
-    services, account, changed = session.services, session.document.account, 0
-    for finding in findings:
-        match finding:
-            case Observed() if finding.order_id not in flawed:
-                changed += attach(services, finding.order_id, finding.seen, views.read_at) is not None
-            case Filled() if finding.order_id not in flawed:
-                changed += count_fill(services, finding.order_id, finding.trade)
-            case Filled() | Unattributed() if finding.trade.key not in views.waiting:
-                services.ledger.store_unattributed(account, finding.trade)
+    views, changed = both.views, 0
+    for finding in both.findings:
+        if isinstance(finding, Mismatch):
+            continue
+        subject, symbol = _about(finding, views)
+        changed += failures.kept(subject, symbol, partial(_repaired, session, finding, both), otherwise=0)
     for trade in views.no_longer_waiting:
-        services.ledger.drop_unattributed(account, trade)
-    for symbol in views.fully_read if views.clocks_agree else ():
-        with suppress(WrittenByLater):
-            services.ledger.store_cursor(account, next_cursor(views, symbol))
+        failures.kept(trade.symbol, trade.symbol, partial(_drop, session, trade), otherwise=None)
+    failed = {failure.symbol for failure in failures.found.values()}
+    for symbol in sorted(views.read_until.keys() - failed) if views.clocks_agree else ():
+        # What was not kept of a symbol is read again.
+        failures.kept(symbol, symbol, partial(_move_cursor, session, views, symbol), otherwise=None)
     return changed
+
+
+def _drop(session: Session, trade: VenueTrade) -> None:
+    session.services.ledger.drop_unattributed(session.document.account, trade)
+
+
+def _move_cursor(session: Session, views: Views, symbol: str) -> None:
+    session.services.ledger.store_cursor(session.document.account, next_cursor(views, symbol))
+
+
+def _about(finding: Observed | Filled | Unattributed, views: Views) -> tuple[str, str]:
+    if isinstance(finding, Unattributed):
+        return finding.trade.symbol, finding.trade.symbol
+    return finding.order_id, views.ledger.orders[finding.order_id].symbol
+
+
+def _repaired(session: Session, finding: Finding, both: Compared) -> int:
+    services, views = session.services, both.views
+    match finding:
+        case Observed() if finding.order_id not in both.aside:
+            return attach(services, finding.order_id, finding.seen, views.read_at) is not None
+        case Filled() if finding.order_id not in both.aside:
+            return count_fill(services, finding.order_id, finding.trade)
+        case Filled() | Unattributed() if finding.trade.key not in views.waiting:
+            services.ledger.store_unattributed(session.document.account, finding.trade)
+    return 0
 
 
 def count_fill(services: Services, order_id: str, trade: VenueTrade, detail: dict[str, Any] | None = None) -> bool:
@@ -209,13 +288,7 @@ def _open_books(session: Session, views: Views) -> bool:
     or in the history since then, never in both.
     """
     account, venue = views.ledger.account, views.venue
-    if (
-        not account.understood
-        or account.opening is not None
-        or account.traded
-        or account.reservations
-        or not views.clocks_agree
-    ):
+    if account.opening is not None or account.traded or account.reservations or not views.clocks_agree:
         return False
     balances, opened_at = venue.balances.total, session.market_data.time()
     again = filled(readable(session.venue.open_orders())), session.venue.balances().total
@@ -230,70 +303,34 @@ def _open_books(session: Session, views: Views) -> bool:
     return True
 
 
-def _suspect(session: Session, mismatches: list[Mismatch], views: Views, later: bool) -> str:
-    """Open an incident for each mismatch that an earlier run saw too. Returns what stands against a proof."""
-    ledger, account = session.services.ledger, session.document.account
-    if mismatches and _moved(session, views):
-        return "inconclusive: account or balances changed under this run"
-    doubtful = NOT_KNOWN_HERE if later else DERIVED if views.gaps else frozenset()
-    found = {mismatch.key: mismatch for mismatch in mismatches if mismatch.kind not in doubtful}
-    before, now = ledger.suspicion(account), views.venue.time
-    seen_before = before.first_seen if before else {}
-    # A trade that the history still owes may explain what is seen meanwhile.
-    spacing = max(SPACING, timedelta(seconds=session.venue.profile.history_lag_seconds))
-    confirmed = (m for key, m in found.items() if key in seen_before and now >= seen_before[key] + spacing)
-    _open(session, confirmed, now)
-    undecided = {key for key in seen_before if key.partition(":")[0] in doubtful}
-    first_seen = {key: seen_before.get(key, now) for key in sorted({*found, *undecided})}
-    if first_seen != seen_before:
-        with suppress(WrittenByLater):
-            ledger.store_suspicion(Suspicion(account=account, first_seen=first_seen))
-    against = [key for key in first_seen if key != UNREACHABLE]
-    return f"mismatch: {', '.join(against)}" if against else ""
+# --- proving ---------------------------------------------------------------------------------------------------------
 
 
-def _moved(session: Session, views: Views) -> bool:
-    """Whether what was compared is no longer so: then a difference may only be that of two moments."""
-    version = session.services.ledger.account(session.document.account).version
-    return version != views.ledger.account.version or session.venue.balances().total != views.venue.balances.total
-
-
-def _open(session: Session, mismatches: Iterable[Mismatch], at: datetime) -> None:
-    """Stop new entries in what a mismatch affects, everything where a proof or a record was wrong, and tell on-call."""
-    for mismatch in mismatches:
-        level = LEVELS.get(mismatch.kind, StopLevel.REDUCE_ONLY)
-        open_incident(session.services, mismatch.incident(session.document.account, at), level)
-
-
-def _sent_again(session: Session, mismatch: Mismatch, views: Views) -> bool:
-    """Whether an order proven absent was claimed anew since it was read: what is seen is the new attempt's."""
-    if mismatch.kind is not IncidentKind.WRONG_ABSENCE_PROOF:
-        return False
-    latest = session.services.ledger.order(mismatch.subject)
-    return latest is not None and latest.attempt != views.ledger.orders[mismatch.subject].attempt
-
-
-def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
-    """Store the proof that opens the gate, unless something was not read or moved meanwhile. Returns why not."""
+def _prove(session: Session, run_id: str, views: Views, judged: Judged, alarmed: bool) -> str:
+    """Store the proof that opens the gate, for every symbol that is covered. Returns why not."""
     if alarmed:
         return "this run opened an incident"
-    if views.gaps:
-        return f"not everything could be read: {'; '.join(views.gaps)}"
-    found, last = compared(views.ledger, views.venue), views.ledger.last_proof
+    silent = {gap.symbol for gap in views.gaps if gap.kind == "silent"}
+    if views.refusal is not None or silent.issuperset(session.document.symbols):
+        return f"not everything could be read: {'; '.join(map(str, views.gaps))}"
+    account, last = views.ledger.account, views.ledger.last_proof
+    found, exposed = compared(views.ledger, views.venue), account.exposed_symbols(session.document)
     rounding, bookings = rounded_now(found, last)
+    known = {**(last.prices if last else {}), **views.prices}
     proof = Proof(
-        account=session.document.account,
+        account=account.account,
         fingerprint=session.fingerprint,
         run_id=run_id,
         started_at=views.venue.time,
         completed_at=views.read_at,
-        account_version=views.ledger.account.version,
+        account_version=account.version,
         open_orders=len(views.venue.open_orders),
         trades_read=len(views.venue.trades),
         residuals={asset: difference.residual for asset, difference in found.items()},
-        uncovered=uncompared(views.ledger.account, views.ledger.document),
+        uncovered=tuple(sorted({*judged.uncovered, *uncompared(account, session.document)})),
         rounding=rounding,
         bookings=bookings,
+        prices={symbol: price for symbol, price in sorted(known.items()) if symbol in exposed},
     )
     try:
         session.services.ledger.store_proof(proof)
@@ -301,14 +338,3 @@ def _prove(session: Session, run_id: str, views: Views, alarmed: bool) -> str:
         return str(conflict)
     first_proven(session.services.ledger, proof.account, proof.started_at)
     return ""
-
-
-def _now(session: Session) -> datetime:
-    """Venue time, or our own clock while the venue does not answer: intents must lapse even then. Where one of the
-    two is broken, the earlier: an exit that waits is not given up by a wrong clock."""
-    local = session.clock.now()
-    try:
-        venue = session.market_data.time()
-    except VenueUnavailable:
-        return local
-    return venue if abs(venue - local) <= CLOCKS_APART else min(venue, local)

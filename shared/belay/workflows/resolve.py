@@ -8,7 +8,7 @@ from belay.domain.orders import Order, same_order
 from belay.domain.transitions import observe
 from belay.domain.venues import VenueOrder
 from belay.ports import MarketData, Services, Venue
-from belay.workflows.updates import update_order
+from belay.workflows.updates import close_incident, update_order
 
 
 def resolve(order: Order, services: Services, venue: Venue, market_data: MarketData) -> Order:
@@ -37,4 +37,4 @@ def attach(services: Services, order_id: str, seen: VenueOrder, at: datetime) ->
 
 
 def close_unknown(services: Services, order: Order, resolution: str) -> None:
-    services.ledger.resolve_incident(order.account, f"{IncidentKind.UNKNOWN_OUTCOME}:{order.order_id}", resolution)
+    close_incident(services, order.account, f"{IncidentKind.UNKNOWN_OUTCOME}:{order.order_id}", resolution)

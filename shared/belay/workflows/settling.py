@@ -2,15 +2,17 @@
 
 from collections.abc import Container
 from datetime import datetime, timedelta
+from functools import partial
 
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, TERMINAL, UNRESOLVED, Order, OrderState
 from belay.domain.reconciliation import at_rest
 from belay.domain.transitions import accept_fees, conclude_absent, note, presume_unknown, release
 from belay.domain.venues import VenueStatus
+from belay.workflows.findings import Failures
 from belay.workflows.resolve import close_unknown
 from belay.workflows.session import Session
-from belay.workflows.updates import exit_not_placed, open_incident, update_as_judged, update_order
+from belay.workflows.updates import close_incident, exit_not_placed, open_incident, update_as_judged, update_order
 from belay.workflows.views import Views
 
 ANSWER_BOUND = timedelta(seconds=60)
@@ -19,7 +21,7 @@ MISSES_NEEDED = 2
 NOT_PLACED = NEVER_SENT | {OrderState.REJECTED, OrderState.NOT_SENT}
 
 
-def settle_orders(session: Session, views: Views, flawed: Container[str] = ()) -> int:
+def settle_orders(session: Session, views: Views, flawed: Container[str], failures: Failures) -> int:
     """Move every order as far as the evidence goes, but for the flawed, and only by a clock that can be believed.
 
     Returns how many changed state or were released.
@@ -27,7 +29,16 @@ def settle_orders(session: Session, views: Views, flawed: Container[str] = ()) -
     if not views.clocks_agree:
         return 0
     open_ones = [order for key, order in views.ledger.orders.items() if not order.settled and key not in flawed]
-    return sum(_settle(order, session, views) for order in open_ones)
+    return sum(
+        failures.kept(order.order_id, order.symbol, partial(_settle, order, session, views), otherwise=False)
+        for order in open_ones
+    )
+
+
+def owed_fills(views: Views) -> frozenset[str]:
+    """The ids of the incidents about fills that the venue still owes, were there one for each such order."""
+    owed = (order for order in views.ledger.orders.values() if not order.settled and not order.explained)
+    return frozenset(f"{IncidentKind.FILLS_MISSING}:{order.order_id}" for order in owed)
 
 
 def _settle(order: Order, session: Session, views: Views) -> bool:
@@ -132,7 +143,7 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
         return False
     if overdue:
         incident = _fills_owed(order, now).incident_id
-        session.services.ledger.resolve_incident(order.account, incident, "the fills have arrived")
+        close_incident(session.services, order.account, incident, "the fills have arrived")
     if order.estimated and not _fees_known(order, session, overdue, now):
         return False
     if order.state in NOT_PLACED:

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
+from typing import Literal
 
 from belay.domain.account import Account, Stop, StopLevel
 from belay.domain.errors import Conflict, IllegalTransition, InvalidInput, WrittenByLater
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentEntry, IncidentKind
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import Utc
 from belay.domain.transitions import Change, Stamp, lapse, note
@@ -81,45 +82,102 @@ def open_incident(services: Services, incident: Incident, stop: StopLevel | None
 
     The stop comes first, since it is what protects. Telling comes before recording: whoever dies between the two leaves
     an incident that the next run tells once more. What could not be told is recorded as such, and told again later.
+    What is said of a fact that is looked at again follows it.
     """
     if stop is not None:
         _stop(services, incident, stop)
     known = services.ledger.incident(incident.account, incident.incident_id)
     if known is not None and known.status == "open" and not known.understood:
         return  # the version that opened it tells it, and tells it again
+    if known is None or known.status == "resolved":
+        _append(services, incident, "opened")
     if known is None or known.status == "resolved" or not known.told:
         told = services.alerts.incident(incident)
         services.ledger.open_incident(incident.model_copy(update={"told": told}))
+    elif known.wording != incident.wording and incident.kind in ENDS_BY_RULE:
+        _append(services, incident, "changed")
+        expected, actual, action = incident.wording
+        services.ledger.follow_incident(
+            known.model_copy(update={"expected": expected, "actual": actual, "action": action})
+        )
 
 
-def end_incident(services: Services, account: str, incident_id: str, resolution: str) -> None:
+def end_incident(services: Services, account: str, incident_id: str, resolution: str, author: str = AUTHOR) -> int:
     """Lift the stops of an incident whose reason is gone, then resolve it: a stop may stand without its incident, where
-    a process ended in between. What a later version opened, it ends."""
+    a process ended in between. What a later version opened, it ends. Returns how many stops were lifted."""
     known = services.ledger.incident(account, incident_id)
     if known is not None and not known.understood:
+        return 0
+    lifted = lift_stops(services, account, frozenset({incident_id}))
+    close_incident(services, account, incident_id, resolution, author)
+    return lifted
+
+
+def close_incident(services: Services, account: str, incident_id: str, resolution: str, author: str = AUTHOR) -> None:
+    """Resolve an incident that is open, and leave its stops, if it has any."""
+    known = services.ledger.incident(account, incident_id)
+    if known is None or known.status == "resolved":
         return
-    lift_stops(services, account, frozenset({incident_id}))
-    services.ledger.resolve_incident(account, incident_id, resolution)
+    at = services.clock.now()
+    entry = IncidentEntry(
+        account=account, incident_id=incident_id, at=at, what="resolved", author=author, reason=resolution
+    )
+    services.ledger.append_incident_entry(entry)
+    services.ledger.resolve_incident(account, incident_id, resolution, author, at)
 
 
-def lift_stops(services: Services, name: str, incidents: frozenset[str]) -> None:
-    """Take back the stops that these incidents have set, and no other."""
+def _append(services: Services, incident: Incident, what: Literal["opened", "changed"]) -> None:
+    """Before the incident itself is written: a line too many is seen, a missing one is not."""
+    entry = IncidentEntry(
+        account=incident.account,
+        incident_id=incident.incident_id,
+        at=services.clock.now(),
+        what=what,
+        author=AUTHOR,
+        reason=f"expected {incident.expected}, found {incident.actual}",
+    )
+    services.ledger.append_incident_entry(entry)
+
+
+def lift_stops(services: Services, name: str, incidents: frozenset[str]) -> int:
+    """Take back the stops that these incidents have set, and no other. Returns how many that were.
+
+    One stop stands for all incidents of its kind and symbol: it passes to one that is still open.
+    """
     for _ in range(TRIES):
         account = services.ledger.account(name)
-        lifted = account.without_stops(incidents)
-        if lifted is account:
-            return None
+        lifted = [stop for stop in account.stops if stop.incident in incidents]
+        if not lifted:
+            return 0
+        kept = tuple(stop for stop in account.stops if stop.incident not in incidents)
+        heirs = _heirs(services, name, lifted, incidents)
         try:
-            return services.ledger.save_account(lifted)
+            services.ledger.save_account(account.bumped(stops=(*kept, *heirs)))
         except Conflict:
             continue
+        return len(lifted) - len(heirs)
     raise Conflict(f"account {name}")
+
+
+def _heirs(services: Services, name: str, lifted: list[Stop], ended: frozenset[str]) -> list[Stop]:
+    open_ones = [one for one in services.ledger.open_incidents(name) if one.incident_id not in ended]
+    return [
+        stop.model_copy(update={"incident": heir.incident_id, "reason": f"incident {heir.incident_id}"})
+        for stop in lifted
+        if (heir := next((one for one in open_ones if _shares(stop, one)), None)) is not None
+    ]
+
+
+def _shares(stop: Stop, incident: Incident) -> bool:
+    """Whether the stop of another incident is this one's, too. Only where each is looked at again by every run."""
+    same_kind = (stop.incident or "").partition(":")[0] == incident.kind
+    return same_kind and stop.symbol == incident.symbol and incident.kind in ENDS_BY_RULE
 
 
 def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
     for _ in range(TRIES):
         account = services.ledger.account(incident.account)
-        if any(held.incident == incident.incident_id for held in account.stops):
+        if any(held.incident == incident.incident_id or _shares(held, incident) for held in account.stops):
             return None
         stop = Stop(
             level=level,

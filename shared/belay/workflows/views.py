@@ -1,50 +1,119 @@
-"""Read what reconciliation compares: the ledger first, then the venue. Writes nothing."""
+"""Read what reconciliation compares: the ledger first, then the venue. Writes nothing.
 
-from collections.abc import Collection, Iterable, Iterator
+Each order, symbol and price is read on its own: what fails is a gap in what is known of its symbol, and no more.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Literal
+
+from pydantic import ValidationError
 
 from belay.domain.account import Account
-from belay.domain.errors import AccountRefused, Unreadable, VenueUnavailable
+from belay.domain.errors import (
+    AccountRefused,
+    BelayError,
+    NotUnderstood,
+    SymbolUnavailable,
+    Unreadable,
+    VenueUnavailable,
+)
+from belay.domain.incidents import IncidentKind
+from belay.domain.market import Price
 from belay.domain.orders import NEVER_SENT, Order
-from belay.domain.reconciliation import LedgerView, VenueView
-from belay.domain.record import Record, digest
-from belay.domain.venues import VenueOrder, VenueTrade, readable
+from belay.domain.reconciliation import MANY, LedgerView, VenueView
+from belay.domain.record import Record, Symbol, digest
+from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable, unread
 from belay.ports import Cursor
 from belay.workflows.session import CLOCKS_APART, Session
+from belay.workflows.sightings import MAY_BE_SIGHTED, sight
+from belay.workflows.updates import AUTHOR
+from belay.workflows.windows import Budget, History, read_history
 
 OVERLAP = timedelta(seconds=60)
-MOST_PAGES = 1000  # of a symbol's trades in one run; more than a run has time for
+# How far back the history is read again for an order whose fills it still owes.
+OWED = timedelta(days=1)
+# A price of something held that is older than this is no price any more: its market stands still.
+PRICE_BOUND = timedelta(hours=1)
 
 
-class Gaps(list[str]):
+class Gap(Record):
+    """Something of a symbol that could not be read. `silent` and `behind` mend themselves; the others are told."""
+
+    symbol: Symbol
+    what: str
+    problem: str
+    kind: Literal["silent", "behind", "unavailable", "not_understood", "failed"]
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.problem}"
+
+
+class Gaps(list[Gap]):
     """What could not be read, and why."""
 
     refusal: tuple[str, str] | None = None
 
-    def note(self, what: str, error: VenueUnavailable) -> None:
-        self.append(f"{what}: {error}")
+    def note(self, symbol: str, what: str, error: Exception) -> None:
+        self.append(Gap(symbol=symbol, what=what, problem=told(error), kind=_kind(error)))
         if isinstance(error, AccountRefused):
             self.refusal = (error.code, error.remedy)
 
+    def tried[T](self, symbol: str, what: str, read: Callable[[], T]) -> T | None:
+        """What a read gives; None where it fails, which is noted."""
+        try:
+            return read()
+        except Exception as error:
+            self.note(symbol, what, error)
+            return None
+
+
+def _kind(error: Exception) -> Literal["silent", "unavailable", "not_understood", "failed"]:
+    match error:
+        case SymbolUnavailable():
+            return "unavailable"
+        case NotUnderstood():
+            return "not_understood"
+        case VenueUnavailable():
+            return "silent"
+    return "failed"
+
+
+def told(error: Exception) -> str:
+    """An error in words; of one that is not ours only what cannot hold a secret."""
+    if isinstance(error, BelayError):
+        return str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        return f"{error.title}.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return type(error).__name__
+
 
 class Views(Record):
-    """Both sides as read. `fully_read` are the symbols whose trade window was read to its end; `gaps` says what
-    could not be read: with a gap nothing is proven, but everything that was read still counts. `waiting` are the keys
-    of the trades that are kept as unattributed, `no_longer_waiting` those of them that were counted meanwhile.
-    `refusal` is code and remedy where the venue refuses a part to this key. `offset` is how far the venue's clock was
-    from the machine's. `missing` are orders that hold a reservation and are not in the ledger. `later` says what only
-    a later version can act on: with any of it, too, nothing is proven; trades that it keeps are left to it."""
+    """Both sides as read. `gaps` says what could not be read: for its symbol nothing is proven, but everything that was
+    read still counts. `fully_read` are the symbols whose trades were read to the end, `read_until` how far those of
+    each were. `unread` are rows that are not understood. `waiting` are keys of trades kept as unattributed,
+    `no_longer_waiting` those of them that were counted meanwhile. `prices` are those of what is held. `refusal` is code
+    and remedy where the venue refuses a part to this key. `offset` is how far the venue's clock was from the machine's.
+    `missing` are orders that hold a reservation and are not in the ledger. `later` says what only a later version can
+    act on: with any of it, too, nothing is proven; trades that it keeps are left to it."""
 
     ledger: LedgerView
     venue: VenueView
     fully_read: tuple[str, ...]
-    gaps: tuple[str, ...]
+    read_until: dict[str, datetime]
+    gaps: tuple[Gap, ...]
+    unread: tuple[UnreadRow, ...]
+    prices: dict[str, Price]
     refusal: tuple[str, str] | None = None
     waiting: frozenset[str]
     no_longer_waiting: tuple[VenueTrade, ...]
     missing: tuple[str, ...]
     later: tuple[str, ...] = ()
     offset: timedelta
+    lag: timedelta
 
     @property
     def clocks_agree(self) -> bool:
@@ -53,10 +122,18 @@ class Views(Record):
 
     @property
     def failure(self) -> VenueUnavailable | None:
-        """What kept a part from being read: a refusal of this key before mere silence."""
+        """What kept a part from being read, as far as that is the venue's silence or its refusal of this key."""
         if self.refusal is not None:
             return AccountRefused(*self.refusal)
-        return VenueUnavailable("; ".join(self.gaps)) if self.gaps else None
+        silent = [str(gap) for gap in self.gaps if gap.kind == "silent"]
+        return VenueUnavailable("; ".join(silent)) if silent else None
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """The symbols of which the next run may know more: what does not match there may only be unread, or be a trade
+        of an order whose outcome is still open."""
+        passing = frozenset(gap.symbol for gap in self.gaps if gap.kind in ("silent", "behind"))
+        return passing | {trade.symbol for trade in self.venue.trades if trade.key in self.venue.sightings}
 
     @property
     def read_at(self) -> datetime:
@@ -64,48 +141,47 @@ class Views(Record):
         return max(self.venue.time, self.venue.balances.at)
 
 
-def read(session: Session) -> Views:
-    """Account, open orders and cursors from the ledger; open orders, look-ups, trades and balances from the venue.
+def read(session: Session, budget: Budget | None = None) -> Views:
+    """Account, orders and cursors from the ledger; open orders, look-ups, balances, trades and prices from the venue.
 
     Raises:
         VenueUnavailable: time, open orders or balances could not be read; nothing can be compared then.
     """
     ledger, account_name = session.services.ledger, session.document.account
-    gaps = Gaps()
+    gaps, budget = Gaps(), budget or Budget()
     account = ledger.account(account_name)
     # The index may lag, and lies where a strategy's process can write; a reservation does not.
     named = {order.order_id for order in ledger.open_orders(account_name)} | account.reservations.keys()
     now = session.market_data.time()
-    kept = ledger.unattributed_trades(account_name)
-    waiting = [trade for trade in kept if trade.understood]
-    not_ours = {trade.key for trade in kept if not trade.understood}
     found = {order_id: order for order_id in sorted(named) if (order := ledger.order(order_id))}
-    found |= {order.order_id: order for order in _ended_by_word(session, account, waiting, now)}
+    found |= {order.order_id: order for order in _ended_by_word(session, account, now)}
     ours = (order for order in found.values() if order.account == account_name)
     watched = {order.order_id: order for order in ours if not order.settled or order.word is not None}
     offset = now - session.clock.now()
     listed = session.venue.open_orders()
     shown = readable(listed)
-    lookups = _look_up(session, watched.values(), shown, gaps)
-    unexplained = [order for order in watched.values() if not order.explained]
-    symbols = sorted({*session.document.symbols, *account.held_symbols(), *(o.symbol for o in watched.values())})
+    lookups = _look_up(session, watched.values(), shown, gaps, budget)
+    balances = session.venue.balances()
+    symbols = _symbols(session, account, watched.values())
     later: list[str] = []
-    cursors = _cursors(session, symbols, later)
-    overlap = max(OVERLAP, timedelta(seconds=session.venue.profile.history_lag_seconds))
-    starts = {symbol: _start(symbol, cursor, overlap, account, unexplained, now) for symbol, cursor in cursors.items()}
-    windows = {
-        symbol: window
-        for symbol, start in starts.items()
-        if (window := _window(session, symbol, start, now, gaps)) is not None
-    }
+    cursors = _cursors(session, symbols, gaps, later)
+    histories = list(_histories(session, account, watched.values(), cursors, now, gaps, budget))
+    kept = _waiting(session, account, watched.values(), symbols)
+    waiting = [trade for trade in kept if trade.understood]
+    not_ours = {trade.key for trade in kept if not trade.understood}
     later += [f"the trade {key} that waits for its order" for key in sorted(not_ours)]
-    trades = {trade.key: trade for trade in (*waiting, *(trade for window in windows.values() for trade in window))}
+    trades = {trade.key: trade for trade in (*waiting, *(trade for history in histories for trade in history.trades))}
+    trades = {key: trade for key, trade in trades.items() if key not in not_ours}
     dealt_with = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
     dealt_with -= {trade.key for trade in waiting}
-    trades = {key: trade for key, trade in trades.items() if key not in not_ours}
     new_trades = [trade for trade in trades.values() if trade.key not in dealt_with]
-    balances = session.venue.balances()
-    orders, by_venue_id = _match(session, found, shown, lookups, new_trades)
+    orders, by_venue_id = _match(session, found, shown, lookups, new_trades, gaps)
+    strays = [trade for trade in new_trades if not _named(trade, orders, by_venue_id)]
+    dealt_with |= {trade.key for trade in strays if ledger.flow(account_name, trade.key) is not None}
+    strays = [trade for trade in strays if trade.key not in dealt_with]
+    seen, sightings = sight(session, watched.values(), strays, now)
+    lookups |= seen
+    by_venue_id |= {(order.symbol, order.venue_order_id): order_id for order_id, order in seen.items()}
     compared = LedgerView(
         account=account,
         document=session.document,
@@ -126,31 +202,28 @@ def read(session: Session) -> Views:
             lookups=lookups,
             trades=tuple(sorted(trades.values(), key=lambda trade: (trade.at, trade.key))),
             balances=balances,
+            sightings=sightings,
         ),
-        fully_read=tuple(windows),
+        fully_read=tuple(history.symbol for history in histories if history.read_until == now),
+        read_until={history.symbol: history.read_until for history in histories},
+        prices=_prices(session, account, now, gaps),
         gaps=tuple(gaps),
+        unread=(*unread(listed), *balances.unread, *(row for history in histories for row in history.unread)),
         refusal=gaps.refusal,
         waiting=stored,
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
         offset=offset,
+        lag=timedelta(seconds=session.venue.profile.history_lag_seconds),
         missing=tuple(order_id for order_id in absent if order_id not in unreadable),
         later=(*later, *(f"the order {order_id}" for order_id in unreadable)),
     )
 
 
-def _cursors(session: Session, symbols: Iterable[str], later: list[str]) -> dict[str, Cursor | None]:
-    """By symbol. Where one cannot be read, it is not known where to read on: nothing of the symbol is."""
-    found: dict[str, Cursor | None] = {}
-    for symbol in symbols:
-        try:
-            found[symbol] = session.services.ledger.cursor(session.document.account, symbol)
-        except Unreadable as error:
-            later.append(error.field)
-    return found
+# --- orders ----------------------------------------------------------------------------------------------------------
 
 
 def _look_up(
-    session: Session, watched: Iterable[Order], shown: tuple[VenueOrder, ...], gaps: Gaps
+    session: Session, watched: Iterable[Order], shown: tuple[VenueOrder, ...], gaps: Gaps, budget: Budget
 ) -> dict[str, VenueOrder | None]:
     """Every order that was ever sent and is not among the venue's open ones, by client order id."""
     open_ids = {seen.client_order_id for seen in shown}
@@ -158,43 +231,136 @@ def _look_up(
     for order in watched:
         if order.state in NEVER_SENT or order.order_id in open_ids:
             continue
+        what = f"look-up of {order.order_id}"
+        if not budget.has_time:
+            gaps.append(Gap(symbol=order.symbol, what=what, problem="no time left in this run", kind="behind"))
+            continue
         try:
             found[order.order_id] = session.venue.lookup(order.symbol, order.order_id)
-        except VenueUnavailable as error:
-            gaps.note(f"look-up of {order.order_id}", error)
+        except Exception as error:
+            gaps.note(order.symbol, what, error)
     return found
 
 
-def _start(
-    symbol: str,
-    cursor: Cursor | None,
-    overlap: timedelta,
+def _ended_by_word(session: Session, account: Account, now: datetime) -> Iterator[Order]:
+    """The orders that ended by an operator's word and are looked up in this run: each once an hour, in a minute of its
+    own, and while a trade stands that could be of it. What the venue shows as open, and trades that name their order,
+    are seen without."""
+    ledger = session.services.ledger
+    for order_id in (order_id for order_id, until in account.watched.items() if now < until):
+        due = int(digest(order_id)[:8], 16) % 60 == now.minute
+        order = ledger.order(order_id)
+        if order is None or order.word is None:
+            continue
+        loose = () if due else ledger.loose_trades(account.account, order.symbol, MANY)
+        if due or any(trade.side == order.side for trade in loose):
+            yield order
+
+
+# --- symbols ---------------------------------------------------------------------------------------------------------
+
+
+def _symbols(session: Session, account: Account, watched: Iterable[Order]) -> list[str]:
+    written_off = frozenset(account.retired)
+    listed = {*session.document.symbols, *account.held_symbols()} - written_off
+    return sorted(listed | {order.symbol for order in watched})
+
+
+def _cursors(session: Session, symbols: Iterable[str], gaps: Gaps, later: list[str]) -> dict[str, Cursor | None]:
+    """By symbol. Where one cannot be read, it is not known where to read on: nothing of the symbol is."""
+    ledger, found = session.services.ledger, dict[str, Cursor | None]()
+    for symbol in symbols:
+        try:
+            found[symbol] = ledger.cursor(session.document.account, symbol)
+        except Unreadable as error:
+            later.append(error.field)
+        except Exception as error:
+            gaps.note(symbol, "cursor", error)
+    return found
+
+
+def _histories(
+    session: Session,
     account: Account,
-    unexplained: Iterable[Order],
+    watched: Iterable[Order],
+    cursors: dict[str, Cursor | None],
     now: datetime,
+    gaps: Gaps,
+    budget: Budget,
+) -> Iterator[History]:
+    lag = timedelta(seconds=session.venue.profile.history_lag_seconds)
+    share = budget.share(len(cursors))
+    for symbol, cursor in cursors.items():
+        start = _start(cursor, max(OVERLAP, lag), account, [o for o in watched if o.symbol == symbol], now)
+        what = f"trades of {symbol}"
+        taken = partial(_taken_as_they_are, session)
+        history = gaps.tried(symbol, what, partial(read_history, session, symbol, start, now, budget, share, taken))
+        if history is None:
+            continue
+        if history.behind:
+            problem = f"read until {history.read_until:%FT%TZ}, the next run goes on"
+            gaps.append(Gap(symbol=symbol, what=what, problem=problem, kind="behind"))
+        yield history
+
+
+def _start(
+    cursor: Cursor | None, overlap: timedelta, account: Account, orders: Iterable[Order], now: datetime
 ) -> datetime:
-    """Where to read on: with overlap, and again from the claim of an order whose fills the history still owes us."""
+    """Where to read on: with overlap, and again from the claim of an order whose fills the history still owes us. A
+    symbol that was never read starts at its first order, or now."""
     opened_at = account.opened_at or now
-    owed = (o.attempt.request.claimed_at for o in unexplained if o.symbol == symbol and o.attempt is not None)
-    return max(opened_at, min(cursor.read_until - overlap if cursor else opened_at, *owed, now))
+    claims = [(o, o.attempt.request.claimed_at) for o in orders if o.attempt is not None]
+    if cursor is None:
+        return max(opened_at, min([now, *(claimed_at for _, claimed_at in claims)]))
+    owed = [claimed_at for order, claimed_at in claims if not order.explained]
+    earliest = cursor.read_until - max(OWED, overlap)
+    return max(opened_at, earliest, min(cursor.read_until - overlap, now, *owed))
 
 
-def _window(session: Session, symbol: str, start: datetime, now: datetime, gaps: Gaps) -> list[VenueTrade] | None:
-    """A closed window, every page of it; None when a page could not be read, or there is no end of them."""
-    found: list[VenueTrade] = []
-    following: str | None = None
-    try:
-        for _ in range(MOST_PAGES):
-            page = session.venue.trades(symbol, start, now, following)
-            found.extend(page.trades)
-            following = page.next_page
-            if following is None:
-                return found
-    except VenueUnavailable as error:
-        gaps.note(f"trades of {symbol}", error)
-    else:
-        gaps.note(f"trades of {symbol}", VenueUnavailable(f"more than {MOST_PAGES} pages"))
-    return None
+def _taken_as_they_are(session: Session, row: UnreadRow) -> bool:
+    """Whether a person ended the incident about a row that nothing else can end."""
+    incident_id = f"{IncidentKind.UNREADABLE_ROW}:{row.key}"
+    known = session.services.ledger.incident(session.document.account, incident_id)
+    return known is not None and known.status == "resolved" and known.resolved_by not in ("", AUTHOR)
+
+
+def _prices(session: Session, account: Account, now: datetime, gaps: Gaps) -> dict[str, Price]:
+    """Of everything that is held, which is what others' limits are judged by."""
+    exposed = sorted(account.exposed_symbols(session.document) - frozenset(account.retired))
+    ask = session.market_data.price
+    tried = {symbol: gaps.tried(symbol, f"price of {symbol}", partial(ask, symbol)) for symbol in exposed}
+    prices = {symbol: price for symbol, price in tried.items() if price is not None}
+    for symbol, price in prices.items():
+        if now - price.at > PRICE_BOUND and not _dust(session, account, symbol, price):
+            problem = f"the last one is of {price.at:%FT%TZ}"
+            gaps.append(Gap(symbol=symbol, what=f"price of {symbol}", problem=problem, kind="unavailable"))
+    return prices
+
+
+def _dust(session: Session, account: Account, symbol: str, price: Price) -> bool:
+    """Whether too little is held of it to be sold at all. What cannot be judged is none."""
+    with suppress(Exception):
+        return session.market_data.market(symbol).too_small(account.symbol_quantity(symbol), price.value)
+    return False
+
+
+# --- trades ----------------------------------------------------------------------------------------------------------
+
+
+def _waiting(
+    session: Session, account: Account, watched: Iterable[Order], symbols: Iterable[str]
+) -> tuple[VenueTrade, ...]:
+    """The trades without an order that may still find theirs, and the latest of the others, to tell of them."""
+    hopeful = {order.symbol for order in watched if order.state in MAY_BE_SIGHTED or not order.explained}
+    stopped = {stop.symbol for stop in account.stops if stop.incident and stop.symbol}
+    loose = partial(session.services.ledger.loose_trades, session.document.account)
+    return tuple(
+        trade for symbol in sorted({*symbols, *stopped}) for trade in loose(symbol, None if symbol in hopeful else MANY)
+    )
+
+
+def _named(trade: VenueTrade, orders: dict[str, Order], by_venue_id: dict[tuple[str, str], str]) -> bool:
+    return trade.client_order_id in orders or (trade.symbol, trade.venue_order_id) in by_venue_id
 
 
 def _match(
@@ -203,6 +369,7 @@ def _match(
     shown: tuple[VenueOrder, ...],
     lookups: dict[str, VenueOrder | None],
     new_trades: list[VenueTrade],
+    gaps: Gaps,
 ) -> tuple[dict[str, Order], dict[tuple[str, str], str]]:
     """The orders that anything at the venue refers to, settled ones included, and which venue order is whose."""
     ledger, account = session.services.ledger, session.document.account
@@ -213,7 +380,8 @@ def _match(
         key = (seen.symbol, seen.venue_order_id)
         if key in by_venue_id:
             continue
-        order_id = seen.client_order_id or ledger.order_of_venue_id(account, *key)
+        owner = partial(ledger.order_of_venue_id, account, *key)
+        order_id = seen.client_order_id or gaps.tried(seen.symbol, f"owner of {seen.venue_order_id}", owner)
         order = orders.get(order_id) or ledger.order(order_id) if order_id else None
         if order is not None and order.account == account:
             orders[order.order_id] = order
@@ -236,22 +404,9 @@ def _counted(
     return frozenset(fills | flows)
 
 
-def _ended_by_word(
-    session: Session, account: Account, waiting: Collection[VenueTrade], now: datetime
-) -> Iterator[Order]:
-    """The orders that ended by an operator's word and are looked up in this run: each once an hour, in a minute of its
-    own, and while a trade stands that could be of it. What the venue shows as open, and trades that name their order,
-    are seen without."""
-    for order_id in (order_id for order_id, until in account.watched.items() if now < until):
-        due = int(digest(order_id)[:8], 16) % 60 == now.minute
-        order = session.services.ledger.order(order_id) if due or waiting else None
-        could_be = order and any((trade.symbol, trade.side) == (order.symbol, order.side) for trade in waiting)
-        if order is not None and order.word is not None and (due or could_be):
-            yield order
-
-
 def next_cursor(views: Views, symbol: str) -> Cursor:
-    """Where reading goes on: past this window, remembering which trades of the next overlap are dealt with."""
-    since = views.venue.time - 2 * OVERLAP
+    """Where reading goes on: past what was read, remembering which trades of the next overlap are dealt with."""
+    until = views.read_until[symbol]
+    since = until - 2 * max(OVERLAP, views.lag)
     recent = tuple(trade.key for trade in views.venue.trades if trade.symbol == symbol and trade.at >= since)
-    return Cursor(symbol=symbol, read_until=views.venue.time, recent_keys=recent)
+    return Cursor(symbol=symbol, read_until=until, recent_keys=recent)

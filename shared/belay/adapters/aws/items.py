@@ -24,7 +24,7 @@ from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentEntry
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
 from belay.domain.record import Record, digest, iso
@@ -170,7 +170,7 @@ def cursor(account: str, cursor: Cursor) -> Item:
 
 
 def unattributed(account: str, trade: VenueTrade) -> Item:
-    standing = {STANDING: f"{keys.UNATTRIBUTED}{trade_position(trade)}"}
+    standing = {STANDING: f"{keys.loose(trade.symbol)}{trade_position(trade)}"}
     return _item(keys.account(account), keys.unattributed(trade), trade, standing)
 
 
@@ -185,6 +185,11 @@ def incident(incident: Incident) -> Item:
         attributes[STANDING] = f"{keys.INCIDENTS}{incident_position(incident)}"
     sk = keys.incident(incident.incident_id)
     return _item(keys.account(incident.account), sk, incident, attributes)
+
+
+def incident_entry(entry: IncidentEntry) -> Item:
+    sk = f"{keys.history(entry.incident_id)}{entry.position}"
+    return _item(keys.account(entry.account), sk, entry)
 
 
 # --- what operators say ---------------------------------------------------------------------------

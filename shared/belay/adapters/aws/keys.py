@@ -25,6 +25,7 @@ accounts: what binds orders. Executor and reconciler write here.
                               VENUEORDER#<symbol>#<venue id>    whose venue order it is
                               SUSPICION                         the mismatches of the last reconciliation
                               INCIDENT#<id>                     what needs a person
+                              HISTORY#<id>#<time>               a line of its history
 
 configuration: what operators say. No function writes here.
 
@@ -38,6 +39,7 @@ schedules, refused events, loose trades and incidents, and the flows by time.
 """
 
 from belay.adapters.records import schedule_key
+from belay.domain.record import joined
 from belay.domain.slots import Tick
 from belay.domain.venues import VenueTrade
 from belay.ports import RefusedEvent
@@ -50,6 +52,7 @@ DECISION, ORDER = "DECISION", "ORDER"
 # How the sort keys of one kind begin.
 SCHEDULES, REFUSED, CANCELS = "SCHEDULE#", "REFUSED#", "CANCEL#"
 UNATTRIBUTED, INCIDENTS, FLOWS = "UNATTRIBUTED#", "INCIDENT#", "FLOW#"
+HISTORY = "HISTORY#"
 # The global indexes and their partition keys.
 OPEN_ORDERS, OPEN_ACCOUNT = "open-orders", "open_account"
 TIMELINE, TIMELINE_PK = "timeline", "timeline_pk"
@@ -132,6 +135,16 @@ def unattributed(trade: VenueTrade) -> str:
 
 def incident(incident_id: str) -> str:
     return f"{INCIDENTS}{incident_id}"
+
+
+def history(incident_id: str) -> str:
+    """How the lines of one incident begin; no other's begin like that, since no id holds this separator escaped."""
+    return f"{HISTORY}{joined(incident_id, by='#')}#"
+
+
+def loose(symbol: str) -> str:
+    """How the positions of a symbol's loose trades begin."""
+    return f"{UNATTRIBUTED}{symbol}#"
 
 
 # --- lines of the timeline ------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ from belay.adapters.aws.conditions import (
 )
 from belay.adapters.aws.locked import LockedTable, of_later, reads_from
 from belay.adapters.aws.table import ABSENT, Condition, Item, Part, Table
-from belay.adapters.records import cancel_position, cancels_of, incident_position, told
+from belay.adapters.records import cancel_position, cancels_of, incident_position, resolved, told, trade_position
 from belay.domain.account import Account, OperatorStops
 from belay.domain.chain import Acceptance, Anchor, History, place
 from belay.domain.decisions import DecisionRecord
@@ -31,7 +32,7 @@ from belay.domain.documents import Configuration
 from belay.domain.errors import Unreadable, WrittenByLater
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentEntry
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
 from belay.domain.record import Record, digest, iso, joined, parted
@@ -364,7 +365,17 @@ class DynamoLedger:
         raise_later(self._accounts.put(items.cursor(account, cursor), not_later, "cursor"))
 
     def unattributed_trades(self, account: str) -> tuple[VenueTrade, ...]:
-        return self._listed(VenueTrade, account, self._accounts.standing(keys.account(account), keys.UNATTRIBUTED))
+        found = self._listed(VenueTrade, account, self._accounts.standing(keys.account(account), keys.UNATTRIBUTED))
+        return tuple(sorted(found, key=trade_position))
+
+    def loose_trades(self, account: str, symbol: str, limit: int | None) -> tuple[VenueTrade, ...]:
+        pk = keys.account(account)
+        found = self._accounts.standing(pk, keys.loose(symbol), limit, latest=True)
+        # Where an older version stored them, whichever their symbol: by time alone.
+        before = (item for item in self._accounts.standing(pk, f"{keys.UNATTRIBUTED}2"))
+        trades = {trade.key: trade for trade in self._listed(VenueTrade, account, (*found, *before))}
+        of_symbol = (trade for trade in trades.values() if trade.symbol == symbol)
+        return tuple(sorted(of_symbol, key=trade_position, reverse=True)[:limit])
 
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._accounts.put(items.unattributed(account, trade))
@@ -407,18 +418,34 @@ class DynamoLedger:
         lost = self._accounts.put(item, absent_or("incident_status <> :open", {":open": "open"}))
         return not lost or repeated(lost, item.body)
 
-    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
+    def follow_incident(self, incident: Incident) -> bool:
+        return self._rewritten(incident)
+
+    def resolve_incident(
+        self, account: str, incident_id: str, resolution: str, author: str = "belay", at: datetime | None = None
+    ) -> bool:
         incident = self.incident(account, incident_id)
         if incident is None or not incident.understood or incident.status == "resolved":
             return False
-        item = items.incident(incident.model_copy(update={"status": "resolved", "resolution": resolution}))
-        # Lost to someone who resolved it, perhaps to a new opening after that: neither is ours to touch.
+        return self._rewritten(resolved(incident, resolution, author, at))
+
+    def _rewritten(self, incident: Incident) -> bool:
+        """Over the one that was read. Lost to someone who resolved it, perhaps to a new opening after that: neither is
+        ours to touch."""
+        item = items.incident(incident)
         as_read = Condition(
             "incident_status <> :resolved AND opened_at = :opened",
             {":resolved": "resolved", ":opened": iso(incident.opened_at)},
         )
         lost = self._accounts.put(item, as_read)
         return not lost or repeated(lost, item.body)
+
+    def append_incident_entry(self, entry: IncidentEntry) -> None:
+        self._accounts.put(items.incident_entry(entry))
+
+    def incident_history(self, account: str, incident_id: str) -> tuple[IncidentEntry, ...]:
+        found = self._accounts.partition(keys.account(account), keys.history(incident_id))
+        return self._listed(IncidentEntry, account, found)
 
     # --- what cannot be read ----------------------------------------------------------------------
 

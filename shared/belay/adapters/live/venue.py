@@ -112,13 +112,27 @@ class CcxtVenue:
         return tuple(seen.row if isinstance(seen, UnreadOrder) else seen for seen in found)
 
     @_evidence
-    def lookup(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+    def lookup(self, symbol: str, client_order_id: str, venue_order_id: str | None = None) -> VenueOrder | None:
         """By each of the profile's look-ups in its order; the open order, else the latest closed one."""
+        if venue_order_id is not None:
+            return self._by_venue_id(symbol, venue_order_id)
         for lookup in self._venue.lookups:
             found = [o for o in self._look(lookup, symbol, client_order_id) if o.client_order_id == client_order_id]
             if found:
                 return max(found, key=lambda order: (order.status is VenueStatus.OPEN, order.updated_at))
         return None
+
+    def _by_venue_id(self, symbol: str, venue_order_id: str) -> VenueOrder | None:
+        """Where the venue shows a single order; elsewhere nothing is found that its lists do not show."""
+        if all(lookup.method != "fetch_order" for lookup in self._venue.lookups):
+            return None
+        answer = self._signed.ask("fetch_order", venue_order_id, symbol, market=symbol)
+        if answer.missing:
+            return None
+        found = self._single(answer)
+        if (found.symbol, found.venue_order_id) != (symbol, venue_order_id):
+            raise self._signed.unavailable("showed another order than was asked for")
+        return found
 
     def _look(self, lookup: Lookup, symbol: str, client_order_id: str) -> tuple[VenueOrder, ...]:
         """The readable orders that it shows. What is not understood may be passed over only where it is another's."""

@@ -12,7 +12,7 @@ from belay.domain.documents import Configuration
 from belay.domain.errors import Unreadable
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentEntry
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
 from belay.domain.record import Record
@@ -52,9 +52,11 @@ class Books:
         self._cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of decisions
         self._asked_cancels = defaultdict[str, Standing[CancelRequest]](lambda: Standing(CancelRequest))  # of people
         self._flows = defaultdict[str, Drawer[str, Flow]](lambda: Drawer(Flow))
-        self._incidents = defaultdict[str, Drawer[str, Incident]](lambda: Drawer(Incident))
+        self._incidents = defaultdict[str, Standing[Incident]](lambda: Standing(Incident))
+        self._incident_entries = defaultdict[tuple[str, str], Drawer[str, IncidentEntry]](lambda: Drawer(IncidentEntry))
         # What the indexes of the table hold.
         self._open_orders = defaultdict[str, Line[Order]](lambda: Line(Order))
+        self._loose_lines = defaultdict[tuple[str, str], Line[VenueTrade]](lambda: Line(VenueTrade))
         self._decision_lines = defaultdict[tuple[str, str], Line[DecisionRecord]](lambda: Line(DecisionRecord))
         self._order_lines = defaultdict[str, Line[Order]](lambda: Line(Order))
         self._flow_lines = defaultdict[str, Line[Flow]](lambda: Line(Flow))

@@ -81,7 +81,7 @@ class Drawer[K, R: Record]:
 class Line[R: Record](Drawer[str, R]):
     """Records by their position on a time line."""
 
-    def latest(self, limit: int) -> tuple[R, ...]:
+    def latest(self, limit: int | None) -> tuple[R, ...]:
         latest = sorted(self._bodies, reverse=True)[:limit]
         return tuple(record for position in latest if (record := self.get(position)))
 

@@ -1,6 +1,7 @@
 """The ledger in memory, with the semantics of the one on tables. Reads no clock and no randomness."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate
 
@@ -16,6 +17,7 @@ from belay.adapters.records import (
     order_digest,
     order_position,
     refused_position,
+    resolved,
     schedule_key,
     told,
     trade_position,
@@ -27,7 +29,7 @@ from belay.domain.documents import Configuration
 from belay.domain.errors import Conflict, Unreadable, WrittenByLater
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
-from belay.domain.incidents import Incident
+from belay.domain.incidents import Incident, IncidentEntry
 from belay.domain.orders import Order, OrderEvent
 from belay.domain.proofs import Proof
 from belay.domain.slots import Tick
@@ -355,13 +357,19 @@ class InMemoryLedger(Books):
         return self._unattributed[account].all(trade_position)
 
     @_locked
+    def loose_trades(self, account: str, symbol: str, limit: int | None) -> tuple[VenueTrade, ...]:
+        return self._loose_lines[account, symbol].latest(limit)
+
+    @_locked
     def store_unattributed(self, account: str, trade: VenueTrade) -> None:
         if not self._unattributed[account].of_later(trade.key):
             self._unattributed[account][trade.key] = trade
+            self._loose_lines[account, trade.symbol][trade_position(trade)] = trade
 
     @_locked
     def drop_unattributed(self, account: str, trade: VenueTrade) -> None:
         self._unattributed[account].withdraw(trade.key)
+        self._loose_lines[account, trade.symbol].drop(trade_position(trade))
 
     @_locked
     def cancel_requests(self, account: str) -> tuple[CancelRequest, ...]:
@@ -390,11 +398,11 @@ class InMemoryLedger(Books):
 
     @_locked
     def incidents(self, account: str) -> tuple[Incident, ...]:
-        return self._incidents[account].all(incident_position)
+        return Drawer.all(self._incidents[account], incident_position)
 
     @_locked
     def open_incidents(self, account: str) -> tuple[Incident, ...]:
-        return tuple(incident for incident in self.incidents(account) if incident.status == "open")
+        return self._incidents[account].all(incident_position)
 
     @_locked
     def incident(self, account: str, incident_id: str) -> Incident | None:
@@ -412,13 +420,31 @@ class InMemoryLedger(Books):
         return True
 
     @_locked
-    def resolve_incident(self, account: str, incident_id: str, resolution: str) -> bool:
+    def follow_incident(self, incident: Incident) -> bool:
+        stored = self._incidents[incident.account].get(incident.incident_id)
+        if stored is None or stored.status == "resolved" or stored.opened_at != incident.opened_at:
+            return False
+        self._incidents[incident.account][incident.incident_id] = incident
+        return True
+
+    @_locked
+    def resolve_incident(
+        self, account: str, incident_id: str, resolution: str, author: str = "belay", at: datetime | None = None
+    ) -> bool:
         incident = self._incidents[account].get(incident_id)
         if incident is None or not incident.understood or incident.status == "resolved":
             return False
-        resolved = incident.model_copy(update={"status": "resolved", "resolution": resolution})
-        self._incidents[account][incident_id] = resolved
+        self._incidents[account][incident_id] = resolved(incident, resolution, author, at)
+        self._incidents[account].withdraw(incident_id)
         return True
+
+    @_locked
+    def append_incident_entry(self, entry: IncidentEntry) -> None:
+        self._incident_entries[entry.account, entry.incident_id][entry.position] = entry
+
+    @_locked
+    def incident_history(self, account: str, incident_id: str) -> tuple[IncidentEntry, ...]:
+        return self._incident_entries[account, incident_id].all(lambda entry: entry.position)
 
 
 def _sequence(event: OrderEvent) -> str:

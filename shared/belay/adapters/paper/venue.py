@@ -183,12 +183,15 @@ class PaperVenue:
         self._current()
         return self._store.trades(symbol, start, end, page)
 
-    def lookup(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+    def lookup(self, symbol: str, client_order_id: str, venue_order_id: str | None = None) -> VenueOrder | None:
         """The open order of this id, else the latest closed one. A miss shuts out requests judged earlier."""
         found: list[PaperOrder] = []
 
         def look(now: Step, at: datetime) -> Step:
-            found[:] = self._find(now, at, symbol, client_order_id)
+            if venue_order_id is None:
+                found[:] = self._find(now, at, symbol, client_order_id)
+            else:
+                found[:] = self._find_by_venue_id(now, symbol, venue_order_id)
             return Step(state=now.state if found else now.state.model_copy(update={"time": at}))
 
         self._evidence(look)
@@ -201,6 +204,11 @@ class PaperVenue:
         just_closed = [order for order in reversed(now.closed) if order.client_order_id == client_order_id]
         closed = [*just_closed, *self._store.closed_orders(client_order_id)]
         return [order for order in closed if order.symbol == symbol]
+
+    def _find_by_venue_id(self, now: Step, symbol: str, venue_order_id: str) -> list[PaperOrder]:
+        closed = self._store.closed_order(venue_order_id)
+        known = (*now.state.orders.values(), *now.closed, *((closed,) if closed else ()))
+        return [order for order in known if (order.symbol, order.venue_order_id) == (symbol, venue_order_id)]
 
     def _current(self) -> tuple[VenueState, datetime]:
         """The state matched up to venue time, and that time."""

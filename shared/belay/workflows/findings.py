@@ -1,0 +1,233 @@
+"""What a run has found against a proof: facts that a person must know, when they are told, and when they are over.
+
+A fact needs two runs to become an incident, and two to be gone, each pair apart by the venue's lag; the second one is
+asked for at once.
+"""
+
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import NamedTuple
+
+from belay.domain.account import StopLevel
+from belay.domain.documents import AccountDocument
+from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind
+from belay.domain.reconciliation import Mismatch
+from belay.domain.record import base_asset, quote_asset
+from belay.domain.venues import UnreadRow
+from belay.ports import Suspicion
+from belay.workflows.outage import UNREACHABLE
+from belay.workflows.session import Session
+from belay.workflows.updates import end_incident, open_incident
+from belay.workflows.views import Gap, Views, told
+
+SPACING = timedelta(seconds=10)
+# Of the account's item: DynamoDB takes 400 KB.
+MOST_BYTES = 200_000
+# Where more than new entries stops: what the ledger says cannot be relied on. While clocks differ, the executor waits
+# by itself, with whatever it has.
+LEVELS: dict[IncidentKind, StopLevel | None] = {
+    IncidentKind.WRONG_ABSENCE_PROOF: StopLevel.HALTED,
+    IncidentKind.BROKEN_RECORD: StopLevel.HALTED,
+    IncidentKind.CLOCK_OFFSET: None,
+}
+LOOK_AT_THE_ROW = (
+    "Look the row up at the venue. This ends by itself once the row is gone or a version of Belay that reads it is "
+    "deployed; a trade may be taken as it is: belay incidents resolve, after which its balances are for belay rebase."
+)
+
+
+class Failures:
+    """Keeps one thing's failure from stopping the others, and remembers it."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Mismatch] = {}
+
+    def kept[T](self, subject: str, symbol: str | None, act: Callable[[], T], otherwise: T) -> T:
+        """What an act gives; `otherwise` where it fails, which is noted under its subject."""
+        try:
+            return act()
+        except Exception as error:
+            self.found[subject] = _not_reconciled(subject, symbol, told(error))
+            return otherwise
+
+
+class Judged(NamedTuple):
+    """`reason`: what stands against a proof, if anything; `uncovered`: for which symbols it would say nothing, and why.
+    `ended`: incidents are over, so that the account is another by now."""
+
+    reason: str
+    uncovered: dict[str, str]
+    ended: bool = False
+
+
+def facts(views: Views) -> Iterator[Mismatch]:
+    """What the reading itself has met: rows and symbols, each told as what it is."""
+    for row in views.unread:
+        yield _unreadable(row, views)
+    for gap in views.gaps:
+        if gap.kind in ("unavailable", "not_understood", "failed"):
+            yield _told_of(gap)
+    size = len(views.ledger.account.model_dump_json())
+    if size > MOST_BYTES:
+        yield _too_large(size)
+
+
+def open_incidents(session: Session, mismatches: Iterable[Mismatch], views: Views) -> None:
+    """Stop new entries in what a mismatch affects, everything where a proof or a record was wrong, and tell on-call."""
+    for mismatch in mismatches:
+        level = LEVELS.get(mismatch.kind, StopLevel.REDUCE_ONLY) if mismatch.stops else None
+        open_incident(session.services, mismatch.incident(session.document.account, views.venue.time), level)
+
+
+def judge(session: Session, mismatches: Iterable[Mismatch], views: Views, owed: Container[str]) -> Judged:
+    """Open an incident for each mismatch that an earlier run saw too, end those whose fact two runs have not seen.
+
+    Args:
+        owed: ids of incidents about orders which stand as long as the order does.
+    """
+    ledger, account, now = session.services.ledger, session.document.account, views.venue.time
+    seen = {mismatch.key: mismatch for mismatch in mismatches}
+    standing = [one for one in ledger.open_incidents(account) if one.kind in ENDS_BY_RULE]
+    missing = [one for one in standing if one.incident_id not in seen and one.incident_id not in owed]
+    if (seen or missing) and _moved(session, views):
+        return Judged("inconclusive: account or balances changed under this run", {})
+    doubtful = {key for key, mismatch in seen.items() if _doubtful(mismatch.kind, mismatch.subject, views)}
+    found = {key: mismatch for key, mismatch in seen.items() if key not in doubtful}
+    before = ledger.suspicion(account) or Suspicion(account=account, first_seen={})
+    # A trade that the history still owes may explain what is seen meanwhile.
+    spacing = max(SPACING, views.lag)
+    confirmed = [m for key, m in found.items() if key in before.first_seen and now >= before.first_seen[key] + spacing]
+    open_incidents(session, confirmed, views)
+    undecided = {key for key in before.first_seen if key not in seen and _doubtful(*_parted(key), views)}
+    undecided |= (doubtful | ({UNREACHABLE} if views.failure else set())) & before.first_seen.keys()
+    gone = {one.incident_id: before.gone.get(one.incident_id, now) for one in missing if looked_at(one, views)}
+    over = [incident_id for incident_id, since in gone.items() if now >= since + spacing]
+    after = Suspicion(
+        account=account,
+        first_seen={key: before.first_seen.get(key, now) for key in sorted({*found, *undecided})},
+        gone={key: since for key, since in sorted(gone.items()) if key not in over},
+    )
+    if after != before:
+        ledger.store_suspicion(after)
+    if after.first_seen.keys() - before.first_seen.keys() or after.gone.keys() - before.gone.keys():
+        session.services.queue.follow_up(account, int(spacing.total_seconds()) + 1)
+    for incident_id in over:
+        resolution = f"gone in two looks, at {gone[incident_id]:%FT%TZ} and {now:%FT%TZ}"
+        end_incident(session.services, account, incident_id, resolution)
+    return Judged(_against(after, found, doubtful, seen), _uncovered(views, found), bool(over))
+
+
+def _against(after: Suspicion, found: Mapping[str, Mismatch], doubtful: set[str], seen: Mapping[str, Mismatch]) -> str:
+    """What concerns the whole account. The rest only keeps its symbol from being covered."""
+    scoped = {key for key, mismatch in found.items() if mismatch.symbol or not mismatch.stops}
+    against = [key for key in after.first_seen if key not in scoped and key != UNREACHABLE]
+    if against:
+        return f"mismatch: {', '.join(against)}"
+    open_still = sorted(key for key in doubtful if seen[key].symbol is None)
+    return f"not conclusive yet: {', '.join(open_still)}" if open_still else ""
+
+
+def _uncovered(views: Views, found: Mapping[str, Mismatch]) -> dict[str, str]:
+    why = {mismatch.symbol: key for key, mismatch in found.items() if mismatch.symbol}
+    for gap in views.gaps:
+        why[gap.symbol] = str(gap)
+    for symbol in views.unsettled:
+        why.setdefault(symbol, "a trade may be that of an order whose outcome is open")
+    return dict(sorted(why.items()))
+
+
+def _moved(session: Session, views: Views) -> bool:
+    """Whether what was compared is no longer so: then a difference may only be that of two moments."""
+    version = session.services.ledger.account(session.document.account).version
+    return version != views.ledger.account.version or session.venue.balances().total != views.venue.balances.total
+
+
+def _parted(key: str) -> tuple[str, str]:
+    kind, _, subject = key.partition(":")
+    return kind, subject
+
+
+def _doubtful(kind: str, subject: str, views: Views) -> bool:
+    """Whether a conclusion from everything together may come of what could not be read this time."""
+    if kind == IncidentKind.UNATTRIBUTED_TRADE:
+        return subject in views.unsettled
+    if kind != IncidentKind.BALANCE_MISMATCH:
+        return False
+    shared = {asset for symbol in views.unsettled for asset in (base_asset(symbol), quote_asset(symbol))}
+    return subject in shared or any(subject in row.assets for row in views.unread if row.what == "balance")
+
+
+def looked_at(incident: Incident, views: Views) -> bool:
+    """Whether this run could have seen the fact of an incident, were it still there."""
+    if incident.kind is IncidentKind.STALE_PROOF or incident.symbol in {gap.symbol for gap in views.gaps}:
+        return False
+    if incident.kind is IncidentKind.UNATTRIBUTED_TRADE and incident.symbol in views.unsettled:
+        return False
+    return not _doubtful(incident.kind, incident.subject, views)
+
+
+# --- in words --------------------------------------------------------------------------------------------------------
+
+
+def _not_reconciled(subject: str, symbol: str | None, problem: str) -> Mismatch:
+    return Mismatch(
+        kind=IncidentKind.NOT_RECONCILED,
+        subject=subject,
+        symbol=symbol,
+        expected="it can be compared and brought forward",
+        actual=problem,
+        action="Read the reconciler's log of it. The rest of the account goes on; this ends by itself once a run gets "
+        "through with it.",
+    )
+
+
+def _told_of(gap: Gap) -> Mismatch:
+    if gap.kind == "unavailable":
+        return _unavailable(gap.symbol, str(gap))
+    return _not_reconciled(gap.symbol, gap.symbol, f"the answer came and is not understood: {gap}").model_copy(
+        update={"actual": str(gap)} if gap.kind == "failed" else {}
+    )
+
+
+def _unavailable(symbol: str, problem: str) -> Mismatch:
+    return Mismatch(
+        kind=IncidentKind.SYMBOL_UNAVAILABLE,
+        subject=symbol,
+        symbol=symbol,
+        expected=f"{symbol} is listed and traded",
+        actual=problem,
+        action="Look at the venue's announcements. Its entries wait, everything else goes on; what is held of it is "
+        "valued at its last price or its cost. Take it out of the document, or write it off: belay symbols retire.",
+    )
+
+
+def _unreadable(row: UnreadRow, views: Views) -> Mismatch:
+    what = " ".join(part for part in (row.what, row.reference, row.market, row.status) if part)
+    symbol = row.symbol if row.what != "balance" else None
+    return Mismatch(
+        kind=IncidentKind.UNREADABLE_ROW,
+        subject=row.key,
+        symbol=symbol,
+        expected=f"a {row.what} that is understood",
+        actual=f"{what}: {row.problem}",
+        action=LOOK_AT_THE_ROW,
+        stops=symbol is not None or _may_concern_us(row, views.ledger.document, views),
+    )
+
+
+def _may_concern_us(row: UnreadRow, document: AccountDocument, views: Views) -> bool:
+    """A row of another market whose assets are known and none of ours concerns nothing here."""
+    held = {asset for symbol in views.ledger.account.held_symbols() for asset in symbol.split("/")}
+    return not row.assets or any(asset in document.assets | held for asset in row.assets)
+
+
+def _too_large(size: int) -> Mismatch:
+    return Mismatch(
+        kind=IncidentKind.NOT_RECONCILED,
+        subject="account item",
+        symbol=None,
+        expected=f"an account of at most {MOST_BYTES} bytes",
+        actual=f"{size} bytes; at 400 KB nothing of it can be written any more",
+        action="See what it is full of: belay status. Resolve incidents that hold stops, and move on to a new account.",
+        stops=False,
+    )

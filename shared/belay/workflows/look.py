@@ -1,0 +1,187 @@
+"""Look at an incident's fact again because a person says that it is dealt with: it ends only where the fact is gone.
+
+What no look can tell, such as whether a position was sold by hand, is the person's word.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from belay.domain.account import Account
+from belay.domain.chain import Acceptance, Anchor
+from belay.domain.errors import BelayError, Conflict, InvalidInput, VenueUnavailable
+from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind, Looked, ResolveRequest
+from belay.domain.orders import NEVER_SENT, UNRESOLVED
+from belay.domain.reconciliation import Mismatch
+from belay.domain.slots import Slot
+from belay.ports import Services
+from belay.workflows.findings import looked_at
+from belay.workflows.integrity import Examination
+from belay.workflows.outage import CLOCKS, NOT_UNDERSTOOD, RECONCILING, STALE, UNREACHABLE, refusal
+from belay.workflows.reconcile import compare_both
+from belay.workflows.schedule import stale_proof
+from belay.workflows.session import Session, open_session
+from belay.workflows.settling import owed_fills
+from belay.workflows.updates import TRIES, end_incident, open_incident
+from belay.workflows.views import Views, read
+
+# How many of the latest orders are searched for one that its id no longer leads to.
+LATEST = 1000
+# What a run that reads everything ends.
+OF_READING = frozenset({UNREACHABLE, NOT_UNDERSTOOD, refusal(RECONCILING)})
+AGAIN = "Ask again once the venue can be read."
+# What ends an incident whose fact still stands; what is not listed has an action that says so.
+ENDS: dict[IncidentKind, str] = {
+    IncidentKind.BALANCE_MISMATCH: "Let the venue's records explain it, reverse it, or: belay rebase.",
+    IncidentKind.UNATTRIBUTED_TRADE: "belay trades list, then belay trades attribute or foreign, for each of them.",
+    IncidentKind.UNKNOWN_VENUE_ORDER: "Cancel it at the venue, or make it ours: belay adopt.",
+    IncidentKind.MISSING_ORDER: "belay resolve ORDER",
+    IncidentKind.ORDER_MISMATCH: "belay resolve ORDER",
+    IncidentKind.UNKNOWN_OUTCOME: "belay resolve ORDER",
+    IncidentKind.FILLS_MISSING: "belay resolve ORDER",
+    IncidentKind.SYMBOL_UNAVAILABLE: "Take the symbol out of the account's document, or: belay symbols retire.",
+    IncidentKind.STALE_PROOF: "A clean reconciliation; see the account's other incidents.",
+}
+
+
+def answer(event: Mapping[str, Any], services: Services) -> dict[str, Any]:
+    """Answer an event like `{"account": "paper", "resolve": {"incident_id": "balance_mismatch:USD", "reason": "..."}}`;
+    what stands against it is data, too."""
+    try:
+        request = ResolveRequest.parse(event["resolve"])
+        looked = look(str(event.get("account", "")), request, services)
+    except InvalidInput as error:
+        return {"error": error.field, "problem": error.problem, "remedy": error.remedy}
+    except BelayError as error:
+        return {"error": "resolve", "problem": str(error), "remedy": "Ask again: nothing is ended twice."}
+    return looked.model_dump(mode="json")
+
+
+def look(account: str, request: ResolveRequest, services: Services) -> Looked:
+    """End an incident whose fact is gone, or that is a person's to end; asked twice, it ends once.
+
+    Raises:
+        InvalidInput: the account has no document, or no such incident.
+        Conflict: others kept changing the account.
+    """
+    session = open_session(services, account)
+    incident = services.ledger.incident(account, request.incident_id)
+    if incident is None:
+        problem = f"account {account} has no incident {request.incident_id}"
+        raise InvalidInput("resolve.incident_id", problem, "See `belay incidents list`.")
+    if incident.status == "resolved":
+        lifted = end_incident(services, account, incident.incident_id, incident.resolution)  # had that been left undone
+        return _looked(incident, status="resolved", resolution=incident.resolution, lifted=lifted)
+    if refused := _stands(incident, session):
+        return refused
+    if carry_out := CARRIED_OUT.get(incident.kind):
+        carry_out(incident, request, session)
+    lifted = end_incident(services, account, incident.incident_id, request.reason, request.author)
+    return _looked(incident, status="resolved", resolution=request.reason, lifted=lifted)
+
+
+def _looked(incident: Incident, **changes: Any) -> Looked:
+    told = {"account": incident.account, "incident_id": incident.incident_id}
+    return Looked(**{**told, "expected": incident.expected, "actual": incident.actual, **changes})
+
+
+# --- does it still stand? --------------------------------------------------------------------------------------------
+
+
+def _stands(incident: Incident, session: Session) -> Looked | None:
+    """The answer to whoever asks while the fact stands, or cannot be looked at."""
+    by_reading = incident.kind in ENDS_BY_RULE or incident.incident_id in (*OF_READING, CLOCKS)
+    if not by_reading and incident.kind is not IncidentKind.UNKNOWN_OUTCOME:
+        return None
+    try:
+        views = read(session)
+    except VenueUnavailable as error:
+        return _looked(incident, status="open", problem=f"{error.told_as}: {error}", remedy=AGAIN)
+    ends = ENDS.get(incident.kind, incident.action)
+    if incident.incident_id in OF_READING:
+        failure = views.failure
+        return _looked(incident, status="open", problem=str(failure), remedy=ends) if failure else None
+    if incident.kind is IncidentKind.UNKNOWN_OUTCOME:
+        order = session.services.ledger.order(incident.subject)
+        if order is None or order.state not in UNRESOLVED:
+            return None
+        return _looked(incident, status="open", problem=f"the order is still {order.state}", remedy=ends)
+    if incident.incident_id == STALE:
+        return _stale(incident, session, ends)
+    return _among_the_facts(incident, session, views, ends)
+
+
+def _stale(incident: Incident, session: Session, ends: str) -> Looked | None:
+    found = stale_proof(incident.account, session.services)
+    return _looked(incident, status="open", actual=found.actual, problem="still so", remedy=ends) if found else None
+
+
+def _among_the_facts(incident: Incident, session: Session, views: Views, ends: str) -> Looked | None:
+    examination = Examination(session.services.ledger, incident.account)
+    seen = {found.key: found for found in compare_both(session, views, examination).mismatches}
+    standing = seen.get(incident.incident_id)
+    if standing is not None and not _may_be_taken(incident):
+        _follow(incident, standing, session)
+        told = {"expected": standing.expected, "actual": standing.actual}
+        return _looked(incident, status="open", problem="the fact still stands", remedy=ends, **told)
+    if incident.incident_id in owed_fills(views):
+        return _looked(incident, status="open", problem="the fills are still missing", remedy=ends)
+    if standing is None and not looked_at(incident, views):
+        gaps = "; ".join(map(str, views.gaps)) or "a trade may be that of an order whose outcome is open"
+        return _looked(incident, status="open", problem=f"it could not be looked at: {gaps}", remedy=AGAIN)
+    return None
+
+
+def _may_be_taken(incident: Incident) -> bool:
+    """A trade's row that is not understood stays at the venue for good: a person may take it as it is."""
+    return incident.kind is IncidentKind.UNREADABLE_ROW and incident.subject.startswith("trade|")
+
+
+def _follow(incident: Incident, standing: Mismatch, session: Session) -> None:
+    open_incident(session.services, standing.incident(incident.account, incident.opened_at))
+
+
+# --- what goes with a person's word ----------------------------------------------------------------------------------
+
+
+def _forget_schedule(incident: Incident, _request: ResolveRequest, session: Session) -> None:
+    """If the schedule of a missed slot is alive, its next tick makes it expected again."""
+    ledger, stage = session.services.ledger, session.services.stage
+    for schedule in ledger.schedules(incident.account):
+        if Slot.of(schedule, stage).schedule_id == incident.subject:
+            ledger.drop_schedule(schedule)
+
+
+def _take_records(incident: Incident, request: ResolveRequest, session: Session) -> None:
+    """Take the story of an order that was sent as it stands; what was never sent, or cannot be read, is set aside."""
+    ledger, account, subject = session.services.ledger, incident.account, incident.subject
+    order = ledger.order(subject)
+    if order is None and (lost := next((o for o in ledger.orders(account, LATEST) if o.order_id == subject), None)):
+        ledger.restore_pointer(lost)  # its own records are judged by the next run
+        return
+    if order is None:
+        _change_account(session.services, account, lambda held: held.without_reservation_of(subject))
+    if order is None or ledger.history(order).anchor is None or order.state in NEVER_SENT:
+        ledger.set_aside(subject)
+        return
+    at = session.services.clock.now()
+    acceptance = Acceptance(anchor=Anchor.of(order), author=request.author, reason=request.reason, at=at)
+    ledger.accept_history(acceptance, order.decision_id)
+
+
+CARRIED_OUT: dict[IncidentKind, Callable[[Incident, ResolveRequest, Session], None]] = {
+    IncidentKind.MISSED_SLOT: _forget_schedule,
+    IncidentKind.BROKEN_RECORD: _take_records,
+}
+
+
+def _change_account(services: Services, name: str, change: Callable[[Account], Account]) -> None:
+    for _ in range(TRIES):
+        account = services.ledger.account(name)
+        changed = change(account)
+        if changed is account:
+            return None
+        try:
+            return services.ledger.save_account(changed)
+        except Conflict:
+            continue
+    raise Conflict(f"account {name}")
