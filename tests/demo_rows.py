@@ -31,6 +31,8 @@ from belay.domain.slots import Tick
 from belay.local.programs import ROOT
 from belay.ports import Services
 from belay.replay.pace import LAST_RECONCILIATIONS, MOST_STEPS, STEP, needs_time
+from belay.workflows.flows import CURSOR as FLOWS
+from belay.workflows.restore import first_proof
 from tests.builders import NOW
 from tests.scheduled import own_schedules
 from tests.world import Crash, World
@@ -215,9 +217,9 @@ def _account(ledger: InMemoryLedger, account: str) -> Placed:
         items.append(Item(pk, "SUSPICION", suspicion.model_dump_json()))
     waiting = ledger._unattributed[account]
     items += [_noted(waiting, key, stored.unattributed(account, waiting[key])) for key in waiting.keys()]  # noqa: SIM118 no dict
-    for symbol in configuration.document.symbols:
-        if cursor := ledger.cursor(account, symbol):
-            items.append(Item(pk, f"CURSOR#{symbol}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)}))
+    for name in (*configuration.document.symbols, FLOWS, first_proof(ledger)):
+        if cursor := ledger.cursor(account, name):
+            items.append(Item(pk, f"CURSOR#{name}", cursor.model_dump_json(), {"read_until": iso(cursor.read_until)}))
     items += [stored.anchor(ledger._anchors[key]) for key in ledger._anchors.keys()]  # noqa: SIM118 no dict
     for order in ledger.orders(account, 100_000):
         for venue_order_id in order.venue_order_ids:
