@@ -10,12 +10,7 @@ from belay.domain.errors import InvalidInput
 from belay.workflows import adopt, doctor, identity, pending, rebase, reconcile, updates
 
 SERVICES = reconciler_services(os.environ)
-REQUESTS = {
-    "adopt": adopt.answer,
-    "doctor": doctor.answer,
-    "rebase": rebase.answer,
-    "same_venue": identity.answer,
-}
+REQUESTS = {"adopt": adopt.answer, "doctor": doctor.answer, "rebase": rebase.answer, "same_venue": identity.answer}
 
 
 @logger.inject_lambda_context(clear_state=True)
