@@ -15,7 +15,19 @@ from belay.domain.rebase import Rebased, RebaseRequest
 from belay.domain.venues import Balances, Outcome, OutcomeKind, TradePage, UnreadRow, VenueTrade
 from belay.workflows import identity, rebase
 from tests.builders import ACCOUNT, NOW, SYMBOL, make_buy, make_document, make_paper_settings
-from tests.world import World, afterwards, changed, flat_candles, instead, make_reduce, meanwhile
+from tests.world import (
+    FAULTS,
+    Fault,
+    World,
+    afterwards,
+    blaming,
+    changed,
+    disturbed,
+    flat_candles,
+    instead,
+    make_reduce,
+    meanwhile,
+)
 
 K = IncidentKind
 D = Decimal
@@ -636,3 +648,68 @@ def test_r26_another_venue_is_never_the_same_venue() -> None:
     other(world)
     assert same(world)["error"] == "account.venue"
     assert same(world, reason="")["error"] == "same_venue.reason"
+
+
+# --- every step that may fail -----------------------------------------------------------------------------------------
+
+
+def deposited() -> World:
+    world = ready()
+    world.move(USD="25")
+    world.advance(minutes=1)
+    return world
+
+
+def unexplained() -> World:
+    world = ready()
+    world.move(recorded=False, USD="25")
+    mismatched(world)
+    return world
+
+
+def told_late() -> World:
+    """An order whose estimated fee the venue's ledger tells by now."""
+    world = ready()
+    estimates(world)
+    world.buy()
+    world.deliver()
+    clean(world)
+    tells_fees(world)
+    world.advance(minutes=1)
+    return world
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_wherever_a_run_stops_a_flow_is_counted_once(fault: Fault) -> None:
+    for step, world in disturbed(deposited, lambda world: world.reconcile(), fault):
+        with blaming(step):
+            world.minutes(3)
+            assert flows(world) == [(FlowKind.DEPOSIT, {"USD": 25})]
+            world.check_promises()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_wherever_a_rebase_stops_it_takes_once_and_its_repetition_ends_the_incident(fault: Fault) -> None:
+    for step, world in disturbed(unexplained, lambda world: asked(world, whole=True), fault):
+        with blaming(step):
+            again = asked(world, whole=True)
+            assert "error" not in again
+            assert flows(world) == [(FlowKind.REBASE, {"USD": 25})]
+            assert not stopped(world)
+            world.minutes(2)
+            world.check_promises()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_wherever_a_run_stops_a_fee_is_corrected_once(fault: Fault) -> None:
+    (trade,) = told_late().venue_trades()
+    for step, world in disturbed(told_late, lambda world: world.reconcile(), fault):
+        with blaming(step):
+            estimates(world)
+            tells_fees(world)
+            world.minutes(3)
+            (order,) = world.ledger.orders(ACCOUNT, 10)
+            assert order.fees == trade.fees
+            assert world.causes(order).count("fee corrected") == 1
+            assert order.settled
+            assert world.account.expected_balances() == world.venue().balances().total
