@@ -18,7 +18,7 @@ from belay.adapters.paper.clock import load_candles, set_replay_clock
 from belay.adapters.paper.table import DynamoPaperStore
 from belay.cli.desk import Desk
 from belay.cli.main import app
-from tests.builders import ACCOUNT, NOW, SYMBOL, make_buy
+from tests.builders import ACCOUNT, NOW, SYMBOL
 from tests.contract.conftest import TABLES, aws_client, make_paper_table, make_tables
 from tests.world import World, flat_candles, make_reduce
 

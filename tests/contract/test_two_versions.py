@@ -29,7 +29,7 @@ Rows = dict[str, list[dict[str, Any]]]
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the version before, as it was released."""
     git = ["git", "-C", str(ROOT), "archive", PREVIOUS["commit"], "shared", "tests", "functions", "template.yaml"]
-    packed = subprocess.run(git, capture_output=True, check=False)  # noqa: S603
+    packed = subprocess.run(git, capture_output=True, check=False)
     if packed.returncode:
         pytest.fail(f"commit {PREVIOUS['commit']} is not in this clone: fetch its whole history")
     folder = tmp_path_factory.mktemp("before")
@@ -42,7 +42,7 @@ def at_work(root: Path, rows: Rows | None, *acts: tuple[Any, ...]) -> tuple[list
     """What a version answers to these acts, and the rows that it leaves."""
     path = os.pathsep.join(str(root / part) for part in (".", "shared", "functions/evaluator"))
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "AWS_DEFAULT_REGION": "eu-west-1"}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, str(PROGRAM)],
         input=json.dumps({"rows": rows, "acts": acts}),
         capture_output=True,

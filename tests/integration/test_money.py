@@ -15,7 +15,19 @@ from belay.domain.rebase import Rebased, RebaseRequest
 from belay.domain.venues import Balances, Outcome, OutcomeKind, TradePage, UnreadRow, VenueTrade
 from belay.workflows import identity, rebase
 from tests.builders import ACCOUNT, NOW, SYMBOL, make_buy, make_document, make_paper_settings
-from tests.world import World, afterwards, changed, flat_candles, instead, make_reduce, meanwhile
+from tests.world import (
+    FAULTS,
+    Fault,
+    World,
+    afterwards,
+    blaming,
+    changed,
+    disturbed,
+    flat_candles,
+    instead,
+    make_reduce,
+    meanwhile,
+)
 
 K = IncidentKind
 D = Decimal
@@ -49,7 +61,7 @@ def mismatched(world: World) -> None:
     assert stopped(world)
 
 
-def flows(world: World) -> list[tuple[FlowKind, dict[str, Decimal]]]:
+def flows(world: World) -> list[tuple[FlowKind, dict[str, Any]]]:
     return [(flow.kind, flow.amounts) for flow in world.ledger.flows(ACCOUNT, 100)]
 
 
@@ -238,7 +250,7 @@ def test_a_fee_that_comes_late_ends_its_incident() -> None:
 )
 def test_r14_what_the_venue_records_is_counted_as_a_flow(kind: FlowKind, amounts: dict[str, str]) -> None:
     world = ready()
-    world.move(kind, **amounts)
+    world.venue().move(kind, **amounts)  # type: ignore[arg-type]
     clean(world)
     assert flows(world) == [(kind, {asset: D(amount) for asset, amount in amounts.items()})]
     assert world.account.positions == {}
@@ -274,13 +286,13 @@ def test_an_asset_that_nothing_uses_is_recorded_and_stops_nothing() -> None:
     assert flows(world) == [(FlowKind.DIVIDEND, {"DOGE": 100})]
 
 
-def row(flow_id: str, at: Any, **amounts: str) -> VenueFlow:
+def row(flow_id: str, at: Any, **amounts: Any) -> VenueFlow:
     return VenueFlow(
         flow_id=flow_id,
         kind=FlowKind.DEPOSIT,
         amounts=amounts,
         at=at,
-        evidence="as the venue says",  # type: ignore[arg-type]
+        evidence="as the venue says",
     )
 
 
@@ -428,7 +440,7 @@ def test_r14_what_no_record_explains_is_taken_by_a_rebase_and_the_account_is_cle
     (flow,) = world.ledger.flows(ACCOUNT, 10)
     assert (flow.kind, flow.amounts, flow.author, flow.evidence) == (
         FlowKind.REBASE,
-        {"USD": 25},
+        {"USD": D(25)},
         "ann",
         "a deposit by hand",
     )
@@ -636,3 +648,68 @@ def test_r26_another_venue_is_never_the_same_venue() -> None:
     other(world)
     assert same(world)["error"] == "account.venue"
     assert same(world, reason="")["error"] == "same_venue.reason"
+
+
+# --- every step that may fail -----------------------------------------------------------------------------------------
+
+
+def deposited() -> World:
+    world = ready()
+    world.move(USD="25")
+    world.advance(minutes=1)
+    return world
+
+
+def unexplained() -> World:
+    world = ready()
+    world.move(recorded=False, USD="25")
+    mismatched(world)
+    return world
+
+
+def told_late() -> World:
+    """An order whose estimated fee the venue's ledger tells by now."""
+    world = ready()
+    estimates(world)
+    world.buy()
+    world.deliver()
+    clean(world)
+    tells_fees(world)
+    world.advance(minutes=1)
+    return world
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_wherever_a_run_stops_a_flow_is_counted_once(fault: Fault) -> None:
+    for step, world in disturbed(deposited, lambda world: world.reconcile(), fault):
+        with blaming(step):
+            world.minutes(3)
+            assert flows(world) == [(FlowKind.DEPOSIT, {"USD": 25})]
+            world.check_promises()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_wherever_a_rebase_stops_it_takes_once_and_its_repetition_ends_the_incident(fault: Fault) -> None:
+    for step, world in disturbed(unexplained, lambda world: asked(world, whole=True), fault):
+        with blaming(step):
+            again = asked(world, whole=True)
+            assert "error" not in again
+            assert flows(world) == [(FlowKind.REBASE, {"USD": 25})]
+            assert not stopped(world)
+            world.minutes(2)
+            world.check_promises()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_wherever_a_run_stops_a_fee_is_corrected_once(fault: Fault) -> None:
+    (trade,) = told_late().venue_trades()
+    for step, world in disturbed(told_late, lambda world: world.reconcile(), fault):
+        with blaming(step):
+            estimates(world)
+            tells_fees(world)
+            world.minutes(3)
+            (order,) = world.ledger.orders(ACCOUNT, 10)
+            assert order.fees == trade.fees
+            assert world.causes(order).count("fee corrected") == 1
+            assert order.settled
+            assert world.account.expected_balances() == world.venue().balances().total

@@ -92,7 +92,8 @@ CANCEL = (PASS, Fault(Kind.FAIL, weight=30), Fault(Kind.LOSE, weight=20), *WRITE
 
 READS = frozenset(
     {"accounts", "configuration", "decision", "decisions", "story", "schedules", "order", "orders", "fills"}
-    | {"order_of_venue_id", "account", "proof", "cursor", "unattributed_trades", "cancel_requests", "suspicion"}
+    | {"order_of_venue_id", "account", "proof", "last_proof", "cursor", "unattributed_trades", "cancel_requests"}
+    | {"suspicion", "flow", "flows"}
     | {"incident", "incidents", "open_incidents", "history", "operator_stops", "refused_events", "read"}
 )
 BY_NAME = {

@@ -382,6 +382,7 @@ class Connection:
         self.balances = venue.shown_balances
         self.open_orders = venue.open_orders
         self.trades = venue.trades
+        self.flows = venue.flows
         self.lookup = venue.lookup
         self.submit = venue.submit
         self.cancel = venue.cancel

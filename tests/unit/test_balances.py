@@ -96,7 +96,7 @@ def test_an_asset_in_use_that_was_never_opened_is_not_compared_but_named() -> No
 def test_r10_a_fee_in_a_third_asset_is_expected_from_what_was_there_at_the_opening() -> None:
     account = filled(opened(USD="10000", BTC="0", BNB="1.5"), make_trade(fees=amounts(BNB="0.00775001")))
     found = difference(account, held(USD="9000", BTC="0.1", BNB="1.49224999"), "BNB")
-    assert (found.expected, found.residual) == (D("1.49224999"), 0)
+    assert (found.expected, found.residual) == (D("1.49224999"), ZERO)
 
 
 def test_r13_what_a_trade_moved_is_the_venues_own_amount() -> None:
@@ -155,7 +155,7 @@ def test_what_is_taken_in_once_is_expected_from_then_on() -> None:
     proof = proof_of(account, balances, None)
     assert (proof.rounding, proof.bookings) == ({"USD": D("0.0001")}, {"BTC": 1, "USD": 2})
     after = difference(account, balances, last=proof)
-    assert (after.residual, after.rounding.low, after.rounding.high) == (0, 0, 0)
+    assert (after.residual, after.rounding.still) == (ZERO, True)
     leaking = difference(account, held(KRAKEN, USD="8999.0002", BTC="0.1"), last=proof)
     assert not leaking.explained
 
@@ -265,7 +265,8 @@ def test_a_correction_is_part_of_the_story_and_the_sums_still_add_up() -> None:
     order, account = after(fill)
     change = correct_fee(order, account, estimated(), amounts(BTC="0.00026"), make_stamp("w2"))
     assert change is not None
-    assert fill.fill is not None
+    counted = fill.fill
+    assert counted is not None
 
     def told(order: Order) -> str:
         return flaw(
@@ -273,7 +274,7 @@ def test_a_correction_is_part_of_the_story_and_the_sums_still_add_up() -> None:
                 order=Stored(order, order.bare_digest),
                 decision=Stored(record, record.digest),
                 events=tuple(Stored(event, event.digest) for event in (*events, fill.event, change.event)),
-                fills=(Stored(fill.fill, fill.fill.digest),),  # type: ignore[union-attr]
+                fills=(Stored(counted, counted.digest),),
                 anchor=Anchor.of(order),
                 acceptance=None,
             )

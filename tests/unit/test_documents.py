@@ -182,7 +182,7 @@ def test_r47_a_fee_in_percent_is_refused_with_how_to_write_it(name: str) -> None
 
 def test_r47_the_largest_fee_is_five_percent() -> None:
     parsed(**paper(taker_fee="0.05"))
-    assert refused(json.dumps({**DOCUMENT, **paper(taker_fee="0.0501")}))
+    assert refused(json.dumps({**DOCUMENT, **paper(taker_fee="0.0501")})).field == "account.paper.taker_fee"
 
 
 def test_r47_no_more_can_be_kept_for_exits_than_there_are_submissions() -> None:

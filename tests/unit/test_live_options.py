@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from belay.domain.errors import InvalidInput
-from belay.domain.live_options import INNER_OPTIONS, credential_in, origin_of, require_live_options
+from belay.domain.live_options import INNER_OPTIONS, credential_in, hosts_of, origin_of, require_live_options
 
 # --- hosts --------------------------------------------------------------------------------------------
 
@@ -228,3 +228,15 @@ def test_a_credential_is_found_wherever_it_stands(options: dict[str, Any], place
 
 def test_what_is_none_is_not_taken_for_one() -> None:
     assert credential_in({"timeout": 1, "urls": {"api": {"private": "x"}}, "options": {"recvWindow": [1]}}) is None
+
+
+def test_r26_the_hosts_that_options_name_are_told_without_a_loopbacks_port() -> None:
+    assert hosts_of({}) == ()
+    assert hosts_of({"hostname": "b.example", "timeout": 5000}) == ("b.example",)
+    urls = {"api": {"public": "https://api.a.example/v3", "private": "https://api.a.example:443/v3"}}
+    assert hosts_of({"urls": urls}) == ("api.a.example",)
+    assert hosts_of({"urls": {"api": "https://a.example:8443"}}) == ("a.example:8443",)
+    one, other = ({"urls": {"api": f"http://127.0.0.1:{port}"}} for port in (8080, 9090))
+    assert hosts_of(one) == hosts_of(other) == ("127.0.0.1",)
+    named = {"hostname": "b.example", "urls": {"api": "https://api.{hostname}/v1"}}
+    assert hosts_of(named) == ("api.b.example", "b.example")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from belay.domain.account import Account, Position, StopLevel
+from belay.domain.account import Account, Position, StopLevel, VenueIdentity
 from belay.domain.decisions import Reduce, Side
 from belay.domain.documents import AccountDocument, Limits
 from belay.domain.market import Price
@@ -666,3 +666,10 @@ def test_an_allowed_quantity_is_within_every_cap_and_what_the_venue_takes(
     assert used[SYMBOL] + notional <= limits.max_position_notional[SYMBOL] * slack
     assert sum(used.values()) + notional <= limits.max_aggregate_exposure * slack
     assert notional * (1 + order.assumed_cost) + reserved_buys <= situation.balances.total["USD"] * slack
+
+
+def test_r26_entries_and_exits_wait_where_the_document_means_another_account() -> None:
+    account = make_account(identity=VenueIdentity(venue="elsewhere", mode="paper", sandbox=None))
+    for order in (entry(), leave()):
+        found = verdict(order, account=account)
+        assert (found.action, found.reason) == (LineVerdict.WAIT, "identity")

@@ -14,8 +14,8 @@ from belay.workflows.updates import lapse_order, open_incident
 
 def first_proven(ledger: Ledger, account: str, at: Utc) -> None:
     """Remember when this very table was first proven, and never later than that."""
-    if ledger.cursor(account, _mark(ledger)) is None:
-        ledger.store_cursor(account, Cursor(symbol=_mark(ledger), read_until=at))
+    if ledger.cursor(account, first_proof(ledger)) is None:
+        ledger.store_cursor(account, Cursor(symbol=first_proof(ledger), read_until=at))
 
 
 def forgotten(
@@ -27,7 +27,7 @@ def forgotten(
         VenueUnavailable: the venue could not be asked.
     """
     ledger = session.services.ledger
-    mark = ledger.cursor(order.account, _mark(ledger))
+    mark = ledger.cursor(order.account, first_proof(ledger))
     if not is_doubtful(order, mark.read_until if mark else None):
         return Precaution.CLAIM
     seen = session.venue.lookup(order.symbol, order.order_id)
@@ -39,7 +39,8 @@ def forgotten(
     return found
 
 
-def _mark(ledger: Ledger) -> str:
+def first_proof(ledger: Ledger) -> str:
+    """What the cursor is called that stands where this very table was first proven."""
     return f"first proof of {ledger.table_id}"
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,7 @@ from belay.cli.desk import Desk
 from belay.cli.operations import set_document
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import AccountRefused, InvalidInput
+from belay.domain.identity import identity_of
 from tests.builders import make_document, make_limits, make_paper_settings
 
 LIVE: dict[str, Any] = {
@@ -214,3 +216,63 @@ def test_an_account_on_paper_pays_nothing_for_the_live_transport() -> None:
         env={"PYTHONPATH": ":".join(sys.path), "AWS_DEFAULT_REGION": "eu-west-1"},
     )
     assert shown.stdout.strip() == "[]"
+
+
+# --- which account it is (R26) ----------------------------------------------------------------------------------------
+
+
+def with_history(desk: Desk, stored: AccountDocument) -> None:
+    """The account's books were opened under this document."""
+    set_document(desk, stored, "ann")
+    account = desk.ledger.account(stored.account)
+    desk.ledger.save_account(account.bumped(opening={"USDT": Decimal(5)}, identity=identity_of(stored)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"venue": "kraken"}, "account.venue"),
+        ({"sandbox": True}, "account.sandbox"),
+        ({"options": {"hostname": "elsewhere.example"}}, "account.options"),
+        (
+            {"mode": "paper", "paper": make_paper_settings(), "sandbox": None},
+            "account.mode",
+        ),
+    ],
+)
+def test_r26_a_document_that_means_another_account_is_refused_once_there_is_a_history(
+    desk: Desk, changes: dict[str, Any], field: str
+) -> None:
+    set_document(desk, document(), "ann")
+    set_document(desk, document(**changes), "ann")  # nothing happened yet
+    set_document(desk, document(), "ann")
+    with_history(desk, document())
+    with pytest.raises(InvalidInput) as refused:
+        set_document(desk, document(**changes), "ann")
+    assert refused.value.field == field
+    stored = desk.ledger.configuration("main")
+    assert stored is not None
+    assert stored.document == document()
+
+
+def test_r26_an_account_that_an_earlier_version_opened_is_what_its_document_says(desk: Desk) -> None:
+    with_history(desk, document())
+    desk.ledger.save_account(desk.ledger.account("main").bumped(identity=None))
+    with pytest.raises(InvalidInput, match=r"account\.venue"):
+        set_document(desk, document(venue="kraken"), "ann")
+
+
+def test_r26_another_host_is_stored_where_a_person_says_it_is_the_same_venue_and_nothing_else_is(desk: Desk) -> None:
+    with_history(desk, document())
+    moved = document(options={"hostname": "binance.me"})
+    with pytest.raises(InvalidInput, match="--same-venue"):
+        set_document(desk, moved, "ann")
+    assert set_document(desk, moved, "ann", same_venue="it has a new address")["stored"]
+    with pytest.raises(InvalidInput, match=r"account\.venue"):
+        set_document(desk, document(venue="kraken"), "ann", same_venue="it is not")
+
+
+def test_r26_what_else_changes_is_no_other_account(desk: Desk) -> None:
+    with_history(desk, document())
+    assert set_document(desk, document(executor_secret="/belay/dev/executor/new"), "ann")["stored"]
+    assert set_document(desk, document(options={"timeout": 5000}), "ann")["stored"]

@@ -204,7 +204,7 @@ def test_what_comes_and_goes_is_in_the_balances_and_where_it_is_recorded_among_t
     world.venue.move(FlowKind.WITHDRAWAL, BTC="-1", recorded=False)
     assert (world.balance("USD"), world.balance("BTC")) == (10_025, 4)
     (flow,) = world.venue.flows(hours(0), hours(3)).flows
-    assert (flow.kind, flow.amounts, flow.at) == (FlowKind.DEPOSIT, {"USD": 25}, hours(1))
+    assert (flow.kind, flow.amounts, flow.at) == (FlowKind.DEPOSIT, {"USD": dec(25)}, hours(1))
     assert world.venue.flows(hours(1.5), hours(3)).flows == ()
     with pytest.raises(ArithmeticError, match="overdraws BTC"):
         world.venue.move(FlowKind.WITHDRAWAL, BTC="-5")
@@ -587,16 +587,16 @@ MOVES = st.lists(
 )
 SHAPES = st.tuples(*[st.integers(60, 160)] * 4, st.integers(0, 60))
 MARKETS = st.lists(SHAPES, min_size=14, max_size=14)
-FEE_ASSETS = [{}, {"fee_asset": "received"}, {"fee_asset": "BNB", "fee_token_price": "3"}]
-COSTS = st.fixed_dictionaries(
+FEE_ASSETS: list[dict[str, str]] = [{}, {"fee_asset": "received"}, {"fee_asset": "BNB", "fee_token_price": "3"}]
+RATES = st.fixed_dictionaries(
     {
         "taker_fee": st.sampled_from(["0", "0.001", "0.00375"]),
         "maker_fee": st.sampled_from(["0", "0.0005", "0.005"]),
         "slippage": st.sampled_from(["0", "0.0005", "0.02"]),
         "participation": st.sampled_from(["0.05", "0.1", "0.37"]),
-        "taken": st.sampled_from(FEE_ASSETS),
     }
-).map(lambda costs: {**{name: cost for name, cost in costs.items() if name != "taken"}, **costs["taken"]})
+)
+COSTS = st.tuples(RATES, st.sampled_from(FEE_ASSETS)).map(lambda costs: {**costs[0], **costs[1]})
 Shape = tuple[int, int, int, int, int]
 
 
