@@ -460,3 +460,13 @@ def test_an_agreeing_answer_of_the_venue_is_no_news() -> None:
     world.reconcile()
     assert world.kinds() == []
     assert world.order(order.order_id).settled
+
+
+def test_asking_again_about_an_order_that_shows_up_reopens_it_and_tells_it() -> None:
+    world, order = forgotten()
+    resolve(world, order, verdict="cancelled")
+    remember(world)
+    told = resolve(world, order)
+    assert told.shown is not None
+    assert (told.state, told.word) == (S.ACKNOWLEDGED, None)
+    assert world.kinds() == [K.WRONG_WORD]

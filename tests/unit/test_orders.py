@@ -15,6 +15,8 @@ from belay.domain.orders import (
     WORKING,
     Order,
     OrderState,
+    Verdict,
+    Word,
     claimable,
     created_event,
     created_orders,
@@ -54,10 +56,10 @@ def test_every_state_has_a_row_and_belongs_to_exactly_one_kind() -> None:
 @pytest.mark.parametrize("after", S)
 def test_what_the_table_does_not_hold_is_refused(before: OrderState, after: OrderState) -> None:
     if after is before or after in TRANSITIONS[before]:
-        require_legal(before, after)
+        require_legal(make_order(state=before), after)
         return
     with pytest.raises(IllegalTransition, match=f"{before} to {after}"):
-        require_legal(before, after)
+        require_legal(make_order(state=before), after)
 
 
 def test_denied_and_lapsed_are_reached_only_from_created_and_left_never() -> None:
@@ -193,3 +195,18 @@ def test_a_venue_that_forbids_resending_forbids_it_for_exits_too() -> None:
 def test_an_exit_that_may_be_at_the_venue_is_never_claimed_again(state: OrderState) -> None:
     """hummingbot #7294: the executor retried a close that had not failed, and both filled."""
     assert not claimable(absent().model_copy(update={"state": state}), profile())
+
+
+def test_an_order_of_which_nothing_was_said_is_stored_as_it_was_before_words_were_known() -> None:
+    """Its text, and so its digest, are those that an older version wrote."""
+    assert "word" not in make_order().model_dump(mode="json")
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_what_a_person_said_gives_way_to_the_venue_and_never_to_another_attempt(verdict: Verdict) -> None:
+    word = Word(verdict=verdict, author="ada", reason="looked", at=NOW)
+    for state in (S.NOT_SENT, S.CANCELLED):
+        said = make_order(state=state, word=word)
+        assert {S.ACKNOWLEDGED, S.PARTIALLY_FILLED, S.FILLED} <= said.following
+        assert S.SUBMITTED not in said.following
+    assert S.ACKNOWLEDGED not in make_order(state=S.CANCELLED).following

@@ -227,10 +227,10 @@ def same_order(order: Order, seen: VenueOrder) -> bool:
     )
 
 
-def require_legal(before: OrderState, after: OrderState) -> None:
+def require_legal(order: Order, after: OrderState) -> None:
     """Raises IllegalTransition unless the table holds the move or the state stays."""
-    if after is not before and after not in TRANSITIONS.get(before, ()):
-        raise IllegalTransition(f"{before} to {after} is not a transition of an order")
+    if after is not order.state and after not in order.following:
+        raise IllegalTransition(f"{order.state} to {after} is not a transition of an order")
 
 
 def seal(order: Order, previous: str, **event: Any) -> tuple[Order, OrderEvent]:

@@ -169,8 +169,8 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
         return
     shown, news = f"an order that is {seen.status}, {seen.filled_quantity} filled", reading(order, seen)
     if order.word is not None:
-        if news is not None and (news.state in WORKING or news.venue_filled > order.filled_quantity):
-            yield _wrong_word(order, order.word, shown)
+        if contradicted := wrong_word(order, seen):
+            yield contradicted
     elif order.state is OrderState.NOT_SENT and seen.status is not VenueStatus.REJECTED:
         yield _wrong_proof(order, shown)
     if news is not None:
@@ -278,6 +278,16 @@ def _wrong_proof(order: Order, actual: str) -> Mismatch:
         actual=actual,
         action="An order believed never sent is at the venue: keep the account halted and check the venue's profile.",
     )
+
+
+def wrong_word(order: Order, seen: VenueOrder) -> Mismatch | None:
+    """What is to be told where the venue shows more of an order than a person said of it."""
+    news = reading(order, seen)
+    if order.word is None or news is None:
+        return None
+    if news.state not in WORKING and news.venue_filled <= order.filled_quantity:
+        return None
+    return _wrong_word(order, order.word, f"an order that is {seen.status}, {seen.filled_quantity} filled")
 
 
 def _wrong_word(order: Order, word: Word, actual: str) -> Mismatch:

@@ -77,8 +77,7 @@ def _move(
     fill: Fill | None = None,
     **updates: Any,
 ) -> Change:
-    if order.word is None or to not in order.following:
-        require_legal(order.state, to)
+    require_legal(order, to)
     version = order.version + 1
     if to is not order.state:
         updates["terminal_at"] = (stamp.exchange_time or stamp.recorded_at) if to in TERMINAL else None

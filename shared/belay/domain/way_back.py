@@ -103,7 +103,9 @@ WAYS: dict[IncidentKind, Way] = {
     K.SYMBOL_UNAVAILABLE: Way(
         "the venue trades the symbol again", (f"belay symbols retire {{symbol}} {REASON}",), "test_its_incident_ends"
     ),
-    K.IDENTITY_CHANGED: Way("", ("belay account set FILE", RESOLVE), None),
+    K.IDENTITY_CHANGED: Way(
+        "the document means the account that its history is about", ("belay account set FILE",), None
+    ),
     K.WRONG_WORD: Way(
         "",
         ("belay explain {order}", RESOLVE),

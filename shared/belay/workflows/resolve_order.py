@@ -8,9 +8,11 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from belay.domain.account import StopLevel
 from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import TERMINAL, Order, OrderState, Verdict, Word, same_order
+from belay.domain.reconciliation import wrong_word
 from belay.domain.record import Record
 from belay.domain.transitions import end_by_word, take_as_shown
 from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
@@ -28,7 +30,7 @@ from belay.workflows.reconcile import count_fill
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.resolve import attach
 from belay.workflows.session import CLOCKS_APART, Session, open_session
-from belay.workflows.updates import update_as_judged
+from belay.workflows.updates import open_incident, update_as_judged
 from belay.workflows.views import OVERLAP
 
 MOST_PAGES = 50
@@ -94,7 +96,7 @@ def resolve_order(account: str, request: VerdictRequest, services: Services) -> 
     require_sent(order)
     _require_whole(session, order)
     asked = _ask(session, order)
-    for trade in asked.trades or ():
+    for trade in asked.trades or () if order.word is None else ():  # those of another, the next run counts and tells
         if _is_of(order, trade):
             count_fill(services, order.order_id, trade)
     if asked.shown is not None:
@@ -189,6 +191,8 @@ def _follow(session: Session, order: Order, seen: VenueOrder, request: VerdictRe
         taken = update_as_judged(services, order, at, lambda o, a, stamp: take_as_shown(o, a, seen, said, stamp))
         if taken is None:
             raise Conflict(f"order {order.order_id}")
+    if contradicted := wrong_word(order, seen):
+        open_incident(services, contradicted.incident(order.account, at), StopLevel.REDUCE_ONLY)
     attach(services, order.order_id, seen, at)
 
 
