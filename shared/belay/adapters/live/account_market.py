@@ -35,7 +35,7 @@ PARTS = frozenset(
     }
 )  # fmt: skip
 # A name, shorter than the keys of most venues, or a number.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+-]{0,23}|[0-9.]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+-]{0,23}|-?[0-9.]{1,64}")
 
 
 class VenueClock:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
-from belay.adapters.live.tolerant import read_markets_apart
+from belay.adapters.live.tolerant import make_up_no_price, read_markets_apart
 from belay.domain.errors import (
     BelayError,
     InvalidInput,
@@ -175,6 +175,7 @@ class CcxtMarketData:
         # Numbers are kept as the exchange wrote them: ccxt would make floats of them.
         self._exchange.number = Decimal
         read_markets_apart(self._exchange)
+        make_up_no_price(self._exchange)
         self._listed: dict[str, Any] = {}
         self._markets: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -226,10 +227,11 @@ class CcxtMarketData:
             raise SymbolUnavailable(f"{self._exchange.id} does not trade {symbol} at present")
         ticker = self._ask("fetch_ticker", symbol)
         stamp, last = ticker.get("timestamp"), ticker["last"]
-        if (last is None and ticker.get("info")) or (last is not None and _decimal(last) == 0):
+        price = ZERO if last is None and ticker.get("info") else _decimal(last)
+        if price == 0:
             raise SymbolUnavailable(f"{self._exchange.id} has no price of {symbol}")
         at = self._received_at() if stamp is None else self._instant(stamp)
-        return Price(value=_decimal(last), at=at)
+        return Price(value=price, at=at)
 
     def _is_open(self, market: Mapping[str, Any]) -> bool:
         """Whether anything can be traded; an exchange that does not say so is taken to be open."""

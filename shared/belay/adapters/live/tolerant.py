@@ -1,4 +1,5 @@
-"""Lets ccxt parse the rows of a list one by one: what it cannot parse stays raw, instead of hiding all the others."""
+"""Keeps ccxt to what was answered: each row of a list is parsed on its own, and what it cannot parse stays raw instead
+of hiding all the others; no price is made up."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,17 @@ def read_markets_apart(exchange: Any) -> None:
             return None
 
     exchange.parse_market = each
+
+
+def make_up_no_price(exchange: Any) -> None:
+    """Of a ticker without a last price ccxt would compute one from the day's open and change."""
+    parse = exchange.safe_ticker
+
+    def told(ticker: dict[str, Any], market: Any = None) -> Any:
+        said = exchange.omit_zero(exchange.safe_string_2(ticker, "last", "close"))
+        return parse(ticker, market) | ({} if said is not None else {"last": None, "close": None})
+
+    exchange.safe_ticker = told
 
 
 def _apart(exchange: Any, parse: Parse) -> Callable[..., list[dict[str, Any]]]:
