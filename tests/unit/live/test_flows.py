@@ -116,7 +116,7 @@ def test_r14_a_row_of_krakens_ledger_is_a_flow_of_its_amount_less_its_fee(
     assert "REF" in flow.evidence
 
 
-def test_r14_a_conversion_in_the_app_is_a_pair_of_flows_with_one_reference() -> None:
+def test_a_conversion_in_the_app_is_a_pair_of_flows_with_one_reference() -> None:
     page = kraken({"L1": entry("spend", "ZUSD", "-100", "1.5"), "L2": entry("receive", "XXBT", "0.0016")})
     assert [(flow.kind, dict(flow.amounts)) for flow in page.flows] == [
         (FlowKind.CONVERSION, {"USD": Decimal("-101.5")}),
@@ -151,7 +151,7 @@ def test_r14_the_rows_of_a_trade_tell_its_fee_and_are_no_flows() -> None:
     }
 
 
-def test_r14_a_trade_at_the_edge_of_a_window_tells_its_fee_only_once_all_its_rows_lie_before_it() -> None:
+def test_a_trade_at_the_edge_of_a_window_tells_its_fee_only_once_all_its_rows_lie_before_it() -> None:
     edge = Decimal(int(END.timestamp()))
     rows = {
         "L1": entry("trade", "XXBT", "0.1", "0.0002", refid="T1", time=edge - Decimal("0.0005")),
@@ -172,7 +172,7 @@ def test_r14_a_trade_at_the_edge_of_a_window_tells_its_fee_only_once_all_its_row
         ({"fee": 0.5}, "number"),
     ],
 )
-def test_r14_a_row_that_is_not_understood_is_told_and_not_counted(change: dict[str, Any], problem: str) -> None:
+def test_a_row_that_is_not_understood_is_told_and_not_counted(change: dict[str, Any], problem: str) -> None:
     page = kraken({"L1": {**entry("deposit", "XXBT", "0.5"), **change}, "L2": entry("deposit", "XXBT", "1")})
     assert [flow.flow_id for flow in page.flows] == ["ledger:L2"]
     [row] = page.unread
@@ -181,7 +181,7 @@ def test_r14_a_row_that_is_not_understood_is_told_and_not_counted(change: dict[s
     assert page.covered
 
 
-def test_r14_every_page_of_a_window_is_read_and_a_row_that_moved_to_a_later_page_counts_once() -> None:
+def test_every_page_of_a_window_is_read_and_a_row_that_moved_to_a_later_page_counts_once() -> None:
     rows = {f"L{number}": entry("deposit", "XXBT", "1") for number in range(120)}
     records = ledger(rows)
     page = records.reader("kraken").read(START, END)
@@ -190,11 +190,11 @@ def test_r14_every_page_of_a_window_is_read_and_a_row_that_moved_to_a_later_page
     assert {params["type"] for _, params in records.asked} == {"all"}
 
 
-def test_r04_a_ledger_that_counts_more_rows_than_it_has_is_read_to_its_end() -> None:
+def test_a_ledger_that_counts_more_rows_than_it_has_is_read_to_its_end() -> None:
     assert len(ledger({"L1": entry("deposit", "XXBT", "1")}, count=99).reader("kraken").read(START, END).flows) == 1
 
 
-def test_r14_a_window_with_more_rows_than_may_be_asked_for_is_read_in_parts_that_end() -> None:
+def test_a_window_with_more_rows_than_may_be_asked_for_is_read_in_parts_that_end() -> None:
     """A request costs a quarter of what the key may ask in a row."""
     times = {f"L{n:05}": int(START.timestamp()) + n for n in range(3600)}
 
@@ -215,7 +215,7 @@ def test_r14_a_window_with_more_rows_than_may_be_asked_for_is_read_in_parts_that
     assert (start, len(found)) == (END, 3600)
 
 
-def test_r14_a_key_without_the_right_says_which_and_closes_nothing() -> None:
+def test_a_key_without_the_right_says_which_and_closes_nothing() -> None:
     def denied(_params: dict[str, str]) -> Any:
         raise AccountRefused("EGeneral:Permission denied", "check the key")
 
@@ -224,7 +224,7 @@ def test_r14_a_key_without_the_right_says_which_and_closes_nothing() -> None:
     assert "'Query ledger entries'" in page.unread[0].problem
 
 
-def test_r14_any_other_refusal_concerns_the_whole_account() -> None:
+def test_any_other_refusal_concerns_the_whole_account() -> None:
     def refused(_params: dict[str, str]) -> Any:
         raise AccountRefused("EAPI:Invalid key", "check the key")
 
@@ -233,13 +233,13 @@ def test_r14_any_other_refusal_concerns_the_whole_account() -> None:
 
 
 @pytest.mark.parametrize("venue", ["okx", "bybit", "coinbase"])
-def test_r14_a_venue_whose_records_are_not_described_says_so_and_is_not_asked(venue: str) -> None:
+def test_a_venue_whose_records_are_not_described_says_so_and_is_not_asked(venue: str) -> None:
     records = Records()
     page = records.reader(venue).read(START, END)
     assert (page.covered, page.read_until, records.asked) == (False, START, [])
 
 
-def test_r14_binances_test_host_keeps_no_such_records() -> None:
+def test_binances_test_host_keeps_no_such_records() -> None:
     records = Records()
     assert records.reader("binance", sandbox=True).read(START, END).covered is False
     assert records.asked == []
@@ -431,7 +431,7 @@ def test_r14_a_row_of_a_list_of_binance_is_the_flow_that_it_documents(name: str)
     assert method in flow.evidence
 
 
-def test_r14_each_asset_of_a_dust_conversion_is_a_flow_of_what_was_credited_net() -> None:
+def test_each_asset_of_a_dust_conversion_is_a_flow_of_what_was_credited_net() -> None:
     found = swept(sapi(sapiGetAssetDribblet=lambda _params: DUST))[1]
     assert {name: dict(flow.amounts) for name, flow in found.items()} == {
         "dust:45178372831:4359321": {"USDT": Decimal("-0.0009"), "BNB": Decimal("0.000441")},
@@ -450,7 +450,7 @@ def test_r14_each_asset_of_a_dust_conversion_is_a_flow_of_what_was_credited_net(
     ],
     ids=["to the funding wallet", "rejected", "cancelled", "failed", "redeemed to funding"],
 )
-def test_r14_what_never_touched_the_spot_wallet_is_no_flow(method: str, row: dict[str, Any]) -> None:
+def test_what_never_touched_the_spot_wallet_is_no_flow(method: str, row: dict[str, Any]) -> None:
     assert only(method, row) == {}
 
 
@@ -461,12 +461,12 @@ def test_r14_what_never_touched_the_spot_wallet_is_no_flow(method: str, row: dic
         ("sapiGetCapitalWithdrawHistory", {**WITHDRAWAL, "status": 4, "completeTime": ""}),
     ],
 )
-def test_r14_what_is_pending_is_not_counted_and_what_is_read_ends_before_it(method: str, row: dict[str, Any]) -> None:
+def test_what_is_pending_is_not_counted_and_what_is_read_ends_before_it(method: str, row: dict[str, Any]) -> None:
     page, found = swept(sapi(**{method: [row]}))
     assert (found, page.unread, page.read_until) == ({}, (), AT)
 
 
-def test_r14_what_is_pending_for_ever_is_told_and_holds_nothing_back() -> None:
+def test_what_is_pending_for_ever_is_told_and_holds_nothing_back() -> None:
     records = sapi(sapiGetCapitalDepositHisrec=[{**DEPOSIT, "status": 0}])
     page, _ = swept(records, START, AT + timedelta(days=7) - timedelta(seconds=1))
     assert (page.unread, page.read_until) == ((), AT)
@@ -479,14 +479,14 @@ def test_r14_what_is_pending_for_ever_is_told_and_holds_nothing_back() -> None:
 @pytest.mark.parametrize(
     "change", [{"status": 5}, {"amount": "-1"}, {"coin": None}, {"insertTime": "soon"}, {"id": None}]
 )
-def test_r14_a_strange_row_of_a_list_is_told_and_the_others_count(change: dict[str, Any]) -> None:
+def test_a_strange_row_of_a_list_is_told_and_the_others_count(change: dict[str, Any]) -> None:
     page, found = swept(sapi(sapiGetCapitalDepositHisrec=[{**DEPOSIT, **change}, {**DEPOSIT, "id": "2"}]))
     assert set(found) == {"deposit:2"}
     assert len(page.unread) == 1
     assert page.read_until == END
 
 
-def test_r14_a_reward_without_an_id_is_known_by_what_it_is() -> None:
+def test_a_reward_without_an_id_is_known_by_what_it_is() -> None:
     method = f"{EARN}FlexibleHistoryRewardsRecord"
     first = only(method, REWARD, type="BONUS")
     written_otherwise = only(method, {**REWARD, "rewards": "0.000064080", "more": "said"}, type="BONUS")
@@ -496,14 +496,14 @@ def test_r14_a_reward_without_an_id_is_known_by_what_it_is() -> None:
     assert (flow.kind, flow.amounts) == (FlowKind.INTEREST, {"BUSD": Decimal("0.00006408")})
 
 
-def test_r14_a_reward_that_stands_among_the_dividends_too_counts_once() -> None:
+def test_a_reward_that_stands_among_the_dividends_too_counts_once() -> None:
     dividend = {**DIVIDEND, "asset": "BUSD", "amount": "0.00006408", "divTime": MS + 60_000}
     rewards = {f"{EARN}FlexibleHistoryRewardsRecord": lambda params: [REWARD] if params["type"] == "BONUS" else []}
     _, found = swept(sapi(sapiGetAssetAssetDividend=[dividend], **rewards))
     assert set(found) == {"dividend:1637366104"}
 
 
-def test_r14_a_run_asks_a_bounded_number_of_lists_and_the_next_goes_on() -> None:
+def test_a_run_asks_a_bounded_number_of_lists_and_the_next_goes_on() -> None:
     records = sapi(sapiGetCapitalDepositHisrec=[DEPOSIT])
     reader, flows = records.reader("binance"), load_profile("binance").flows
     assert flows is not None
@@ -523,7 +523,7 @@ def test_r14_a_run_asks_a_bounded_number_of_lists_and_the_next_goes_on() -> None
     assert len(heavy) == 2
 
 
-def test_r14_the_two_heaviest_lists_are_never_asked_in_one_run() -> None:
+def test_the_two_heaviest_lists_are_never_asked_in_one_run() -> None:
     """Each costs half of what an account may ask in a minute."""
     records = sapi()
     reader = records.reader("binance")
@@ -533,14 +533,14 @@ def test_r14_the_two_heaviest_lists_are_never_asked_in_one_run() -> None:
         assert [name for name, _ in records.asked[before:]].count("sapiGetFiatOrders") <= 1
 
 
-def test_r14_a_process_that_starts_anew_begins_anew_and_loses_nothing() -> None:
+def test_a_process_that_starts_anew_begins_anew_and_loses_nothing() -> None:
     records = sapi(sapiGetCapitalDepositHisrec=[DEPOSIT])
     for _ in range(3):
         page = records.reader("binance").read(START, END)
         assert ("deposit:769800519366885376" in by_name(page.flows), page.read_until) == (True, START)
 
 
-def test_r14_every_page_of_a_list_is_read() -> None:
+def test_every_page_of_a_list_is_read() -> None:
     rows = [{**DEPOSIT, "id": str(number)} for number in range(1500)]
 
     def shown(params: dict[str, str]) -> list[Any]:
@@ -549,7 +549,7 @@ def test_r14_every_page_of_a_list_is_read() -> None:
     assert len(swept(sapi(sapiGetCapitalDepositHisrec=shown))[1]) == 1500
 
 
-def test_r14_a_list_with_more_pages_than_one_run_asks_for_is_read_in_shorter_windows() -> None:
+def test_a_list_with_more_pages_than_one_run_asks_for_is_read_in_shorter_windows() -> None:
     rows = [{**DEPOSIT, "id": str(n), "insertTime": MS - 1_800_000 + n * 500} for n in range(7000)]
 
     def shown(params: dict[str, str]) -> list[Any]:
@@ -569,7 +569,7 @@ def test_r14_a_list_with_more_pages_than_one_run_asks_for_is_read_in_shorter_win
     assert (start, len(found)) == (END, 7000)
 
 
-def test_r14_a_list_that_only_some_accounts_have_explains_nothing_and_stops_nothing() -> None:
+def test_a_list_that_only_some_accounts_have_explains_nothing_and_stops_nothing() -> None:
     def refused(_params: dict[str, str]) -> Any:
         raise NotUnderstood("binance sapiGetSubAccountTransferSubUserHistory: -12015 BadRequest")
 
@@ -577,7 +577,7 @@ def test_r14_a_list_that_only_some_accounts_have_explains_nothing_and_stops_noth
     assert (len(found), page.unread, page.covered, page.read_until) == (1, (), True, END)
 
 
-def test_r14_a_list_that_is_not_understood_is_named_and_the_others_are_told() -> None:
+def test_a_list_that_is_not_understood_is_named_and_the_others_are_told() -> None:
     records = sapi(sapiGetCapitalDepositHisrec=[DEPOSIT], sapiGetAssetAssetDividend=lambda _params: {"rows": None})
     page, found = swept(records)
     assert set(found) == {"deposit:769800519366885376"}
@@ -585,7 +585,7 @@ def test_r14_a_list_that_is_not_understood_is_named_and_the_others_are_told() ->
     assert page.read_until == START  # it is asked again
 
 
-def test_r14_a_list_that_the_key_may_not_read_is_named() -> None:
+def test_a_list_that_the_key_may_not_read_is_named() -> None:
     def denied(_params: dict[str, str]) -> Any:
         raise AccountRefused("-2015", "check the key")
 
@@ -594,7 +594,7 @@ def test_r14_a_list_that_the_key_may_not_read_is_named() -> None:
     assert "'Enable Reading'" in page.unread[0].problem
 
 
-def test_r14_a_venue_that_is_silent_in_the_middle_is_asked_again_and_what_was_told_stays() -> None:
+def test_a_venue_that_is_silent_in_the_middle_is_asked_again_and_what_was_told_stays() -> None:
     silent = [True]
 
     def answer(_params: dict[str, str]) -> list[Any]:
@@ -635,7 +635,7 @@ def test_a_second_with_more_rows_than_can_be_read_is_told_as_that() -> None:
         read_until_the_end(reader)
 
 
-def test_r14_the_many_rows_of_one_moment_are_read_in_one_run() -> None:
+def test_the_many_rows_of_one_moment_are_read_in_one_run() -> None:
     rows = {f"L{number}": entry("deposit", "XXBT", "1") for number in range(500)}
     assert len(read_until_the_end(ledger(rows).reader("kraken"))) == 500
 

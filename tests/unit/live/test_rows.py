@@ -105,7 +105,7 @@ def test_r01_a_foreign_order_that_is_not_understood_is_named_and_the_others_are_
     assert [seen.venue_order_id for seen in (first, third) if isinstance(seen, VenueOrder)] == ["28457", "3"]
 
 
-def test_r01_of_a_row_that_is_nothing_at_all_is_told_that_it_is_there() -> None:
+def test_of_a_row_that_is_nothing_at_all_is_told_that_it_is_there() -> None:
     rows = rows_of({"error": [], "result": {"open": {"OAAAAA": None}}}, KRAKEN.reading.open_rows)  # type: ignore[union-attr]
     assert rows is not None
     [found] = orders(KRAKEN, *rows)
@@ -113,20 +113,20 @@ def test_r01_of_a_row_that_is_nothing_at_all_is_told_that_it_is_there() -> None:
     assert (found.row.reference, found.row.assets, found.may_be(ORDER_ID)) == ("OAAAAA", (), True)
 
 
-def test_r01_rows_without_an_id_are_told_apart() -> None:
+def test_rows_without_an_id_are_told_apart() -> None:
     nameless = {name: value for name, value in BINANCE_ORDER.items() if name != "orderId"}
     keys = {unread(BINANCE, {**nameless, "time": time}).key for time in (1, 2)}
     assert len(keys) == 2
 
 
 @pytest.mark.parametrize("text", [SECRET, base64.b64encode(SECRET.encode()).decode(), "\x1b[31mred\u202e", "x" * 5000])
-def test_r01_what_is_told_of_a_row_is_safe(text: str) -> None:
+def test_what_is_told_of_a_row_is_safe(text: str) -> None:
     row = unread(BINANCE, {**BINANCE_ORDER, "orderId": text, "symbol": text, "status": text})
     shown = (row.reference, row.market, row.status, *row.assets)
     assert all(len(part) <= 64 and part.isprintable() and SECRET[:8] not in part for part in shown)
 
 
-def test_r01_an_answer_of_which_nothing_is_understood_is_one_problem_not_thousands() -> None:
+def test_an_answer_of_which_nothing_is_understood_is_one_problem_not_thousands() -> None:
     strange = [{"orderId": number} for number in range(MOST_UNREAD + 1)]
     assert len(orders(BINANCE, *strange[1:])) == MOST_UNREAD
     with pytest.raises(Unbelievable, match=f"{MOST_UNREAD + 1} rows"):
@@ -137,7 +137,7 @@ def test_r01_an_answer_of_which_nothing_is_understood_is_one_problem_not_thousan
     ("client_id", "may_be"),
     [(ORDER_ID, True), ("web_17", False), ("", False), (None, False), ({}, True), ("[redacted]", True), (17, False)],
 )
-def test_r01_a_row_may_be_ours_if_it_bears_our_id_or_none_that_can_be_read(client_id: object, may_be: bool) -> None:
+def test_a_row_may_be_ours_if_it_bears_our_id_or_none_that_can_be_read(client_id: object, may_be: bool) -> None:
     [found] = orders(BINANCE, {**BINANCE_ORDER, "status": "NEWEST", "clientOrderId": client_id})
     assert isinstance(found, UnreadOrder)
     assert found.may_be(ORDER_ID) is may_be
@@ -178,7 +178,7 @@ def test_r08_a_bracket_that_ccxt_gives_no_amount_is_one_row_and_its_client_id_te
 
 
 @pytest.mark.parametrize("state", ["PENDING", "QUEUED", "CANCEL_QUEUED"])
-def test_r08_what_coinbase_has_not_put_on_its_book_yet_is_open(state: str) -> None:
+def test_what_coinbase_has_not_put_on_its_book_yet_is_open(state: str) -> None:
     plain = {"limit_limit_gtc": {"base_size": "0.001", "limit_price": "50000", "post_only": False}}
     shown = {**COINBASE_BRACKET, "status": state, "order_configuration": plain, "order_type": "LIMIT"}
     [found] = orders(load_profile("coinbase"), *parsed("coinbase", "parse_orders", [shown], "BTC/USD"))
@@ -186,7 +186,7 @@ def test_r08_what_coinbase_has_not_put_on_its_book_yet_is_open(state: str) -> No
     assert found.status is VenueStatus.OPEN
 
 
-def test_r08_a_row_over_which_ccxt_stumbles_is_left_raw_and_the_others_are_parsed() -> None:
+def test_a_row_over_which_ccxt_stumbles_is_left_raw_and_the_others_are_parsed() -> None:
     wrong = {**OKX_ORDER, "ordId": "9", "clOrdId": "by hand", "sz": "a lot"}
     rows = parsed("okx", "parse_orders", [wrong, None, OKX_ORDER])
     found = orders(load_profile("okx"), *rows)
@@ -197,7 +197,7 @@ def test_r08_a_row_over_which_ccxt_stumbles_is_left_raw_and_the_others_are_parse
     assert "ccxt cannot parse it" in by_hand.row.problem
 
 
-def test_r08_a_row_without_its_time_or_with_another_symbol_is_looked_at_all_the_same() -> None:
+def test_a_row_without_its_time_or_with_another_symbol_is_looked_at_all_the_same() -> None:
     """ccxt would leave both out of what it returns, and the look-up would be a miss."""
     nowhere = {**OKX_ORDER, "instId": 7}
     [found] = orders(load_profile("okx"), *parsed("okx", "parse_orders", [nowhere]))
@@ -232,7 +232,7 @@ def test_r06_an_order_that_ccxt_calls_closed_is_filled_only_if_all_of_it_was() -
     assert (wholly.status, wholly.filled_quantity) == (VenueStatus.FILLED, Decimal("0.1"))
 
 
-def test_r06_a_raw_status_is_held_to_the_same_rule() -> None:
+def test_a_raw_status_is_held_to_the_same_rule() -> None:
     [partly] = orders(KRAKEN, {**KRAKEN_ORDER, "status": "closed"})
     assert isinstance(partly, VenueOrder)
     assert (partly.status, partly.filled_quantity) == (VenueStatus.CANCELLED, Decimal("0.1"))
@@ -267,18 +267,18 @@ def test_r07_every_fee_counts_with_its_asset_and_its_sign() -> None:
     assert trade("gate", several).fees == gt
 
 
-def test_r07_a_rebate_of_a_described_venue_is_negative() -> None:
+def test_a_rebate_of_a_described_venue_is_negative() -> None:
     [found] = read_trades(BINANCE, [{**BINANCE_TRADE, "commission": "-0.5"}], MARKETS.get, str, told).trades
     assert (found.fees, found.asset_changes()["BNB"]) == ({"BNB": Decimal("-0.5")}, Decimal("0.5"))
 
 
-def test_r07_a_trade_of_whose_fee_nothing_is_said_counts_and_says_so() -> None:
+def test_a_trade_of_whose_fee_nothing_is_said_counts_and_says_so() -> None:
     rows = [{**parsed("okx", "parse_trades", [OKX_TRADE])[0], "fee": {"cost": None, "currency": None}, "fees": []}]
     [found] = read_trades(load_profile("okx"), rows, MARKETS.get, str, told).trades
     assert (found.fees, found.estimated) == ({}, True)
 
 
-def test_r07_krakens_fee_is_an_estimate_until_its_ledger_tells() -> None:
+def test_krakens_fee_is_an_estimate_until_its_ledger_tells() -> None:
     [found] = read_trades(KRAKEN, [KRAKEN_TRADE], MARKETS.get, str, told).trades
     assert (found.trade_id, found.estimated) == ("THVRQM-33VKH-UCI7BS", True)
     [exact] = read_trades(BINANCE, [BINANCE_TRADE], MARKETS.get, str, told).trades
@@ -318,7 +318,7 @@ def paged(profile: Any, symbol: str, answers: dict[Any, list[dict[str, Any]]], p
     return read_page(profile, ask, Window(symbol, START, END, page))
 
 
-def test_r02_a_strange_trade_belongs_to_its_symbol_or_where_that_is_not_known_to_each() -> None:
+def test_a_strange_trade_belongs_to_its_symbol_or_where_that_is_not_known_to_each() -> None:
     strange = {**KRAKEN_TRADE, "fee": "?"}
     nowhere = {**strange, "@key": "T2", "pair": {}}
     answers = {0: [strange, nowhere]}
@@ -326,7 +326,7 @@ def test_r02_a_strange_trade_belongs_to_its_symbol_or_where_that_is_not_known_to
     assert [row.reference for row in paged(KRAKEN, "ETH/USD", answers).unread] == ["T2"]
 
 
-def test_r02_paging_goes_on_behind_a_strange_trade() -> None:
+def test_paging_goes_on_behind_a_strange_trade() -> None:
     small = BINANCE.model_copy(update={"history": BINANCE.history.model_copy(update={"page_size": 2})})
     strange = {**BINANCE_TRADE, "id": 18, "qty": "?"}
     first = paged(small, "BTC/USDT", {1709294400000: [BINANCE_TRADE, strange]})
@@ -350,7 +350,7 @@ def test_r44_a_full_page_whose_paging_is_not_verified_gives_what_it_has_and_says
     assert paged(okx, "BTC/USDT", {1709294400000: rows[1:]}).full is False
 
 
-def test_r44_the_end_of_a_window_is_asked_for_so_that_a_shorter_one_has_fewer_rows() -> None:
+def test_the_end_of_a_window_is_asked_for_so_that_a_shorter_one_has_fewer_rows() -> None:
     asked: list[Query] = []
 
     def ask(query: Query) -> Found:
@@ -425,7 +425,7 @@ def test_r12_what_is_spent_through_an_asset_counts_with_it() -> None:
     assert (read.decimals["BTC"], read.decimals["USD"], read.decimals["XRP"]) == (8, 4, 8)
 
 
-def test_r12_a_name_counts_with_an_asset_only_if_that_is_one() -> None:
+def test_a_name_counts_with_an_asset_only_if_that_is_one() -> None:
     read = kraken_wallets({"FOO.F": wallet("1"), "XBT.X": wallet("2")})
     assert read.total == {"FOO.F": Decimal(1), "XBT.X": Decimal(2)}
 
@@ -438,13 +438,13 @@ def test_r12_an_earn_position_of_binance_is_no_part_of_the_asset_that_can_be_tra
     assert read.decimals == dict.fromkeys(("BTC", "LDBTC", "LDO"), 8)
 
 
-def test_r12_with_one_wallet_of_an_asset_not_understood_nothing_of_the_asset_is_told() -> None:
+def test_with_one_wallet_of_an_asset_not_understood_nothing_of_the_asset_is_told() -> None:
     read = kraken_wallets({"XXBT": wallet("0.1"), "XBT.F": wallet("?"), "ZUSD": wallet("2")})
     assert read.total == {"USD": Decimal(2)}
     assert [(row.reference, row.assets) for row in read.unread] == [("XBT.F", ("BTC",))]
 
 
-def test_r05_an_account_that_was_never_funded_has_no_balances() -> None:
+def test_an_account_that_was_never_funded_has_no_balances() -> None:
     assert KRAKEN.reading is not None
     assert rows_of({"error": []}, KRAKEN.reading.balance_rows) == []
     others: list[dict[str, Any]] = [{}, {"error": None}, {"error": ["EService:Busy"]}, {"error": [], "result": []}]

@@ -83,7 +83,7 @@ def test_r01_one_foreign_order_that_is_not_understood_leaves_the_others_readable
 
 
 @BOTH
-def test_r01_what_ccxt_would_stumble_over_is_one_row_as_well(trading: Trading, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ccxt_would_stumble_over_is_one_row_as_well(trading: Trading, monkeypatch: pytest.MonkeyPatch) -> None:
     account = trading.open()
     trading.placed(account, limit_price=FAR_BELOW)
     trading.placed(account, limit_price=FAR_BELOW)
@@ -229,7 +229,7 @@ def test_what_is_free_is_told_apart_from_what_orders_lock(trading: Trading) -> N
 
 
 @BOTH
-def test_r01_a_balance_that_is_not_understood_is_its_assets_alone(
+def test_a_balance_that_is_not_understood_is_its_assets_alone(
     trading: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = trading.open()
@@ -301,7 +301,7 @@ def test_r09_an_answer_that_is_another_than_was_asked_for_is_not_understood(
 
 
 @BOTH
-def test_r09_silence_and_a_page_for_people_are_no_matter_of_understanding(
+def test_silence_and_a_page_for_people_are_no_matter_of_understanding(
     trading: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = trading.open()
@@ -380,7 +380,7 @@ def test_r31_a_market_that_is_halted_has_no_price_but_still_its_rules(
 
 
 @pytest.mark.parametrize("status", ["limit_only", "post_only", "reduce_only"])
-def test_r31_a_market_in_which_an_exit_may_still_go_keeps_its_price(
+def test_a_market_in_which_an_exit_may_still_go_keeps_its_price(
     kraken: Trading, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     answer(monkeypatch, MARKETS["kraken"], with_market(kraken, status=status))
@@ -396,7 +396,7 @@ def test_r07_a_market_that_pays_its_makers_is_read_and_the_rebate_is_not_counted
     assert market.taker_fee > 0
 
 
-def test_r01_a_market_that_cannot_be_read_is_its_symbols_trouble_alone(
+def test_a_market_that_cannot_be_read_is_its_symbols_trouble_alone(
     binance: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, MARKETS["binance"], with_market(binance, filters=17, baseAsset=None))
@@ -409,7 +409,7 @@ def test_r01_a_market_that_cannot_be_read_is_its_symbols_trouble_alone(
 # --- flows ------------------------------------------------------------------------------------------------------------
 
 
-def test_r14_krakens_ledger_is_asked_for_as_it_is_documented(kraken: Trading, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_krakens_ledger_is_asked_for_as_it_is_documented(kraken: Trading, monkeypatch: pytest.MonkeyPatch) -> None:
     account = kraken.open()
     row = {
         "refid": "QYYASTH-UKMJJW-RN3TMB", "time": START.timestamp() + 0.5, "type": "deposit", "subtype": "",
@@ -426,7 +426,7 @@ def test_r14_krakens_ledger_is_asked_for_as_it_is_documented(kraken: Trading, mo
     assert f"start={int(START.timestamp()) - 6}" in query
 
 
-def test_r14_a_key_without_the_right_to_krakens_ledger_still_trades(
+def test_a_key_without_the_right_to_krakens_ledger_still_trades(
     kraken: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = kraken.open()
@@ -439,7 +439,7 @@ def test_r14_a_key_without_the_right_to_krakens_ledger_still_trades(
     assert account.venue.balances().total
 
 
-def test_r14_binances_lists_are_asked_for_as_they_are_documented(
+def test_binances_lists_are_asked_for_as_they_are_documented(
     binance: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = binance.open()
@@ -455,7 +455,7 @@ def test_r14_binances_lists_are_asked_for_as_they_are_documented(
 
 
 @BOTH
-def test_r14_whatever_a_venue_says_of_its_flows_the_key_is_not_told(
+def test_whatever_a_venue_says_of_its_flows_the_key_is_not_told(
     trading: Trading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = trading.open()

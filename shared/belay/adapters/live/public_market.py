@@ -226,8 +226,9 @@ class CcxtMarketData:
         if not self._is_open(self._market(symbol)):
             raise SymbolUnavailable(f"{self._exchange.id} does not trade {symbol} at present")
         ticker = self._ask("fetch_ticker", symbol)
-        stamp, last = ticker.get("timestamp"), ticker["last"]
-        price = ZERO if last is None and ticker.get("info") else _decimal(last)
+        stamp, last, raw = ticker.get("timestamp"), ticker["last"], ticker.get("info")
+        untold = last is None and isinstance(raw, dict | list) and bool(raw)  # else the answer was no ticker at all
+        price = ZERO if untold else _decimal(last)
         if price == 0:
             raise SymbolUnavailable(f"{self._exchange.id} has no price of {symbol}")
         at = self._received_at() if stamp is None else self._instant(stamp)
