@@ -439,9 +439,7 @@ def test_a_key_without_the_right_to_krakens_ledger_still_trades(
     assert account.venue.balances().total
 
 
-def test_binances_lists_are_asked_for_as_they_are_documented(
-    binance: Trading, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_binances_lists_are_asked_for_as_they_are_documented(binance: Trading, monkeypatch: pytest.MonkeyPatch) -> None:
     account = binance.open()
     at = int(START.timestamp() * 1000)
     deposit = {"id": "7", "amount": "0.5", "coin": "BTC", "status": 1, "insertTime": at, "walletType": 0}
