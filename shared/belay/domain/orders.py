@@ -162,7 +162,7 @@ class Order(Record):
     def following(self) -> frozenset[OrderState]:
         """The states that the venue's evidence may lead to from here."""
         reopened = REOPENED.get(self.state) if self.word is not None else None
-        return TRANSITIONS[self.state] if reopened is None else reopened
+        return TRANSITIONS.get(self.state, frozenset()) if reopened is None else reopened
 
     @property
     def explained(self) -> bool:

@@ -585,6 +585,16 @@ def test_a_list_that_is_not_understood_is_named_and_the_others_are_told() -> Non
     assert page.read_until == START  # it is asked again
 
 
+def test_a_list_that_stays_unreadable_does_not_hide_what_came_later() -> None:
+    later = START + timedelta(hours=4)
+    new = {**DEPOSIT, "id": "new", "insertTime": int(later.timestamp() * 1000)}
+    broken = {"sapiGetAssetAssetDividend": lambda _params: {"rows": None}}
+    reader = sapi(sapiGetCapitalDepositHisrec=[DEPOSIT, new], **broken).reader("binance")
+    for _ in range(6):
+        assert reader.read(START, END).read_until == START
+    assert "deposit:new" in by_name(reader.read(START, later).flows)
+
+
 def test_a_list_that_the_key_may_not_read_is_named() -> None:
     def denied(_params: dict[str, str]) -> Any:
         raise AccountRefused("-2015", "check the key")

@@ -23,6 +23,8 @@ from belay.domain.venues import UnreadRow
 # window would have fewer rows of, such as the fills of one large order, has to be asked for all the same.
 LEDGER_PAGES, MOST_LEDGER_PAGES, LEDGER_TRIES = 3, 10, 2
 SHORTEST = timedelta(seconds=2)
+# A sweep that did not come to its end for so long is given up: a list that stays unreadable must not hide what is new.
+STALE = timedelta(hours=2)
 # Within it the same event in another list, under an id of its own, is taken for the same.
 SAME = timedelta(minutes=10)
 
@@ -92,7 +94,7 @@ class FlowReader:
     def _lists(self, records: FlowRecords, start: datetime, end: datetime) -> FlowPage:
         """Lists in their order, until all of the run's weight is spent; the next run goes on with the others."""
         sweep = self._sweep
-        if sweep is None or not sweep.start <= start < sweep.end:
+        if sweep is None or not sweep.start <= start < sweep.end or end - sweep.now > STALE:
             longest = timedelta(days=min(entry.window_days for entry in records.lists))
             sweep = self._sweep = Sweep(start, min(end, start + longest), end)
         problems = self._read_on(records, sweep)
