@@ -17,7 +17,7 @@ from belay.domain.incidents import IncidentKind
 from belay.domain.market import Price
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import MANY, LedgerView, VenueView
-from belay.domain.record import Record, Symbol
+from belay.domain.record import Record, Symbol, Utc
 from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable, unread
 from belay.ports import Cursor
 from belay.workflows.session import CLOCKS_APART, Session
@@ -90,7 +90,8 @@ class Views(Record):
     each were. `unread` are rows that are not understood. `waiting` are keys of trades kept as unattributed,
     `no_longer_waiting` those of them that were counted meanwhile. `prices` are those of what is held. `refusal` is code
     and remedy where the venue refuses a part to this key. `offset` is how far the venue's clock was from the machine's.
-    `missing` are orders that hold a reservation and are not in the ledger."""
+    `missing` are orders that hold a reservation and are not in the ledger. `read_at` is venue time once the last order
+    was read, `venue.time` before the first: a frozen process may lie between them."""
 
     ledger: LedgerView
     venue: VenueView
@@ -105,6 +106,7 @@ class Views(Record):
     missing: tuple[str, ...]
     offset: timedelta
     lag: timedelta
+    read_at: Utc
 
     @property
     def clocks_agree(self) -> bool:
@@ -125,11 +127,6 @@ class Views(Record):
         of an order whose outcome is still open."""
         passing = frozenset(gap.symbol for gap in self.gaps if gap.kind in ("silent", "behind"))
         return passing | {trade.symbol for trade in self.venue.trades if trade.key in self.venue.sightings}
-
-    @property
-    def read_at(self) -> datetime:
-        """Venue time once everything was read. `venue.time` was read first: a frozen process may lie between them."""
-        return max(self.venue.time, self.venue.balances.at)
 
 
 def read(session: Session, budget: Budget | None = None) -> Views:
@@ -195,6 +192,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
         no_longer_waiting=tuple(trade for trade in waiting if trade.key in counted),
         offset=offset,
         lag=timedelta(seconds=session.venue.profile.history_lag_seconds),
+        read_at=max(now, session.market_data.time() if seen else balances.at),
         missing=tuple(order_id for order_id in account.reservations if order_id not in found),
     )
 
