@@ -1,13 +1,16 @@
 """What DynamoDB does that a dictionary does not: lost responses, transactions in each other's way, throttling."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from belay.adapters.aws import items, keys
 from belay.adapters.aws.ledger import DynamoLedger, Tables
-from belay.adapters.aws.table import PAUSES
+from belay.adapters.aws.table import PAUSES, STANDING
+from belay.adapters.records import trade_position
 from belay.domain.documents import Configuration
 from belay.domain.errors import Conflict
 from belay.domain.orders import OrderState
@@ -16,6 +19,7 @@ from belay.ports import Ledger
 from tests.builders import (
     ACCOUNT,
     FINGERPRINT,
+    NOW,
     QUANTITY,
     SYMBOL,
     make_account,
@@ -29,6 +33,7 @@ from tests.builders import (
     make_proof,
     make_stamp,
     make_stop,
+    make_trade,
 )
 from tests.contract.conftest import TABLES, make_tables
 from tests.contract.situations import configured, decided, filled
@@ -236,3 +241,12 @@ def test_every_version_of_a_configuration_stays_in_the_table(dynamodb: Any) -> N
         ExpressionAttributeValues={":pk": {"S": f"ACCOUNT#{ACCOUNT}"}, ":prefix": {"S": "CONFIG#v"}},
     )
     assert [Configuration.model_validate_json(item["body"]["S"]) for item in history["Items"]] == kept
+
+
+def test_a_loose_trade_that_an_older_version_stored_by_time_is_still_found(dynamodb: Any) -> None:
+    ledger = DynamoLedger(dynamodb, TABLES)
+    old, new = make_trade("T1"), make_trade("T2", at=NOW + timedelta(seconds=9))
+    ledger.store_unattributed(ACCOUNT, new)
+    item = items.unattributed(ACCOUNT, old)
+    ledger._accounts.put(item._replace(attributes={STANDING: f"{keys.UNATTRIBUTED}{trade_position(old)}"}))
+    assert ledger.loose_trades(ACCOUNT, old.symbol, 5) == (new, old)

@@ -222,9 +222,11 @@ def answers(ledger: Ledger) -> dict[str, object]:
         "latest flows": ledger.flows(ACCOUNT, 2),
         "cursor": ledger.cursor(ACCOUNT, SYMBOL),
         "unattributed": ledger.unattributed_trades(ACCOUNT),
+        "loose": ledger.loose_trades(ACCOUNT, SYMBOL, 2),
         "cancels": ledger.cancel_requests(ACCOUNT),
         "suspicion": ledger.suspicion(ACCOUNT),
         "incidents": ledger.incidents(ACCOUNT),
+        "open incidents": ledger.open_incidents(ACCOUNT),
     }
 
 

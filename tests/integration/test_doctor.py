@@ -15,6 +15,7 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
+from belay.adapters.aws import telemetry
 from belay.adapters.aws.secrets import Credentials
 from belay.adapters.live import accounts as live_accounts
 from belay.adapters.live.account_market import InMemoryMarketCache
@@ -848,12 +849,13 @@ class Context:
     invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:belay-dev-reconciler"
     aws_request_id = "request"
 
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
 
-@pytest.mark.filterwarnings("ignore:No application metrics")
-@pytest.mark.parametrize("request_name", ["doctor", "adopt"])
-def test_the_reconcilers_handler_answers_the_sample_of_each_request(
-    request_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+@pytest.fixture
+def handled(monkeypatch: pytest.MonkeyPatch) -> tuple[World, Callable[[str], dict[str, Any]]]:
+    """A world, and what the reconciler's handler answers there to a sample event."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     specification = importlib.util.spec_from_file_location("reconciler_app", ROOT / "functions/reconciler/app.py")
@@ -863,11 +865,48 @@ def test_the_reconcilers_handler_answers_the_sample_of_each_request(
     specification.loader.exec_module(handler)
     world = World()
     monkeypatch.setattr(handler, "SERVICES", world.services())
-    event = json.loads((ROOT / f"events/reconciler/{request_name}.json").read_text())
-    answered = handler.handler(event, Context())
+
+    def handle(sample: str) -> dict[str, Any]:
+        event = json.loads((ROOT / f"events/reconciler/{sample}.json").read_text())
+        return dict(handler.handler(event, Context()))
+
+    return world, handle
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+@pytest.mark.parametrize("request_name", ["doctor", "adopt"])
+def test_the_reconcilers_handler_answers_the_sample_of_each_request(
+    request_name: str, handled: tuple[World, Callable[[str], dict[str, Any]]]
+) -> None:
+    world, handle = handled
+    answered = handle(request_name)
     assert answered["account"] == "paper"
     assert {"doctor": "findings", "adopt": "adopted"}[request_name] in answered
     assert world.incidents() == []
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_the_reconcilers_handler_looks_at_an_incident_before_it_ends_it(
+    handled: tuple[World, Callable[[str], dict[str, Any]]],
+) -> None:
+    world, handle = handled
+    assert handle("resolve")["error"] == "resolve.incident_id"
+    world.open_gate()
+    world.ledger.open_incident(make_incident())
+    looked = handle("resolve")
+    assert (looked["status"], looked["resolution"]) == ("resolved", "a deposit, rebased")
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_the_reconcilers_schedule_asks_for_an_invocation_of_each_account(
+    handled: tuple[World, Callable[[str], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry.metrics.provider, "namespace", "Belay")
+    world, handle = handled
+    assert handle("scheduled-run") == {"results": []}
+    assert [message.body for message in world.queue.follow_ups] == [{"account": "paper"}]
+    (result,) = handle("follow-up")["results"]
+    assert (result["account"], result["clean"]) == ("paper", True)
 
 
 # --- the operator's own rights, on AWS ----------------------------------------------------------------

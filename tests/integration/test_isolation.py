@@ -441,3 +441,16 @@ def test_r45_a_run_reads_no_further_than_its_invocation_has_time() -> None:
     done = reconcile(ACCOUNT, world.services(), lambda: 5.0)
     assert done.uncovered.keys() == {SYMBOL, ETHER}
     assert all("the next run goes on" in why for why in done.uncovered.values())
+
+
+def test_r3_a_record_that_cannot_be_read_is_an_incident_of_its_order_and_the_rest_goes_on() -> None:
+    world = two_symbols()
+    resting, filled = world.decide(make_buy(symbol=ETHER, limit_price="9000"), make_buy())
+    world.deliver()
+    ledger: Any = world.ledger
+    ledger._anchors._bodies[ACCOUNT, resting.order_id] = "{}"
+    world.minutes(2)
+    assert world.order(filled.order_id).filled_quantity == Decimal("0.1")
+    assert [(incident.kind, incident.subject) for incident in world.incidents()] == [
+        (K.BROKEN_RECORD, resting.order_id)
+    ]

@@ -24,7 +24,7 @@ from belay.domain.incidents import IncidentKind
 from belay.domain.market import Price
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.reconciliation import MANY, LedgerView, VenueView
-from belay.domain.record import Record, Symbol, digest
+from belay.domain.record import Record, Symbol, Utc, digest
 from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable, unread
 from belay.ports import Cursor
 from belay.workflows.session import CLOCKS_APART, Session
@@ -98,7 +98,8 @@ class Views(Record):
     `no_longer_waiting` those of them that were counted meanwhile. `prices` are those of what is held. `refusal` is code
     and remedy where the venue refuses a part to this key. `offset` is how far the venue's clock was from the machine's.
     `missing` are orders that hold a reservation and are not in the ledger. `later` says what only a later version can
-    act on: with any of it, too, nothing is proven; trades that it keeps are left to it."""
+    act on: with any of it, too, nothing is proven; trades that it keeps are left to it. `read_at` is venue time once
+    the last order was read, `venue.time` before the first: a frozen process may lie between them."""
 
     ledger: LedgerView
     venue: VenueView
@@ -114,6 +115,7 @@ class Views(Record):
     later: tuple[str, ...] = ()
     offset: timedelta
     lag: timedelta
+    read_at: Utc
 
     @property
     def clocks_agree(self) -> bool:
@@ -134,11 +136,6 @@ class Views(Record):
         of an order whose outcome is still open."""
         passing = frozenset(gap.symbol for gap in self.gaps if gap.kind in ("silent", "behind"))
         return passing | {trade.symbol for trade in self.venue.trades if trade.key in self.venue.sightings}
-
-    @property
-    def read_at(self) -> datetime:
-        """Venue time once everything was read. `venue.time` was read first: a frozen process may lie between them."""
-        return max(self.venue.time, self.venue.balances.at)
 
 
 def read(session: Session, budget: Budget | None = None) -> Views:
@@ -216,6 +213,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
         lag=timedelta(seconds=session.venue.profile.history_lag_seconds),
         missing=tuple(order_id for order_id in absent if order_id not in unreadable),
         later=(*later, *(f"the order {order_id}" for order_id in unreadable)),
+        read_at=max(now, session.market_data.time() if seen else balances.at),
     )
 
 

@@ -51,6 +51,8 @@ LONGEST_KEY = 500
 MOST_REFUSED = 50
 # The same of cancel requests.
 MOST_CANCELS = 200
+# How many times as many loose trades are read where they are not listed by symbol.
+OLD_PLACES = 10
 
 
 class Tables(NamedTuple):
@@ -371,8 +373,8 @@ class DynamoLedger:
     def loose_trades(self, account: str, symbol: str, limit: int | None) -> tuple[VenueTrade, ...]:
         pk = keys.account(account)
         found = self._accounts.standing(pk, keys.loose(symbol), limit, latest=True)
-        # Where an older version stored them, whichever their symbol: by time alone.
-        before = (item for item in self._accounts.standing(pk, f"{keys.UNATTRIBUTED}2"))
+        # Where 0.1 stored them, whichever their symbol: by time alone.
+        before = self._accounts.standing(pk, f"{keys.UNATTRIBUTED}2", limit and OLD_PLACES * limit, latest=True)
         trades = {trade.key: trade for trade in self._listed(VenueTrade, account, (*found, *before))}
         of_symbol = (trade for trade in trades.values() if trade.symbol == symbol)
         return tuple(sorted(of_symbol, key=trade_position, reverse=True)[:limit])
