@@ -56,11 +56,11 @@ class Side:
         return json.loads(self.world.reconcile(layer).model_dump_json())
 
     def minutes(self, layer: str, count: int) -> Any:
-        for _ in range(count):
-            self.world.advance(minutes=1)
-            self.world.deliver()
-            done = self.world.reconcile(layer)
-        return json.loads(done.model_dump_json())
+        """The last run's result, of one a minute."""
+        self.world.advance(minutes=1)
+        self.world.deliver()
+        done = self.world.reconcile(layer)
+        return self.minutes(layer, count - 1) if count > 1 else json.loads(done.model_dump_json())
 
     def buy(self, quantity: str, limit: str | None = None) -> str:
         return str(self.world.buy(quantity=quantity, **({"limit_price": limit} if limit else {})).order_id)

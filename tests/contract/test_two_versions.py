@@ -52,7 +52,7 @@ def at_work(root: Path, rows: Rows | None, *acts: tuple[Any, ...]) -> tuple[list
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
     return told["answers"], told["rows"]
 
 
@@ -63,7 +63,7 @@ def bodies(rows: Rows, table: str, prefix: str = "") -> dict[tuple[str, str], st
 
 def changed(rows: Rows, sk: str, **fields: Any) -> Rows:
     """The account's rows with these fields of one record written anew, as a later version leaves them."""
-    told = json.loads(json.dumps(rows))
+    told: Rows = json.loads(json.dumps(rows))
     for item in told["accounts"]:
         if item["sk"]["S"] == sk:
             item["body"]["S"] = json.dumps({**json.loads(item["body"]["S"]), **fields}, separators=(",", ":"))

@@ -10,7 +10,7 @@ from belay.domain.documents import AccountDocument
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
 from belay.domain.proofs import Proof
-from belay.domain.record import Record, Symbol, Utc
+from belay.domain.record import Record, Symbol, Utc, joined
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
 
@@ -146,7 +146,7 @@ def _orders(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
 def _foreign_order(seen: VenueOrder) -> Iterator[Finding]:
     yield Mismatch(
         kind=IncidentKind.UNKNOWN_VENUE_ORDER,
-        subject=seen.venue_order_id,
+        subject=joined(seen.symbol, seen.venue_order_id, by=":"),  # venues number orders by symbol
         symbol=seen.symbol,
         expected="no such order",
         actual=f"{seen.side} {seen.quantity} {seen.symbol}, client order id {seen.client_order_id}",

@@ -21,7 +21,7 @@ from belay.domain.decisions import Side
 from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
-from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset
+from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, parted
 from belay.domain.venues import VenueOrder
 from belay.ports import Services
 from belay.workflows.identity import refuse_other_identity
@@ -342,7 +342,7 @@ def _has_owner(incident: Incident, session: Session) -> bool:
         return False
     match incident.kind:
         case IncidentKind.UNKNOWN_VENUE_ORDER:
-            venue_ids = {incident.subject}
+            venue_ids = {parted(incident.subject, by=":")[-1]}  # once stored without its symbol
         case IncidentKind.UNATTRIBUTED_TRADE:
             venue_ids = {trade.venue_order_id for trade in ledger.loose_trades(incident.account, symbol, None)}
         case _:

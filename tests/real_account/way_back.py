@@ -1,0 +1,81 @@
+"""An operator who does what the open incidents print, no more: each command, through the command's own parser.
+
+What a person has to fill in comes from where a person would look: the account's own strategy, the venue's own rows. An
+order that somebody left open at the venue is cancelled there, as its incident says.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.way_back import commands
+from tests.real_account.world import ACCOUNT, STRATEGY, World
+
+ROUNDS = 15
+ROWS = "rows.json"
+
+
+class Stuck(AssertionError):
+    """Nothing that is printed leads back to a clean account."""
+
+
+def lead_back(world: World, folder: Path) -> list[str]:
+    """Let the schedule run, and do what the incidents say until the account is clean; what was typed.
+
+    Raises:
+        Stuck: it does not become clean.
+    """
+    typed: list[str] = []
+    for _ in range(ROUNDS):
+        runs = [world.minute() for _ in range(3)]
+        open_now = world.incidents()
+        if runs[-1].clean and not open_now and not world.ledger.account(ACCOUNT).stops:
+            return typed
+        for incident in open_now:
+            typed += list(_deal_with(world, incident, folder))
+    told = "\n".join(f"{one.incident_id}: {one.actual} | {one.action}" for one in world.incidents())
+    raise Stuck(f"{runs[-1]}\n{told}\n" + "\n".join(typed[-40:]))
+
+
+def _deal_with(world: World, incident: Incident, folder: Path) -> Iterator[str]:
+    if incident.kind is IncidentKind.UNKNOWN_VENUE_ORDER:
+        _cancel_at_the_venue(world, incident)
+        return
+    for printed in commands(incident):
+        words = [STRATEGY if word == "STRATEGY" else word for word in shlex.split(printed)[1:]]
+        if ROWS in words:
+            words[words.index(ROWS)] = str(_rows(world, incident, folder))
+        if any(word.isupper() and word.replace("_", "").isalpha() and len(word) > 4 for word in words):
+            continue  # a choice that another printed command makes, too
+        done = world.command(*words)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        yield f"{shlex.join(words)} -> {done.exit_code} {(done.stdout + done.stderr).strip()[-300:]}"
+
+
+def _cancel_at_the_venue(world: World, incident: Incident) -> None:
+    for order in world.solo.books.open():
+        if f"{order.request.symbol}:{order.venue_order_id}" == incident.subject:
+            world.solo.act("cancel", order_id=order.venue_order_id, symbol=order.request.symbol)
+
+
+def _rows(world: World, incident: Incident, folder: Path) -> Path:
+    """The venue's rows of an order's trades, as a person copies them."""
+    trades = [trade for trade in world.solo.books.trades if trade.client_order_id == incident.subject]
+    rows = [
+        {
+            "trade_id": trade.trade_id,
+            "venue_order_id": trade.venue_order_id,
+            "side": trade.side,
+            "quantity": str(trade.quantity),
+            "price": str(trade.price),
+            "fees": {trade.fee_asset: str(trade.fee)} if trade.fee else {},
+            "time": trade.at.isoformat(),
+        }
+        for trade in trades
+    ]
+    file = folder / ROWS
+    file.write_text(json.dumps(rows))
+    return file

@@ -1,0 +1,239 @@
+"""Belay with everything in memory at a venue that keeps its own books, minute by minute, and an operator's desk."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from belay.adapters.memory.ledger import InMemoryLedger
+from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, gather_in_order
+from belay.cli.desk import Desk
+from belay.cli.main import app
+from belay.domain.account import StopLevel
+from belay.domain.decisions import Hold, Trade
+from belay.domain.documents import AccountDocument, Configuration, Limits
+from belay.domain.errors import BelayError
+from belay.domain.incidents import Incident
+from belay.domain.proofs import fingerprint
+from belay.domain.slots import Slot, Tick
+from belay.domain.strategy import State, StrategyParameters
+from belay.ports import Services
+from belay.workflows.answers import REQUESTS
+from belay.workflows.evaluate import evaluate
+from belay.workflows.execute import execute
+from belay.workflows.reconcile import Reconciled, reconcile
+from tests.real_account.venue import SoloVenue
+from tests.rights import Restricted
+from tests.venue_server.solo import Solo
+
+START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
+ACCOUNT, STRATEGY, STAGE, LAYER = "real", "trend", "dev", "layer:1"
+MINUTE = timedelta(minutes=1)
+COSTS = {"fee": "0.003", "slippage": "0.001"}
+BASES = ("BTC", "ETH")
+
+
+class Told:
+    """A strategy that says, once, what the test told it to."""
+
+    Parameters = StrategyParameters
+
+    def __init__(self) -> None:
+        self.legs: tuple[Any, ...] = ()
+
+    def candles_needed(self, _parameters: StrategyParameters) -> int:
+        return 2
+
+    def symbols(self, slot: Slot, _parameters: StrategyParameters) -> tuple[str, ...]:
+        return (slot.symbol,)
+
+    def decide(self, _state: State[Any]) -> Hold | Trade:
+        legs, self.legs = self.legs, ()
+        return Trade(legs=legs) if legs else Hold(reason="quiet")
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Implements `ports.Venues` for the one account."""
+
+    world: "World"
+
+    def clock(self, _document: AccountDocument) -> "World":
+        return self.world
+
+    def market_data(self, _document: AccountDocument) -> Any:
+        return self.world.venue
+
+    def venue(self, _document: AccountDocument) -> Any:
+        return self.world.venue
+
+
+class World:
+    """One account at a solo venue. It is the machines' clock, too: both are on the venue's time."""
+
+    def __init__(self, solo: Solo) -> None:
+        self.solo = solo
+        self.venue = SoloVenue(solo)
+        self.ledger = InMemoryLedger()
+        self.switch = InMemoryKillSwitch()
+        self.queue = InMemoryQueue()
+        self.alerts = InMemoryAlerts()
+        self.strategy = Told()
+        self._ids = count(1)
+        quote = "USD" if solo.venue == "kraken" else "USDT"
+        self.symbols = tuple(f"{base}/{quote}" for base in BASES)
+        self.document = document(solo.venue, self.symbols)
+        stored = Configuration(version=1, document=self.document, author="operator", stored_at=self.now())
+        self.ledger.store_configuration(stored)
+        self.switch.write(StopLevel.RUNNING, "first start", "operator", self.now())
+
+    # --- time ---
+
+    def now(self) -> datetime:
+        return self.solo.now
+
+    def sleep(self, seconds: float) -> None:
+        self.solo.advance(seconds)
+
+    # --- what the functions do ---
+
+    def services(self, function: str) -> Services:
+        ledger: Any = Restricted(self.ledger, function)
+        return Services(
+            stage=STAGE,
+            layer_version=LAYER,
+            ledger=ledger,
+            venues=Connections(self),
+            kill_switch=self.switch,
+            queue=self.queue,
+            alerts=self.alerts,
+            gather=gather_in_order,
+            clock=self,
+            new_id=lambda: f"id-{next(self._ids):06}",
+        )
+
+    def reconcile(self) -> Reconciled:
+        return reconcile(ACCOUNT, self.services("reconciler"))
+
+    def decide(self, symbol: str, *legs: Any) -> None:
+        """The schedule fires for the candle that has just closed, and the strategy says this."""
+        self.strategy.legs = legs
+        tick = Tick.model_validate(
+            {
+                "account": ACCOUNT,
+                "strategy": STRATEGY,
+                "algorithm": STRATEGY,
+                "symbol": symbol,
+                "timeframe": "1m",
+                "scheduled_time": self.now(),
+                "parameters": COSTS,
+            }
+        )
+        evaluate(tick, self.services("evaluator"), lambda _: self.strategy)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Every message that waits, follow-ups at their time."""
+        while self.queue.intents:
+            message = self.queue.intents.pop(0)
+            execute(message.body["order_id"], self.services("executor"), lambda: 30.0)
+        self.queue.ticks.clear()
+
+    def minute(self) -> Reconciled:
+        """A minute goes by with all that was asked for in it, then the schedule's run."""
+        due = sorted({min(message.delay_seconds, 55) for message in self.queue.follow_ups if message.delay_seconds})
+        self.queue.follow_ups.clear()
+        passed = 0
+        for seconds in due:
+            self.sleep(seconds - passed)
+            passed = seconds
+            self.reconcile()
+            self.deliver()
+        self.sleep(60 - passed)
+        done = self.reconcile()
+        self.deliver()
+        return done
+
+    # --- what a person does ---
+
+    def desk(self) -> Desk:
+        def ask(event: Mapping[str, Any]) -> dict[str, Any]:
+            handed = json.loads(json.dumps(event))
+            for name in REQUESTS.keys() & handed.keys():
+                return json.loads(json.dumps(REQUESTS[name](handed, self.services("reconciler"))))  # type: ignore[no-any-return]
+            return {"results": [json.loads(self.reconcile().model_dump_json())]}
+
+        return OnTime(
+            stage=STAGE,
+            ledger=self.ledger,
+            switch=self.switch,
+            proof_of=lambda stored: self.ledger.proof(ACCOUNT, fingerprint(stored, LAYER, self.ledger.table_id)),
+            venue_time=lambda _: self.now(),
+            publish=self.queue.publish_intent,
+            ask_reconciler=ask,
+            clock=self.now,
+        )
+
+    def command(self, *arguments: str) -> Result:
+        """Run `belay` with these arguments."""
+        return CliRunner().invoke(app, list(arguments), obj=lambda _stage, _local: self.desk())
+
+    def incidents(self) -> tuple[Incident, ...]:
+        return self.ledger.open_incidents(ACCOUNT)
+
+    # --- what is so ---
+
+    def unexplained(self) -> dict[str, Decimal]:
+        """By asset, what the venue holds beyond opening, fills, flows and recorded rounding; assets in use only."""
+        account, proof = self.ledger.account(ACCOUNT), self.ledger.last_proof(ACCOUNT)
+        expected, held = account.expected_balances(), self.venue.balances().total
+        rounding = proof.rounding if proof else {}
+        used = {*self.document.assets, *account.traded}
+        differing = {
+            asset: held.get(asset, Decimal(0)) - expected.get(asset, Decimal(0)) - rounding.get(asset, Decimal(0))
+            for asset in used
+        }
+        return {asset: amount for asset, amount in sorted(differing.items()) if amount}
+
+
+@dataclass(frozen=True)
+class OnTime(Desk):
+    """The operator's desk on the venue's time."""
+
+    clock: Callable[[], datetime]
+
+    def now(self) -> datetime:
+        return self.clock()
+
+
+def document(venue: str, symbols: tuple[str, ...]) -> AccountDocument:
+    """A live account of a small desk, every limit stated."""
+    return AccountDocument(
+        account=ACCOUNT,
+        venue=venue,
+        mode="live",
+        sandbox=False,
+        symbols=symbols,
+        executor_secret=f"/belay/{STAGE}/executor/real",
+        reconciler_secret=f"/belay/{STAGE}/reconciler/real",
+        limits=Limits(
+            max_order_notional=Decimal(5000),
+            max_position_notional=dict.fromkeys(symbols, Decimal(20000)),
+            max_aggregate_exposure=Decimal(1_000_000),
+            submissions_per_minute=60,
+            reserved_exit_submissions=10,
+            max_price_age_seconds=120,
+            max_balance_age_seconds=60,
+            max_input_age_seconds=600,
+            max_reconciliation_age_seconds=300,
+            clock_offset_seconds=2,
+        ),
+    )
+
+
+__all__ = ["ACCOUNT", "START", "STRATEGY", "BelayError", "World"]
