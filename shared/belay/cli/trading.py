@@ -57,6 +57,9 @@ def cancel(desk: Desk, order_id: str, reason: str) -> Document:
         InvalidInput: there is no such order, or nothing of it can be cancelled any more.
     """
     order = desk.ledger.order(order_id)
+    if order is None and desk.ledger.is_later(order_id):
+        problem = f"{order_id} is in a form that only a later version of Belay can read"
+        raise InvalidInput("id", problem, "Cancel it with the command of that version, or at the venue.")
     if order is None:
         raise InvalidInput("id", f"the ledger has no order {order_id}", "See `belay orders --open`.")
     if order.settled:
