@@ -153,9 +153,9 @@ def test_a_cancel_is_taken_for_an_order_of_a_later_version_as_far_as_it_can_be_r
     desk.ledger.record_decision(record, orders, make_events(record, orders))
     place, order_id = later.order_place(orders[0]), orders[0].order_id
     later.taken_over(desk.ledger, place)
-    run(desk, "cancel", order_id)
+    run(desk, "cancel", order_id, "--reason", "asked")
     assert [request.order_id for request in desk.ledger.cancel_requests(ACCOUNT)] == [order_id]
     later.overwrite(desk.ledger, place, '{"form":"another"}')
-    result = CliRunner().invoke(app, ["cancel", order_id], obj=lambda _stage, _local: desk)
+    result = CliRunner().invoke(app, ["cancel", order_id, "--reason", "asked"], obj=lambda _stage, _local: desk)
     assert result.exit_code == 2
     assert "only a later version of Belay can read" in result.stderr
