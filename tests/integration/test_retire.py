@@ -56,6 +56,7 @@ def test_r19_a_retired_symbol_may_leave_the_document_and_is_read_no_more() -> No
     assert world.account.held_symbols() == frozenset()
     limits = make_limits(max_position_notional={OTHER: "5000"})
     world.configure(world.document.model_copy(update={"symbols": (OTHER,), "limits": limits}))
+    world.reconcile()  # the other symbol's asset enters the opening
     mark = len(world.steps.calls)
     world.reconcile()
     assert len(world.steps.since(mark, "venue.trades")) == len({OTHER})

@@ -142,4 +142,4 @@ def test_an_order_in_an_unknown_state_is_not_understood_and_moves_nowhere() -> N
     assert order.state.value == "PARKED"
     assert make_order().understood
     with pytest.raises(Exception, match="PARKED to SUBMITTED is not a transition"):
-        require_legal(order.state, OrderState.SUBMITTED)
+        require_legal(order, OrderState.SUBMITTED)

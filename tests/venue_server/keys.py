@@ -17,7 +17,7 @@ class Key:
     trade: bool = True
     read: bool = True
     withdraw: bool = False
-    ledger: bool = False
+    ledger: bool = True
     revoked: bool = False
     last_nonce: int = 0
 

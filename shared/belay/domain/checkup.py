@@ -72,9 +72,9 @@ class DoctorRequest(Record):
 class Access(Record):
     """What the venue lets a function's key do; None where it does not tell.
 
-    `bound`: the key works from listed addresses only. `more`: other rights that it has, in the venue's words. `key`: a
-    digest that tells two keys apart and nothing else; None without one. `closed`: the account's symbols that are
-    listed, but not open for trading.
+    `records`: what the venue keeps of what comes and goes without an order. `bound`: the key works from listed
+    addresses only. `more`: other rights that it has, in the venue's words. `key`: a digest that tells two keys apart
+    and nothing else; None without one. `closed`: the account's symbols that are listed, but not open for trading.
     """
 
     read: bool | None = None
@@ -85,6 +85,7 @@ class Access(Record):
     more: tuple[str, ...] = ()
     key: str | None = None
     closed: tuple[str, ...] = ()
+    records: bool | None = None
 
 
 class Subscription(Record):
@@ -262,10 +263,18 @@ def judge_access(function: Function, access: Access) -> tuple[Finding, ...]:
     """The rights of a key that the venue accepted."""
     name = f"{function} key"
     found = [_rights(name, function, access), _withdrawal(name, access.withdraw), _addresses(name, access.bound)]
+    if function == "reconciler" and access.records is False:
+        found.append(fail(f"{name}, records", "it may not read what the venue records beside trades", RECORDS))
     if access.more:
         remedy = "Take away what Belay does not need: reading, and trading on spot."
         found.append(warn(f"{name}, more rights", ", ".join(access.more), remedy))
     return tuple(found)
+
+
+RECORDS = (
+    "Give it that right (at Kraken: query ledger entries). Without it no deposit, withdrawal or true fee is known: "
+    "each stops entries until somebody runs belay rebase."
+)
 
 
 def _rights(name: str, function: Function, access: Access) -> Finding:

@@ -5,11 +5,13 @@ asked for at once.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
 from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
+from belay.domain.errors import WrittenByLater
 from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind
 from belay.domain.reconciliation import Mismatch
 from belay.domain.record import base_asset, quote_asset
@@ -30,6 +32,15 @@ LEVELS: dict[IncidentKind, StopLevel | None] = {
     IncidentKind.BROKEN_RECORD: StopLevel.HALTED,
     IncidentKind.CLOCK_OFFSET: None,
 }
+# Conclusions that say nothing while something is of a later version.
+NOT_KNOWN_HERE = frozenset(
+    {
+        IncidentKind.UNATTRIBUTED_TRADE,
+        IncidentKind.BALANCE_MISMATCH,
+        IncidentKind.UNKNOWN_VENUE_ORDER,
+        IncidentKind.MISSING_ORDER,
+    }
+)
 LOOK_AT_THE_ROW = (
     "Look the row up at the venue. This ends by itself once the row is gone or a version of Belay that reads it is "
     "deployed; a trade may be taken as it is: belay incidents resolve, after which its balances are for belay rebase."
@@ -108,13 +119,15 @@ def judge(session: Session, mismatches: Iterable[Mismatch], views: Views, owed: 
         gone={key: since for key, since in sorted(gone.items()) if key not in over},
     )
     if after != before:
-        ledger.store_suspicion(after)
+        with suppress(WrittenByLater):
+            ledger.store_suspicion(after)
     if after.first_seen.keys() - before.first_seen.keys() or after.gone.keys() - before.gone.keys():
         session.services.queue.follow_up(account, int(spacing.total_seconds()) + 1)
     for incident_id in over:
         resolution = f"gone in two looks, at {gone[incident_id]:%FT%TZ} and {now:%FT%TZ}"
         end_incident(session.services, account, incident_id, resolution)
-    return Judged(_against(after, found, doubtful, seen), _uncovered(views, found), bool(over))
+    later = f"of a later version, or not to be read: {', '.join(views.later)}" if views.later else ""
+    return Judged(_against(after, found, doubtful, seen) or later, _uncovered(views, found), bool(over))
 
 
 def _against(after: Suspicion, found: Mapping[str, Mismatch], doubtful: set[str], seen: Mapping[str, Mismatch]) -> str:
@@ -148,7 +161,10 @@ def _parted(key: str) -> tuple[str, str]:
 
 
 def _doubtful(kind: str, subject: str, views: Views) -> bool:
-    """Whether a conclusion from everything together may come of what could not be read this time."""
+    """Whether a conclusion from everything together may come of what could not be read this time, or only by a later
+    version, which may know whose a venue order is."""
+    if views.later and kind in NOT_KNOWN_HERE:
+        return True
     if kind == IncidentKind.UNATTRIBUTED_TRADE:
         return subject in views.unsettled
     if kind != IncidentKind.BALANCE_MISMATCH:

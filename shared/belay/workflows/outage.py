@@ -150,12 +150,12 @@ def account_refused(services: Services, account: str, subject: str, code: str, r
 def _silent_since(session: Session, at: datetime) -> datetime:
     """When the silence was first noticed; a run that reads everything forgets it."""
     ledger, account = session.services.ledger, session.document.account
-    before = ledger.suspicion(account)
-    first_seen = before.first_seen if before else {}
-    if UNREACHABLE not in first_seen:
+    before = ledger.suspicion(account) or Suspicion(account=account, first_seen={})
+    if UNREACHABLE not in before.first_seen:
+        noted = {**before.first_seen, UNREACHABLE: at}
         with suppress(WrittenByLater):
-            ledger.store_suspicion(Suspicion(account=account, first_seen={**first_seen, UNREACHABLE: at}))
-    return first_seen.get(UNREACHABLE, at)
+            ledger.store_suspicion(before.model_copy(update={"first_seen": noted}))
+    return before.first_seen.get(UNREACHABLE, at)
 
 
 def _unreachable(account: str, since: datetime, error: VenueUnavailable, at: datetime) -> Incident:
@@ -177,7 +177,7 @@ def _not_understood(account: str, since: datetime, error: VenueUnavailable, at: 
         subject=RECONCILING,
         expected="the venue's answers are understood",
         actual=f"none of them was in full since {since:%FT%TZ}: {error}",
-        action="The venue answers and is not at fault: see whether a newer version of Belay reads it. Entries go on by "
+        action="The venue answers, so it is not down: see whether a newer version of Belay reads it. Entries go on by "
         "themselves once a run understands it.",
         opened_at=at,
     )

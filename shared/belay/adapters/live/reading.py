@@ -192,7 +192,7 @@ def read_rights(rights: Rights, document: Any) -> Access:
         given = dict.fromkeys(known, False) | dict.fromkeys(found, True)
     bound = dig(document, rights.bound)
     return Access(
-        **{what: _all_given([given.get(name) for name in needed]) for what, needed in names.items()},
+        **{what: _all_given([given.get(name) for name in needed]) for what, needed in names.items() if needed},
         bound=bool(bound) if isinstance(bound, bool | list) else None,
         more=tuple(sorted(name for name, value in given.items() if value and name not in known)),
     )

@@ -77,7 +77,6 @@ class Drawer[K, R: Record]:
         """Every record that is listed and can be read, sorted by position."""
         return tuple(sorted((record for key in self.listed() if (record := self.get(key))), key=position))
 
-
     def kept(self, position: Callable[[R], str]) -> tuple[R, ...]:
         """Every record that can be read, listed or not, sorted by position."""
         return tuple(sorted((record for key in self._bodies if (record := self.get(key))), key=position))

@@ -148,6 +148,7 @@ class RightNames(Record):
     trade: tuple[str, ...] = Field(min_length=1)
     cancel: tuple[str, ...] = Field(min_length=1)
     withdraw: tuple[str, ...] = Field(min_length=1)
+    records: tuple[str, ...] = ()
 
 
 class Rights(Record):
