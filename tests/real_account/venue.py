@@ -4,7 +4,7 @@ What a row says is the books' business (see tests/venue_server, with its sources
 row that was spoiled is one that is not understood.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
 
@@ -114,8 +114,7 @@ class SoloVenue:
     def balances(self) -> Balances:
         """Kraken: X.F is spent through X. Other earn wallets are none of the account's coins."""
         wallets, books = self.solo.books.wallets, self.solo.books
-        assets = sorted({self._spent_as(wallet) for wallet in wallets.balances} - {None})
-        named = [asset for asset in assets if asset is not None]
+        named = sorted({asset for wallet in wallets.balances if (asset := self._spent_as(wallet)) is not None})
         decimals = {asset: wallets.places(asset) for asset in named} if wallets.rounded else {}
         return Balances(
             total={asset: wallets.owned(asset) for asset in named},
@@ -295,7 +294,7 @@ def _swap(row: Movement) -> dict[str, Decimal]:
     return amounts
 
 
-LISTS = {
+LISTS: dict[str, Callable[[Movement], dict[str, Decimal]]] = {
     "deposit": lambda row: {row.asset: row.amount - row.fee},
     "withdrawal": lambda row: {row.asset: -row.amount - row.fee},
     "dividend": lambda row: {row.asset: row.amount},

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.way_back import commands
+from belay.workflows.reconcile import Reconciled
 from tests.real_account.world import ACCOUNT, STRATEGY, World
 
 ROUNDS = 15
@@ -29,13 +30,19 @@ def lead_back(world: World, folder: Path) -> list[str]:
     """
     typed: list[str] = []
     for _ in range(ROUNDS):
-        runs = [world.minute() for _ in range(3)]
-        open_now = world.incidents()
-        if runs[-1].clean and not open_now and not world.ledger.account(ACCOUNT).stops:
+        run = _minutes(world)
+        if run.clean and not world.incidents() and not world.ledger.account(ACCOUNT).stops:
             return typed
         typed += deal(world, folder)
     told = "\n".join(f"{one.incident_id}: {one.actual} | {one.action}" for one in world.incidents())
-    raise Stuck(f"{runs[-1]}\n{told}\n" + "\n".join(typed[-40:]))
+    raise Stuck(f"{_minutes(world)}\n{told}\n" + "\n".join(typed[-40:]))
+
+
+def _minutes(world: World) -> Reconciled:
+    """Three minutes go by; the last run's result."""
+    world.minute()
+    world.minute()
+    return world.minute()
 
 
 def deal(world: World, folder: Path) -> list[str]:
