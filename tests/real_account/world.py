@@ -201,16 +201,20 @@ class World:
     # --- what is so ---
 
     def unexplained(self) -> dict[str, Decimal]:
-        """By asset, what the venue holds beyond opening, fills, flows and recorded rounding; assets in use only."""
+        """By asset, what the venue holds beyond opening, fills, flows and recorded rounding; assets in use only. What a
+        wallet's rounding may have made of the bookings that no proof has absorbed yet is no more than half a unit each.
+        """
         account, proof = self.ledger.account(ACCOUNT), self.ledger.last_proof(ACCOUNT)
-        expected, held = account.expected_balances(), self.venue.balances().total
-        rounding = proof.rounding if proof else {}
-        used = {*self.document.assets, *account.traded}
-        differing = {
-            asset: held.get(asset, Decimal(0)) - expected.get(asset, Decimal(0)) - rounding.get(asset, Decimal(0))
-            for asset in used
-        }
-        return {asset: amount for asset, amount in sorted(differing.items()) if amount}
+        assert proof is not None
+        expected, balances = account.expected_balances(), self.venue.balances()
+        differing: dict[str, Decimal] = {}
+        for asset in sorted({*self.document.assets, *account.traded}):
+            known = expected.get(asset, Decimal(0)) + proof.rounding.get(asset, Decimal(0))
+            residual = balances.total.get(asset, Decimal(0)) - known
+            since = account.bookings.get(asset, 0) - proof.bookings.get(asset, 0)
+            if abs(residual) > since * Decimal(5).scaleb(-balances.decimals.get(asset, 18) - 1):
+                differing[asset] = residual
+        return differing
 
 
 @dataclass(frozen=True)

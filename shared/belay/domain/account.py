@@ -179,8 +179,8 @@ class Account(Record):
     `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `traded`
     (stored as `flows`) is the net change by asset through recorded fills, `external` that through recorded flows:
     the three together are what the venue should hold. `adoptions` are the parts of the opening that are positions of
-    strategies now. `bookings` counts by asset the amounts that fills booked. `retired` are symbols whose positions were
-    written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by an
+    strategies now. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
+    were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by an
     operator's word, each with the venue time until which it is looked up on.
     """
 
@@ -254,9 +254,7 @@ class Account(Record):
         held = self.positions.get(strategy, {})
         moved = {**held, trade.symbol: self.position(strategy, trade.symbol).after(trade)}
         traded = summed(self.traded, trade.asset_changes())
-        bookings = {**self.bookings}
-        for asset, count in trade.bookings.items():
-            bookings[asset] = bookings.get(asset, 0) + count
+        bookings = counted(self.bookings, trade.bookings)
         reservations = dict(self.reservations)
         if reservation := reservations.get(order_id):
             left = max(reservation.quantity - trade.quantity, ZERO)
@@ -285,7 +283,8 @@ class Account(Record):
             held, symbol = positions.get(flow.strategy, {}), flow.trade.symbol
             position = self.position(flow.strategy, symbol).after(flow.trade)
             positions = {**positions, flow.strategy: {**held, symbol: position}}
-        return self.bumped(positions=positions, external=summed(self.external, flow.amounts))
+        booked = counted(self.bookings, flow.trade.bookings if flow.trade else {})
+        return self.bumped(positions=positions, external=summed(self.external, flow.amounts), bookings=booked)
 
     def with_adoption(self, adoption: Adoption) -> "Account":
         """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""
@@ -330,3 +329,8 @@ class Account(Record):
 def summed(one: Mapping[str, Decimal], other: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """Amounts by asset, added up."""
     return {asset: one.get(asset, ZERO) + other.get(asset, ZERO) for asset in {**one, **other}}
+
+
+def counted(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Numbers by asset, added up."""
+    return {asset: one.get(asset, 0) + other.get(asset, 0) for asset in {**one, **other}}
