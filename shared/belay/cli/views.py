@@ -10,6 +10,8 @@ from belay.domain import way_back
 from belay.domain.account import Account, Stop
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
+from belay.domain.errors import InvalidInput
+from belay.domain.incidents import Incident
 from belay.domain.orders import UNRESOLVED, Order
 from belay.domain.record import ZERO, iso, plain
 from belay.ports import Ledger
@@ -227,15 +229,31 @@ def loose_trades(ledger: Ledger, accounts: tuple[str, ...]) -> list[Document]:
 def incidents(ledger: Ledger, accounts: tuple[str, ...], *, resolved_too: bool) -> list[Document]:
     """What needs a person, newest last."""
     return [
-        {
-            "incident_id": incident.incident_id,
-            **incident.model_dump(mode="json"),
-            "commands": list(way_back.commands(incident)) if incident.status == "open" else [],
-        }
+        _incident(incident)
         for account in accounts
         for incident in ledger.incidents(account)
         if resolved_too or incident.status == "open"
     ]
+
+
+def incident(ledger: Ledger, account: str, incident_id: str) -> Document:
+    """One incident with everything that was ever said of it, oldest first.
+
+    Raises:
+        InvalidInput: the account has no such incident.
+    """
+    found = ledger.incident(account, incident_id)
+    if found is None:
+        problem = f"account {account} has no incident {incident_id}"
+        raise InvalidInput("ID", problem, "See `belay incidents list --all`.")
+    history = ledger.incident_history(account, incident_id)
+    lines = [entry.model_dump(mode="json", include={"at", "what", "author", "reason"}) for entry in history]
+    return {**_incident(found), "history": lines}
+
+
+def _incident(found: Incident) -> Document:
+    commands = way_back.commands(found) if found.status == "open" else ()
+    return {"incident_id": found.incident_id, **found.model_dump(mode="json"), "commands": list(commands)}
 
 
 def missing_limits(document: AccountDocument) -> list[str]:

@@ -30,6 +30,7 @@ LEVELS: dict[IncidentKind, StopLevel | None] = {
     IncidentKind.BROKEN_RECORD: StopLevel.HALTED,
     IncidentKind.CLOCK_OFFSET: None,
 }
+TRADE_ROW, FLOW_ROW = (f"{IncidentKind.UNREADABLE_ROW}:{what}|" for what in ("trade", "flow"))
 LOOK_AT_THE_ROW = (
     "Look the row up at the venue. This ends by itself once the row is gone or a version of Belay that reads it is "
     "deployed; a trade may be taken as it is: belay incidents resolve, after which its balances are for belay rebase."
@@ -157,9 +158,16 @@ def _doubtful(kind: str, subject: str, views: Views) -> bool:
     return subject in shared or any(subject in row.assets for row in views.unread if row.what == "balance")
 
 
+def of_record(incident: Incident) -> bool:
+    """Whether it is about a row of the venue's history that is not understood: one that stays there for good."""
+    return incident.incident_id.startswith((TRADE_ROW, FLOW_ROW))
+
+
 def looked_at(incident: Incident, views: Views) -> bool:
     """Whether this run could have seen the fact of an incident, were it still there."""
-    if incident.kind is IncidentKind.STALE_PROOF or incident.symbol in {gap.symbol for gap in views.gaps}:
+    if incident.kind is IncidentKind.STALE_PROOF or incident.incident_id.startswith(FLOW_ROW):
+        return False  # neither is among what a run finds
+    if incident.symbol in {gap.symbol for gap in views.gaps}:
         return False
     if incident.kind is IncidentKind.UNATTRIBUTED_TRADE and incident.symbol in views.unsettled:
         return False

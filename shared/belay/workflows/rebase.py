@@ -144,5 +144,5 @@ def _end(session: Session, assets: tuple[str, ...], request: RebaseRequest) -> t
     named = {f"{IncidentKind.BALANCE_MISMATCH}:{asset}" for asset in assets}
     standing = [i.incident_id for i in services.ledger.open_incidents(account) if i.incident_id in named]
     for incident_id in standing:
-        end_incident(services, account, incident_id, f"rebased by {request.author}: {request.reason}")
+        end_incident(services, account, incident_id, f"rebased: {request.reason}", request.author)
     return tuple(standing)
