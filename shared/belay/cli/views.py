@@ -44,6 +44,7 @@ def _account(desk: Desk, name: str) -> Document:
         "account": name,
         **_configured(configuration),
         "gate": gate(desk, configuration),
+        "last_proof": _last_proof(ledger, name),
         "unknown_fields": list(configuration.document.unknown_fields) if configuration else [],
         "later": _later(ledger, account, configuration, open_orders),
         "stops": [stop.model_dump(mode="json") for stop in standing_stops(ledger, name)],
@@ -105,6 +106,15 @@ def gate(desk: Desk, configuration: Configuration | None) -> Document:
         "age_seconds": None if age is None else round(age),
         "bound_seconds": bound,
     }
+
+
+def _last_proof(ledger: Ledger, name: str) -> Document | None:
+    """When a run was last clean, whichever deployment's, and of which symbols it proved nothing, and why."""
+    proof = ledger.last_proof(name)
+    if proof is None:
+        return None
+    uncovered = {symbol: proof.because.get(symbol, "not told") for symbol in proof.uncovered}
+    return {"completed_at": iso(proof.completed_at), "uncovered": uncovered}
 
 
 def _why_closed(document: AccountDocument | None, bound: int | None, age: float | None) -> str | None:

@@ -33,7 +33,7 @@ LEVELS: dict[IncidentKind, StopLevel | None] = {
 TRADE_ROW, FLOW_ROW = (f"{IncidentKind.UNREADABLE_ROW}:{what}|" for what in ("trade", "flow"))
 LOOK_AT_THE_ROW = (
     "Look the row up at the venue. This ends by itself once the row is gone or a version of Belay that reads it is "
-    "deployed; a trade may be taken as it is: belay incidents resolve, after which its balances are for belay rebase."
+    "deployed. A trade's row stays: take it as it is, belay incidents resolve, and what it moved, belay rebase."
 )
 
 
@@ -205,7 +205,8 @@ def _unavailable(symbol: str, problem: str) -> Mismatch:
         expected=f"{symbol} is listed and traded",
         actual=problem,
         action="Look at the venue's announcements. Its entries wait, everything else goes on; what is held of it is "
-        "valued at its last price or its cost. Take it out of the document, or write it off: belay symbols retire.",
+        "valued at its last price or its cost. If it is gone for good: belay symbols retire writes that off, then leave "
+        "it out of the document, belay account set.",
     )
 
 

@@ -111,7 +111,7 @@ def _require_settled(views: Views) -> None:
     for trade in ledger.uncounted(views.venue.trades):
         if ledger.owner(trade) is None:
             problem = f"trade {trade.key} belongs to no order, and may explain what differs"
-            raise InvalidInput("account", problem, "Attribute it, or mark it foreign: belay trades.")
+            raise InvalidInput("account", problem, "Give it to a strategy, or call it foreign: belay trades list.")
         raise InvalidInput("account", f"trade {trade.key} is about to be counted", AGAIN)
 
 
