@@ -395,7 +395,7 @@ def test_fees_that_the_venue_never_tells_are_taken_as_estimated_by_a_persons_wor
     world.minutes(12)
     assert world.kinds() == [K.FEE_UNCONFIRMED]
     do(world, K.FEE_UNCONFIRMED)
-    world.minutes(2)
+    world.minutes(4)
     assert world.kinds() == [K.BALANCE_MISMATCH], "half as much again was estimated as was taken"
     do(world, K.BALANCE_MISMATCH)
     require_clean(world)

@@ -217,7 +217,7 @@ def _missing(order: Order) -> Iterator[Finding]:
             expected=f"{order.state} at the venue as {', '.join(order.venue_order_ids)}",
             actual="the venue does not know it",
             action=f"Look the order up at the venue by its id. belay resolve {order.order_id} asks once more; where the "
-            f'venue has lost it: belay resolve {order.order_id} --cancelled --reason "…".',
+            f'venue lost it: belay resolve {order.order_id} --cancelled --reason "…".',
         )
 
 
@@ -250,8 +250,8 @@ def _foreign_trades(symbol: str, trades: list[VenueTrade]) -> Mismatch:
         expected="trades of our orders only",
         actual=f"{count} of no order of ours; the latest: {last.side} {last.quantity} {symbol} at {last.price}, venue "
         f"order {last.venue_order_id}, trade {last.trade_id}, {last.at:%FT%TZ}",
-        action="Find out who traded: belay trades list. Then give each to a strategy, belay trades attribute, or call it "
-        "foreign, belay trades foreign. Entries in the symbol stay stopped while a trade without an order stands.",
+        action="Find out who traded: belay trades list. Then give each to a strategy, belay trades attribute, or call "
+        "it foreign, belay trades foreign. Entries in the symbol stay stopped while a trade without an order stands.",
     )
 
 

@@ -131,6 +131,7 @@ WAYS: dict[IncidentKind, Way] = {
         "test_what_was_said_wrongly_of_an_order_is_over_once_a_person_says_so",
     ),
 }
+OF_A_LATER_VERSION = Way("what that version says", (), "")
 
 
 def commands(incident: Incident) -> tuple[str, ...]:
@@ -139,4 +140,5 @@ def commands(incident: Incident) -> tuple[str, ...]:
     known |= dict.fromkeys(("order", "asset"), incident.subject)
     quoted = {name: shlex.quote(value) for name, value in known.items()}
     account = f" --account {shlex.quote(incident.account)}"
-    return tuple(template.format(**quoted) + account for template in WAYS[incident.kind].commands)
+    way = WAYS.get(incident.kind, OF_A_LATER_VERSION)
+    return tuple(template.format(**quoted) + account for template in way.commands)

@@ -205,8 +205,8 @@ def _unavailable(symbol: str, problem: str) -> Mismatch:
         expected=f"{symbol} is listed and traded",
         actual=problem,
         action="Look at the venue's announcements. Its entries wait, everything else goes on; what is held of it is "
-        "valued at its last price or its cost. If it is gone for good: belay symbols retire writes that off, then leave "
-        "it out of the document, belay account set.",
+        "valued at its last price or its cost. If it is gone for good: belay symbols retire writes that off; then "
+        "leave it out of the document, belay account set.",
     )
 
 

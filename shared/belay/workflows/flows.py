@@ -155,7 +155,8 @@ def _tell(services: Services, account: str, row: UnreadRow, at: datetime) -> Non
         subject=row.key,
         expected="a movement that can be counted",
         actual=f"{row.reference} {row.market} {row.status}: {row.problem}",
-        action="Look it up at the venue. If a balance differs by it, belay rebase takes it; then belay incidents resolve.",
+        action="Look it up at the venue. If a balance differs by it, belay rebase takes it. Then: belay incidents "
+        "resolve.",
         opened_at=at,
     )
     if services.ledger.incident(account, incident.incident_id) is None:

@@ -142,7 +142,7 @@ def _changed(session: Session, field: str, at: datetime) -> Incident:
         expected=f"the account that its history is about: {account.identity}",
         actual=f"{field} says {identity_of(session.document)}",
         action="Nothing is sent, cancelled or compared meanwhile. Set the document that the account had before; give "
-        "the other account a name of its own: belay account set FILE. For another host of the same venue: belay account "
-        'set FILE --same-venue "…".',
+        "the other account a name of its own: belay account set FILE. For another host of the same venue: belay "
+        'account set FILE --same-venue "…".',
         opened_at=at,
     )

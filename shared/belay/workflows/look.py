@@ -89,9 +89,8 @@ def _looked(incident: Incident, **changes: Any) -> Looked:
 def _stands(incident: Incident, session: Session) -> Looked | None:
     """The answer to whoever asks while the fact stands, or cannot be looked at."""
     by_reading = incident.kind in ENDS_BY_RULE or incident.incident_id in (*OF_READING, CLOCKS)
-    if of_record(incident):
-        return None
-    if not by_reading and incident.kind not in (IncidentKind.UNKNOWN_OUTCOME, IncidentKind.IDENTITY_CHANGED):
+    looks = by_reading or incident.kind in (IncidentKind.UNKNOWN_OUTCOME, IncidentKind.IDENTITY_CHANGED)
+    if of_record(incident) or not looks:
         return None
     if changed := standing_change(session, incident.opened_at):  # what is read is another account's
         if incident.kind is IncidentKind.IDENTITY_CHANGED:
@@ -104,6 +103,10 @@ def _stands(incident: Incident, session: Session) -> Looked | None:
         views = read(session)
     except VenueUnavailable as error:
         return _looked(incident, status="open", problem=f"{error.told_as}: {error}", remedy=AGAIN)
+    return _by_reading(incident, session, views)
+
+
+def _by_reading(incident: Incident, session: Session, views: Views) -> Looked | None:
     if incident.incident_id in OF_READING:
         return _looked(incident, status="open", problem=str(views.failure)) if views.failure else None
     if incident.kind is IncidentKind.UNKNOWN_OUTCOME:
