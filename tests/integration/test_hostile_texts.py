@@ -229,6 +229,7 @@ RESOLVED = Resolved(
     already=True,
     choices=(Choice(verdict=Verdict.ABSENT, problem="x", remedy="x"), Choice(verdict=Verdict.FILLED)),
     resolved=("unknown_outcome:mine",),
+    no_symbol="x",
 )
 SAID = Trades(
     account=ACCOUNT,

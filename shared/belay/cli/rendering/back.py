@@ -16,6 +16,8 @@ def resolved_order(out: Terminal, document: Document) -> None:
     shown, word = document["shown"], document["word"]
     if shown:
         out.print(f"  The venue shows it as {shown['venue_order_id']}, {shown['status']}; that was followed.")
+    elif document["no_symbol"]:
+        out.print(f"  The venue has no such symbol: {document['no_symbol']}")
     elif document["choices"] or not word:
         out.print("  The venue does not know it.")
     if not document["trades_read"]:
