@@ -32,12 +32,13 @@ from belay.demo.check import lines
 from belay.demo.exported import Exported, read_exported
 from belay.demo.run import show_summary
 from belay.domain import way_back
-from belay.domain.account import Adoption, StopLevel
+from belay.domain.account import Adoption, StopLevel, VenueIdentity
 from belay.domain.checkup import Finding, Level, Subscription, Surroundings, SwitchView
 from belay.domain.decisions import Cancel, DecisionRecord, Side
 from belay.domain.errors import InvalidInput
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import Incident, IncidentEntry, IncidentKind, Looked
 from belay.domain.orders import OrderState, Verdict, Word
+from belay.domain.rebase import Rebased, Shift
 from belay.domain.reconciliation import Mismatch
 from belay.domain.texts import shown
 from belay.local import up
@@ -94,10 +95,11 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Records that no person is shown: what workflows hand each other, and what is read by the venue or by a check alone.
 UNSEEN = {
     *("Acceptance", "Anchor", "Change", "RefusedEvent"),
-    *("Access", "AdoptRequest", "Balances", "Cursor", "Delivery", "FaultState", "Filled", "LedgerView", "Line"),
+    *("Access", "AdoptRequest", "Balances", "Cursor", "Delivery", "Estimate", "FaultState", "Filled", "LedgerView"),
+    *("Gap", "Line", "RebaseRequest", "ResolveRequest", "SameVenue", "SameVenueRequest", "Scheduled"),
     *("ManualOrder", "Observed", "Outcome", "Reading", "Requirement", "Rest", "Situation", "Stamp", "State"),
     *("FeeRow", "Holding", "Mark", "RetireRequest", "TradeRow", "TradesRequest", "UnreadRow", "Valued", "VenueFlow"),
-    *("VenueIdentity", "VerdictRequest", "Worth"),
+    *("VerdictRequest", "Worth"),
     *("Suspicion", "SwitchValue", "Terms", "TradePage", "VenueProfile", "VenueState", "VenueView", "Verdict", "Views"),
 }  # fmt: skip
 
@@ -112,7 +114,7 @@ def ledger() -> InMemoryLedger:
     demo.trade()
     made, slot = demo.ledger, make_slot(-900)
     record = make_decision(Cancel(order_id="f" * 32, reason="too late"), make_sell(), slot=slot)
-    orders = make_orders(record)
+    orders = tuple(order.model_copy(update={"estimated": ("T1",)}) for order in make_orders(record))
     made.record_decision(record, orders, make_events(record, orders))
     held = make_hold(slot=make_slot(-901))
     made.record_decision(held.model_copy(update={"decision": held.decision.model_copy(update={"detail": "x"})}), (), ())
@@ -120,11 +122,26 @@ def ledger() -> InMemoryLedger:
     made.request_cancel(CancelRequest(account=ACCOUNT, order_id="f" * 32, reason="x", requested_at=NOW))
     for incident in (make_incident(), make_incident(subject="BTC", status="resolved", resolution="found")):
         made.open_incident(incident)
+    made.append_incident_entry(
+        IncidentEntry(
+            account=ACCOUNT,
+            incident_id="balance_mismatch:USD",
+            at=NOW,
+            what="opened",
+            author="belay",
+            reason="expected x, found x",
+        )
+    )
     account = made.account(ACCOUNT)
     stops = (make_stop(strategy=STRATEGY, symbol=SYMBOL), make_stop(incident="balance_mismatch:USD"))
     adoption = Adoption(strategy=STRATEGY, symbol=SYMBOL, quantity="0.1", price="1", author="ada", at=NOW)
-    changes = {"stops": stops, "adoptions": (adoption,), "reservations": {"r1": make_reservation()}}
+    changes: dict[str, Any] = {"stops": stops, "adoptions": (adoption,), "reservations": {"r1": make_reservation()}}
+    changes["identity"] = VenueIdentity(venue="paper", mode="paper", sandbox=None, hosts=("x",), venue_account="x")
     made.save_account(account.bumped(**changes))
+    proven = made.last_proof(ACCOUNT)
+    assert proven is not None
+    told = {"uncovered": (SYMBOL,), "because": {SYMBOL: "x"}, "account_version": made.account(ACCOUNT).version}
+    made.store_proof(proven.model_copy(update=told))
     made.record_flow(make_flow(), made.account(ACCOUNT).bumped())
     made.store_unattributed(ACCOUNT, make_trade("T9"))
     return made
@@ -150,7 +167,7 @@ class Office:
             proof_of=lambda _: self.poison(make_proof()),
             venue_time=lambda _: NOW,
             publish=lambda _: None,
-            ask_reconciler=lambda event: self.answered(ANSWERS[(event.keys() - {"account", "accounts"}).pop()]),
+            ask_reconciler=lambda event: self.answered(ANSWERS[(event.keys() - {"account", "Records"}).pop()]),
             ask_executor=lambda _: self.answered(EXAMINED),
             surroundings=lambda: self.poison(SURROUNDINGS),
         )
@@ -212,6 +229,7 @@ RESOLVED = Resolved(
     already=True,
     choices=(Choice(verdict=Verdict.ABSENT, problem="x", remedy="x"), Choice(verdict=Verdict.FILLED)),
     resolved=("unknown_outcome:mine",),
+    no_symbol="x",
 )
 SAID = Trades(
     account=ACCOUNT,
@@ -227,20 +245,30 @@ RETIRED = Retired(
     listed=True,
     resolved=("symbol_unavailable:x",),
 )
+REBASED = Rebased(
+    account=ACCOUNT,
+    taken=False,
+    shifts={"USD": Shift(before=Decimal(1), after=Decimal(2), amount=Decimal(1))},
+    flow_id="rebase:x",
+    resolved=("balance_mismatch:USD",),
+)
+LOOKED = Looked(
+    account=ACCOUNT,
+    incident_id="balance_mismatch:USD",
+    status="resolved",
+    expected="x",
+    actual="x",
+    problem="x",
+    remedy="x",
+    commands=("x",),
+    resolution="x",
+    lifted=1,
+)
 ANSWERS: dict[str, Any] = {
     "adopt": ADOPTABLE,
     "doctor": EXAMINED,
-    "resolve": {
-        "account": ACCOUNT,
-        "incident_id": "balance_mismatch:USD",
-        "status": "resolved",
-        "lifted": 1,
-        "expected": "x",
-        "actual": "x",
-        "problem": "",
-        "remedy": "",
-        "resolution": "x",
-    },
+    "rebase": REBASED,
+    "resolve": LOOKED,
     "resolve_order": RESOLVED,
     "retire": RETIRED,
     "trades": SAID,
@@ -268,6 +296,8 @@ def commands(ledger: InMemoryLedger) -> Iterator[tuple[str, ...]]:
     yield from (("explain", ledger.decisions(ACCOUNT, STRATEGY, 9)[number].decision_id) for number in (0, 1))
     yield from (("halt",), ("halt", "--scope", "account"), ("release",), ("release", "--scope", "account"))
     yield ("incidents", "resolve", "balance_mismatch:USD", "--reason", "found")
+    yield ("incidents", "show", "balance_mismatch:USD")
+    yield ("rebase",)
     yield ("cancel", open_order.order_id, "--reason", "x")
     yield from (("adopt",), ("doctor",), ("account", "show"))
     yield from (("positions",), ("fills",), ("flows",), ("trades", "list"))

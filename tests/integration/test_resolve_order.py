@@ -9,14 +9,17 @@ import pytest
 
 from belay.domain.account import StopLevel
 from belay.domain.decisions import Hold
-from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.domain.errors import InvalidInput, SymbolUnavailable, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState, Verdict, claimable
 from belay.domain.record import digest
-from belay.domain.venues import VenueOrder, VenueStatus
+from belay.domain.retirement import RetireRequest
+from belay.domain.venues import UnreadRow, VenueOrder, VenueStatus
 from belay.domain.verdicts import VerdictRequest
 from belay.workflows.resolve_order import Resolved, answer, resolve_order
-from tests.builders import ACCOUNT, NOW, SYMBOL
+from belay.workflows.retire import retire
+from belay.workflows.updates import end_incident
+from tests.builders import ACCOUNT, NOW, SYMBOL, make_limits
 from tests.world import (
     FAULTS,
     UnfencedVenue,
@@ -96,6 +99,113 @@ def its_minute(world: World, order: Order) -> None:
     """The minute of the hour in which this order is looked up."""
     due = int(digest(order.order_id)[:8], 16) % 60
     world.advance(minutes=(due - world.now.minute) % 60 or 60)
+
+
+# --- a symbol that is gone -------------------------------------------------------------------------------------------
+
+
+def delisted() -> tuple[World, Order]:
+    """A resting entry in a symbol that the venue then no longer has: nothing can be looked up in it."""
+    world = World()
+    world.open_gate()
+    order = world.buy(limit_price="9000")
+    world.deliver()
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(1)
+    for call in OF_A_SYMBOL:
+        world.steps.always(call, gone)
+    world.steps.always("venue.open_orders", instead(()))
+    world.minutes(3)
+    assert world.kinds() == [K.SYMBOL_UNAVAILABLE]
+    return world, world.order(order.order_id)
+
+
+OF_A_SYMBOL = ("venue.trades", "venue.lookup", "market.price", "market.market")
+
+
+def gone(_call: str, perform: Any) -> Any:
+    if perform.args[0] == SYMBOL:
+        raise SymbolUnavailable(f"{SYMBOL} is not listed")
+    return perform()
+
+
+def retired(world: World) -> None:
+    retire(ACCOUNT, RetireRequest(symbol=SYMBOL, reason="delisted", author="ada"), world.services())
+
+
+def test_an_order_in_a_symbol_that_is_gone_for_a_day_ends_by_a_persons_word() -> None:
+    world, order = delisted()
+    world.advance(hours=24)
+    told = resolve(world, order, verdict="cancelled")
+    assert (told.state, told.settled, told.no_symbol) == (S.CANCELLED, True, f"{SYMBOL} is not listed")
+    story = world.ledger.story(order.decision_id)
+    assert story is not None
+    assert story.events[-1].detail["no_symbol"] == f"{SYMBOL} is not listed"
+    assert world.account.reservations == {}
+    retired(world)
+    assert world.account.retired == (SYMBOL,)
+
+
+def test_before_a_day_is_over_nothing_can_be_said_of_it_since_it_may_only_be_halted() -> None:
+    world, order = delisted()
+    world.advance(hours=23)
+    assert all("Ask again after 2024-03-02T12:0" in choice.remedy for choice in resolve(world, order).choices)
+    for verdict in ("absent", "cancelled"):
+        with pytest.raises(InvalidInput, match=f"the venue says that it has no {SYMBOL}"):
+            resolve(world, order, verdict=verdict)
+    assert world.order(order.order_id) == order
+
+
+def test_a_day_counts_only_while_the_venue_says_so_throughout() -> None:
+    world, order = delisted()
+    end_incident(world.services(), ACCOUNT, f"{K.SYMBOL_UNAVAILABLE}:{SYMBOL}", "it is traded again")
+    world.advance(hours=25)
+    with pytest.raises(InvalidInput, match="Ask again once an incident has said so for a day"):
+        resolve(world, order, verdict="cancelled")
+
+
+def test_what_the_venue_acknowledged_is_not_absent_where_its_symbol_is_gone_either() -> None:
+    world, order = delisted()
+    world.advance(hours=24)
+    with pytest.raises(InvalidInput, match="the venue had it as"):
+        resolve(world, order, verdict="absent")
+    assert world.order(order.order_id) == order
+
+
+def test_an_order_that_is_listed_as_open_where_its_symbol_is_gone_is_followed() -> None:
+    world, order = delisted()
+    shown = world.venue().lookup(SYMBOL, order.order_id)
+    world.advance(hours=24)
+    world.steps.always("venue.open_orders", instead((shown,)))
+    told = resolve(world, order, verdict="cancelled")
+    assert told.shown is not None
+    assert (told.word, told.state) == (None, S.ACKNOWLEDGED)
+
+
+def test_nothing_is_said_of_it_while_a_row_of_the_open_orders_is_not_understood() -> None:
+    world, order = delisted()
+    world.advance(hours=24)
+    row = UnreadRow(what="order", reference="77", problem="its status is not known")
+    world.steps.always("venue.open_orders", instead((row,)))
+    with pytest.raises(VenueUnavailable, match="of its open orders order"):
+        resolve(world, order, verdict="cancelled")
+    assert world.order(order.order_id) == order
+
+
+def test_one_that_ended_so_is_asked_about_on_and_its_retired_symbol_is_no_news() -> None:
+    world, order = delisted()
+    world.advance(hours=24)
+    resolve(world, order, verdict="cancelled")
+    retired(world)
+    limits = make_limits(max_position_notional={"ETH/USD": "5000"})
+    world.configure(world.document.model_copy(update={"symbols": ("ETH/USD",), "limits": limits}))
+    its_minute(world, order)
+    mark = len(world.steps.calls)
+    for _ in range(4):
+        world.advance(seconds=12)
+        world.reconcile()
+    assert "venue.lookup" in world.steps.since(mark)
+    assert K.SYMBOL_UNAVAILABLE not in world.kinds()
 
 
 # --- absent ----------------------------------------------------------------------------------------------------------

@@ -9,9 +9,22 @@ from belay.domain.account import Account, Position
 from belay.domain.decisions import Side
 from belay.domain.fills import Fill
 from belay.domain.market import Price
-from belay.domain.money import Mark, Minimum, Source, equity, fees, holdings, marks, worth
+from belay.domain.money import Mark, Minimum, Source, corrected, equity, fees, holdings, marks, worth
+from belay.domain.orders import FEE_CORRECTED
 from belay.domain.record import plain
-from tests.builders import ACCOUNT, NOW, STRATEGY, SYMBOL, make_account, make_order, make_trade, seconds
+from tests.builders import (
+    ACCOUNT,
+    NOW,
+    STRATEGY,
+    SYMBOL,
+    make_account,
+    make_decision,
+    make_events,
+    make_order,
+    make_orders,
+    make_trade,
+    seconds,
+)
 
 MINIMUM = Minimum(quantity=Decimal("0.0001"), notional=Decimal(10))
 
@@ -120,3 +133,23 @@ def test_equity_is_what_the_books_hold_flows_included() -> None:
 )
 def test_a_number_is_never_written_with_an_exponent(number: str, written: str) -> None:
     assert plain(Decimal(number)) == written
+
+
+def test_a_fee_that_was_corrected_since_counts_as_it_was_corrected() -> None:
+    """The fill stays as it was counted; its order knows."""
+    guessed = fill(fees={"USD": "1.5"}, estimated=True)
+    order = make_order(filled_quantity=guessed.trade.quantity, fees={"BNB": "0.003"})
+    assert fees([guessed], [order]) == {"BNB": Decimal("0.003")}
+    assert fees([guessed]) == {"USD": Decimal("1.5")}
+    beyond = order.model_copy(update={"filled_quantity": guessed.trade.quantity * 2})
+    assert fees([guessed], [beyond]) == {"USD": Decimal("1.5")}, "of an order with more fills than these"
+
+
+def test_a_fill_says_the_fee_that_the_venues_ledger_told_and_is_no_estimate_any_more() -> None:
+    guessed, other = fill(fees={"USD": "1.5"}, estimated=True), fill(trade_id="T2", estimated=True)
+    (event, *_) = make_events(make_decision(), make_orders(make_decision()))
+    told = {"trade": guessed.key, "fees": {"BNB": "0.003"}}
+    events = (event, event.model_copy(update={"cause": FEE_CORRECTED, "detail": told}))
+    found = corrected(guessed, events)
+    assert (found.trade.fees, found.trade.estimated) == ({"BNB": Decimal("0.003")}, False)
+    assert corrected(other, events) == other

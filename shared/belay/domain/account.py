@@ -180,8 +180,8 @@ class Account(Record):
     (stored as `flows`) is the net change by asset through recorded fills, `external` that through recorded flows:
     the three together are what the venue should hold. `adoptions` are the parts of the opening that are positions of
     strategies now. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
-    were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by an
-    operator's word, each with the venue time until which it is looked up on.
+    were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by
+    an operator's word, each with the venue time until which it is looked up on.
     """
 
     account: str

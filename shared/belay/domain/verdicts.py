@@ -16,6 +16,9 @@ from belay.domain.venues import VenueProfile, VenueTrade
 WITHOUT_HORIZON = timedelta(minutes=10)
 # How long the function that sends may live: template.yaml has it.
 EXECUTOR_TIMEOUT = timedelta(seconds=30)
+# How long a venue must have said that it has no such symbol before a person may end an order in it: a halt, an upgrade
+# or a broken list of markets is over by then.
+SYMBOL_GONE_FOR = timedelta(days=1)
 # How far before its claim a trade of an order may be dated: clocks differ.
 DATING = timedelta(seconds=60)
 
@@ -99,6 +102,20 @@ def obstacle(order: Order, verdict: Verdict, now: datetime, profile: VenueProfil
             return _not_cancelled(order, state)
         case Verdict.FILLED:
             return None
+
+
+def symbol_obstacle(order: Order, verdict: Verdict, now: datetime, since: datetime | None) -> InvalidInput | None:
+    """What stands against saying anything of an order that cannot be looked up, since the venue has no such symbol.
+
+    Args:
+        since: when the open incident about that was opened, if there is one.
+    """
+    if since is not None and now >= since + SYMBOL_GONE_FOR:
+        return None
+    problem = f"{order.order_id} is {order.state}, and the venue says that it has no {order.symbol}"
+    when = f"after {since + SYMBOL_GONE_FOR:%FT%TZ}" if since else "once an incident has said so for a day"
+    remedy = f"Ask again {when}: until then it may only be halted, and the order still there."
+    return InvalidInput(f"resolve_order.{verdict}", problem, remedy)
 
 
 def _not_absent(order: Order, state: str, now: datetime, profile: VenueProfile) -> InvalidInput | None:

@@ -9,19 +9,20 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from belay.domain.account import StopLevel
-from belay.domain.errors import Conflict, InvalidInput, VenueUnavailable
+from belay.domain.errors import Conflict, InvalidInput, NotUnderstood, SymbolUnavailable, VenueUnavailable
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import TERMINAL, Order, OrderState, Verdict, Word, same_order
 from belay.domain.reconciliation import wrong_word
 from belay.domain.record import Record
 from belay.domain.transitions import end_by_word, take_as_shown
-from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
+from belay.domain.venues import UnreadRow, VenueOrder, VenueStatus, VenueTrade, readable
 from belay.domain.verdicts import (
     VerdictRequest,
     evidenced,
     obstacle,
     require_fitting,
     require_sent,
+    symbol_obstacle,
     watched_until,
 )
 from belay.ports import Services
@@ -30,7 +31,7 @@ from belay.workflows.reconcile import count_fill
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.resolve import attach
 from belay.workflows.session import CLOCKS_APART, Session, open_session
-from belay.workflows.updates import open_incident, update_as_judged
+from belay.workflows.updates import AUTHOR, open_incident, update_as_judged
 from belay.workflows.views import OVERLAP
 
 MOST_PAGES = 50
@@ -50,7 +51,8 @@ class Resolved(Record):
 
     `shown`: what the venue answered, if it knows the order: then that is followed. `word`: the operator's that ended
     it, `already` if it was said before. `choices`: what may be said while the venue does not know it. `resolved` are
-    the incidents that ended. `trades_read` is False where the symbol's trades could not be read.
+    the incidents that ended. `trades_read` is False where the symbol's trades could not be read. `no_symbol`: the
+    venue's words where it has no such symbol.
     """
 
     account: str
@@ -64,14 +66,19 @@ class Resolved(Record):
     already: bool = False
     choices: tuple[Choice, ...] = ()
     resolved: tuple[str, ...] = ()
+    no_symbol: str = ""
 
 
 class Asked(NamedTuple):
-    """What the venue said: the order as it shows it, if it is ours; the symbol's trades, None where unreadable."""
+    """What the venue said: the order as it shows it, if it is ours; the symbol's trades, None where unreadable.
+
+    `no_symbol`: its words where it has no such symbol, so that nothing can be looked up in it.
+    """
 
     shown: VenueOrder | None
     trades: tuple[VenueTrade, ...] | None
     at: datetime
+    no_symbol: str = ""
 
 
 def answer(event: Mapping[str, Any], services: Services) -> Answer:
@@ -104,7 +111,7 @@ def resolve_order(account: str, request: VerdictRequest, services: Services) -> 
     order = _order(session, order.order_id)
     if request.verdict is None or (asked.shown is not None and request.verdict is not Verdict.FILLED):
         return _told(session, order, standing, asked)
-    if asked.shown is None and (refused := obstacle(order, request.verdict, asked.at, session.venue.profile)):
+    if asked.shown is None and (refused := _obstacle(session, order, request.verdict, asked)):
         raise refused
     if request.verdict is Verdict.FILLED:
         already = _count_rows(session, order, request, asked)
@@ -139,7 +146,7 @@ def _ask(session: Session, order: Order) -> Asked:
     Raises:
         InvalidInput: another order of the venue bears its id, or one of the clocks is broken.
     """
-    seen = session.venue.lookup(order.symbol, order.order_id)
+    seen, no_symbol = _look_up(session, order)
     now = session.market_data.time()
     if abs(now - session.clock.now()) > CLOCKS_APART:
         raise InvalidInput("resolve_order.order", "the clocks differ: no time can be believed", "Look at both clocks.")
@@ -150,7 +157,35 @@ def _ask(session: Session, order: Order) -> Asked:
             )
             raise InvalidInput("resolve_order.order", problem, "Somebody uses this id: cancel that order at the venue.")
         seen = None
-    return Asked(seen, _trades(session, order, now), now)
+    return Asked(seen, _trades(session, order, now), now, no_symbol)
+
+
+def _look_up(session: Session, order: Order) -> tuple[VenueOrder | None, str]:
+    """The order as the venue knows it. Where the venue has no such symbol, its words for that: what it lists as open
+    beyond the symbol must be readable then, and is believed."""
+    try:
+        return session.venue.lookup(order.symbol, order.order_id), ""
+    except SymbolUnavailable as error:
+        listed = session.venue.open_orders()
+        if unread := [row.key for row in listed if isinstance(row, UnreadRow)]:
+            raise NotUnderstood(f"{error}, and of its open orders {unread[0]} is not understood") from None
+        return next((seen for seen in readable(listed) if _is_ours(order, seen)), None), str(error)
+
+
+def _is_ours(order: Order, seen: VenueOrder) -> bool:
+    by_venue = seen.symbol == order.symbol and seen.venue_order_id in order.venue_order_ids
+    return by_venue or seen.client_order_id == order.order_id
+
+
+def _obstacle(session: Session, order: Order, verdict: Verdict, asked: Asked) -> InvalidInput | None:
+    """What stands against a word of an order that the venue does not show."""
+    if asked.no_symbol:
+        name = f"{IncidentKind.SYMBOL_UNAVAILABLE}:{order.symbol}"
+        told = session.services.ledger.incident(order.account, name)
+        since = told.opened_at if told is not None and told.status == "open" else None
+        if refused := symbol_obstacle(order, verdict, asked.at, since):
+            return refused
+    return obstacle(order, verdict, asked.at, session.venue.profile)
 
 
 def _trades(session: Session, order: Order, now: datetime) -> tuple[VenueTrade, ...] | None:
@@ -214,8 +249,10 @@ def _count_rows(session: Session, order: Order, request: VerdictRequest, asked: 
         count_fill(services, order.order_id, known or trade, evidence)
         if known is not None:
             services.ledger.drop_unattributed(order.account, known)
-            ended = f"a fill of {order.order_id}: {request.reason} ({request.author})"
-            end_incidents(services, order.account, [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"], ended)
+            waited = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"]
+            end_incidents(
+                services, order.account, waited, f"a fill of {order.order_id}: {request.reason}", request.author
+            )
     return {trade.key for trade in trades} <= counted
 
 
@@ -253,6 +290,7 @@ def _end(session: Session, order: Order, request: VerdictRequest, asked: Asked) 
     evidence = {
         "not_found_at": f"{asked.at:%FT%TZ}",
         "trades_read": asked.trades is not None,
+        **({"no_symbol": asked.no_symbol} if asked.no_symbol else {}),
         "unattributed_trades": foreign,
     }
     until = watched_until(order, profile)
@@ -274,10 +312,9 @@ def _told(
     shown = asked.shown if asked else None
     settled_by = order.word
     answered_by = _answered_by(order) if shown is not None or settled_by is not None else ()
-    resolution = (
-        f"said to be {settled_by.verdict}: {settled_by.reason} ({settled_by.author})" if settled_by else "found"
-    )
-    end_incidents(session.services, order.account, answered_by, resolution)
+    resolution = f"said to be {settled_by.verdict}: {settled_by.reason}" if settled_by else "found"
+    author = settled_by.author if settled_by else AUTHOR
+    end_incidents(session.services, order.account, answered_by, resolution, author)
     return Resolved(
         account=order.account,
         order_id=order.order_id,
@@ -290,6 +327,7 @@ def _told(
         already=already,
         choices=() if answered_by or asked is None else _choices(order, asked, session),
         resolved=tuple(incident_id for incident_id in answered_by if incident_id in standing),
+        no_symbol=asked.no_symbol if asked else "",
     )
 
 
@@ -297,7 +335,7 @@ def _choices(order: Order, asked: Asked, session: Session) -> tuple[Choice, ...]
     """What could be said now; of an order that is over, only fills that are owed."""
     if order.state in TERMINAL and order.explained:
         return ()
-    found = ((verdict, obstacle(order, verdict, asked.at, session.venue.profile)) for verdict in Verdict)
+    found = ((verdict, _obstacle(session, order, verdict, asked)) for verdict in Verdict)
     return tuple(
         Choice(verdict=verdict, problem=refused.problem, remedy=refused.remedy) if refused else Choice(verdict=verdict)
         for verdict, refused in found

@@ -52,11 +52,15 @@ class Gap(Record):
 
 
 class Gaps(list[Gap]):
-    """What could not be read, and why."""
+    """What could not be read, and why. `gone`: symbols that are neither listed here nor held; that the venue has them
+    no longer is no news. Orders that a person ended are still asked about in them."""
 
     refusal: tuple[str, str] | None = None
+    gone: frozenset[str] = frozenset()
 
     def note(self, symbol: str, what: str, error: Exception) -> None:
+        if isinstance(error, SymbolUnavailable) and symbol in self.gone:
+            return
         self.append(Gap(symbol=symbol, what=what, problem=told(error), kind=_kind(error)))
         if isinstance(error, AccountRefused):
             self.refusal = (error.code, error.remedy)
@@ -154,6 +158,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
     found |= {order.order_id: order for order in _ended_by_word(session, account, now)}
     ours = (order for order in found.values() if order.account == account_name)
     watched = {order.order_id: order for order in ours if not order.settled or order.word is not None}
+    gaps.gone = frozenset(order.symbol for order in watched.values()) - _listed(session, account)
     offset = now - session.clock.now()
     listed = session.venue.open_orders()
     shown = readable(listed)
@@ -259,9 +264,11 @@ def _ended_by_word(session: Session, account: Account, now: datetime) -> Iterato
 
 
 def _symbols(session: Session, account: Account, watched: Iterable[Order]) -> list[str]:
-    written_off = frozenset(account.retired)
-    listed = {*session.document.symbols, *account.held_symbols()} - written_off
-    return sorted(listed | {order.symbol for order in watched})
+    return sorted(_listed(session, account) | {order.symbol for order in watched})
+
+
+def _listed(session: Session, account: Account) -> frozenset[str]:
+    return frozenset({*session.document.symbols, *account.held_symbols()} - frozenset(account.retired))
 
 
 def _cursors(session: Session, symbols: Iterable[str], gaps: Gaps, later: list[str]) -> dict[str, Cursor | None]:

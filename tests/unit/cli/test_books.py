@@ -11,7 +11,7 @@ from belay.cli.csv_text import cell
 from belay.domain.flows import Flow, FlowKind
 from belay.domain.market import Price
 from belay.domain.record import ZERO
-from belay.domain.transitions import record_fill
+from belay.domain.transitions import correct_fee, record_fill
 from tests.builders import (
     ACCOUNT,
     NOW,
@@ -67,6 +67,27 @@ def test_the_fills_as_csv_give_the_position_again(office: Office) -> None:
     assert paid == {"USD": Decimal("0.99999999"), "BTC": Decimal("0.00004"), "BNB": Decimal("0.001")}
     assert [row["at"] for row in found] == sorted((row["at"] for row in found), reverse=True)
     assert found[0]["fees"] == "-0.00000001"
+
+
+def test_fees_that_were_corrected_since_are_shown_as_they_were_corrected(office: Office) -> None:
+    """In the fills, in the story of their order, and in the account's sum."""
+    order = claimed(office.ledger, decided(office.ledger, hour=2))
+    guessed = make_trade("T9", venue_order_id="V3", fees={"USD": "7"}, at=NOW + seconds(90), estimated=True)
+    counted = record_fill(order, office.ledger.account(ACCOUNT), guessed, make_stamp("guessed"))
+    assert counted is not None
+    office.ledger.commit(counted)
+    assert office.json("fills")[0]["fees_estimated"] is True
+    change = correct_fee(
+        counted.order, office.ledger.account(ACCOUNT), guessed, {"BNB": Decimal("0.5")}, make_stamp("true")
+    )
+    assert change is not None
+    office.ledger.commit(change)
+    (latest, *_) = office.json("fills")
+    assert (latest["fees"], latest["fees_estimated"]) == ({"BNB": "0.5"}, False)
+    assert office.json("explain", order.order_id)["orders"][0]["fills"][0]["fees"] == {"BNB": "0.5"}
+    (books,) = office.json("positions")
+    paid = {part["asset"]: part["amount"] for part in books["fees"]["parts"]}
+    assert paid == {"USD": "0.99999999", "BTC": "0.00004", "BNB": "0.501"}
 
 
 @pytest.mark.parametrize("command", ["positions", "fills", "orders", "flows"])

@@ -24,6 +24,7 @@ from tests.builders import (
     make_orders,
     make_stop,
 )
+from tests.world import World
 
 
 class Running:
@@ -98,7 +99,7 @@ def test_what_is_left_to_a_later_version_is_shown(desk: Desk) -> None:
     later.taken_over(desk.ledger, later.order_place(orders[0]), state="PARKED")
     (account,) = json.loads(run(desk, "status", "--json").stdout)["accounts"]
     assert account["later"] == [
-        "the state of account paper is of a later version (schema 2)",
+        "the state of account paper is of a later version (schema 3)",
         f"order {orders[0].order_id}",
     ]
     assert account["open_orders"] == {"PARKED": 1}
@@ -138,11 +139,11 @@ def test_an_unreadable_account_is_named_and_not_a_traceback(desk: Desk) -> None:
 
 
 def test_an_incident_of_a_later_version_is_resolved_with_that_version(desk: Desk) -> None:
-    incident = make_incident()
-    desk.ledger.open_incident(incident)
-    later.taken_over(desk.ledger, later.incident_place(incident.incident_id))
+    incident, world = make_incident(), World()
+    world.ledger.open_incident(incident)
+    later.taken_over(world.ledger, later.incident_place(incident.incident_id))
     arguments = ["incidents", "resolve", incident.incident_id, "--reason", "looked"]
-    result = CliRunner().invoke(app, arguments, obj=lambda _stage, _local: desk)
+    result = CliRunner().invoke(app, arguments, obj=lambda _stage, _local: replace(desk, ask_reconciler=world.ask))
     assert result.exit_code == 2
     assert "was opened by a later version of Belay" in result.stderr
 

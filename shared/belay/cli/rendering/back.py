@@ -16,6 +16,8 @@ def resolved_order(out: Terminal, document: Document) -> None:
     shown, word = document["shown"], document["word"]
     if shown:
         out.print(f"  The venue shows it as {shown['venue_order_id']}, {shown['status']}; that was followed.")
+    elif document["no_symbol"]:
+        out.print(f"  The venue has no such symbol: {document['no_symbol']}")
     elif document["choices"] or not word:
         out.print("  The venue does not know it.")
     if not document["trades_read"]:
@@ -93,6 +95,8 @@ def looked(out: Terminal, document: Document) -> None:
     out.print(f"Account {document['account']}: {document['incident_id']} [bold red]stays open[/]")
     out.print(f"  expected {document['expected']}; actual {document['actual']}")
     out.print(f"  {document['problem']}. {document['remedy']}")
+    for command in document["commands"]:
+        out.print(f"    {command}", soft_wrap=True)
 
 
 def _ended(out: Terminal, document: Document) -> None:
