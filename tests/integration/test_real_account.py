@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.real_account.owner import act, calm
-from tests.real_account.way_back import lead_back
+from tests.real_account.way_back import deal, lead_back
 from tests.real_account.world import START, World
 from tests.venue_server.solo import Solo
 from tests.venue_server.wallets import unbalanced
@@ -17,15 +17,16 @@ from tests.venue_server.wallets import unbalanced
 STEPS = 200
 
 
-def lived(venue: str, seed: int, steps: int = STEPS) -> tuple[World, list[str]]:
-    """An account after so many minutes, in each of which its owner or its strategy did something."""
+def lived(venue: str, seed: int, folder: Path, steps: int = STEPS) -> tuple[World, list[str]]:
+    """An account after so many minutes, in each of which its owner or its strategy did something; now and then somebody
+    looks at the incidents, so that it trades again."""
     solo = Solo(venue, START, seed=seed, markets=6)
-    quote = "USD" if venue == "kraken" else "USDT"
     solo.act("set_terms", rounded=True)
-    assert quote in solo.books.balances
     world, chance, story = World(solo), Random(seed), []
     world.minute()
-    for _ in range(steps):
+    for step in range(steps):
+        if step % 8 == 7:
+            deal(world, folder)
         story.append(f"{world.now():%H:%M} {act(world, chance)}")
         world.minute()
     calm(world)
@@ -33,7 +34,7 @@ def lived(venue: str, seed: int, steps: int = STEPS) -> tuple[World, list[str]]:
 
 
 def require_the_way_back(venue: str, seed: int, folder: Path, steps: int = STEPS) -> None:
-    world, story = lived(venue, seed, steps)
+    world, story = lived(venue, seed, folder, steps)
     try:
         lead_back(world, folder)
         assert unbalanced(world.solo.truth()) == {}

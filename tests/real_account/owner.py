@@ -17,7 +17,7 @@ CENT = Decimal("0.01")
 
 
 def _symbol(world: World, chance: Random) -> str:
-    return chance.choice(world.symbols)
+    return chance.choice(world.listed())
 
 
 def _quote(world: World) -> str:
@@ -92,6 +92,33 @@ def withdraw(world: World, chance: Random) -> None:
         world.solo.act(
             "withdraw", asset=_quote(world), amount=Decimal(50), fee=Decimal("1.5"), lag=chance.choice((0, 40))
         )
+
+
+def withdraw_slowly(world: World, chance: Random) -> None:
+    """The balance falls at once; the withdrawal is done, or fails and comes back, minutes later."""
+    if world.solo.books.free(_quote(world)) > 100:
+        fails = chance.random() < 0.4
+        done_after = None if fails else 150
+        movement = world.solo.act(
+            "withdraw", asset=_quote(world), amount=Decimal(40), fee=Decimal(1), done_after=done_after
+        )
+        if fails:
+            world.later(3, lambda: world.solo.act("fail_withdrawal", movement=movement))
+
+
+def take_back(world: World, _chance: Random) -> None:
+    """A deposit that was credited and is then reversed."""
+    movement = world.solo.act("deposit_from_outside", asset=_quote(world), amount=Decimal(30))
+    world.later(2, lambda: world.solo.act("fail_deposit", movement=movement))
+
+
+def earn(world: World, chance: Random) -> None:
+    base = _base(world, chance)
+    free = world.solo.books.free(base)
+    held = world.ledger.account(world.document.account).symbol_quantity(f"{base}/{_quote(world)}")
+    amount = Decimal("0.0001")
+    if free - held > amount:  # the owner's own coins
+        world.solo.act("earn", asset=base, amount=amount, out=False)
 
 
 def interest(world: World, chance: Random) -> None:
@@ -172,6 +199,14 @@ def spoil(world: World, chance: Random) -> None:
         world.solo.act("spoil_order", order_id=order.venue_order_id, symbol=order.request.symbol, raw={"status": "ODD"})
 
 
+def spoil_trade(world: World, chance: Random) -> None:
+    trades = [trade for trade in world.solo.books.trades if trade.symbol in world.symbols]
+    if trades and chance.random() < 0.5:
+        trade = trades[-1]
+        world.solo.act("spoil_trade", trade_id=trade.trade_id, symbol=trade.symbol, raw={"id": None})
+        world.later(4, lambda: world.solo.books.spoil_trade(trade, {}))
+
+
 def unspoil(world: World, _chance: Random) -> None:
     for order in world.solo.books.orders:
         order.raw = {}
@@ -201,6 +236,12 @@ def move(world: World, chance: Random) -> None:
 def halt_market(world: World, chance: Random) -> None:
     status = "" if chance.random() < 0.6 else "cancel_only" if world.solo.venue == "kraken" else "HALT"
     world.solo.act("set_status", symbol=_symbol(world, chance), status=status)
+
+
+def delist(world: World, chance: Random) -> None:
+    """Once in a while, for good; one symbol stays."""
+    if chance.random() < 0.3 and len(world.listed()) > 1:
+        world.solo.act("delist", symbol=chance.choice(world.listed()))
 
 
 def quiet(_world: World, _chance: Random) -> None:
@@ -247,7 +288,7 @@ def act(world: World, chance: Random) -> str:
 def calm(world: World) -> None:
     """Markets trade again, rows are readable: what is left is for Belay and its operator to deal with."""
     unspoil(world, Random(0))
-    for symbol in world.symbols:
+    for symbol in world.listed():
         world.solo.act("set_status", symbol=symbol, status="")
 
 

@@ -5,7 +5,7 @@ row that was spoiled is one that is not understood.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from belay.adapters.live.profiles import load_profile
@@ -185,9 +185,10 @@ class SoloVenue:
             entries = [entry for entry in shown if start <= entry.at <= end]
             return FlowPage(flows=tuple(self._of_ledger(entries)), fees=tuple(self._fees(entries)), read_until=end)
         rows = [row for row in self.solo.movements.rows if row.visible_from <= self.solo.now]
+        pending = [row.at for row in rows if row.status == "pending" and row.at >= start]
         return FlowPage(
             flows=tuple(flow for row in rows if start <= row.updated_at <= end for flow in self._of_list(row)),
-            read_until=end,
+            read_until=min([end, *pending]),  # what is pending is asked for again
         )
 
     def _of_ledger(self, entries: list[Entry]) -> Iterator[VenueFlow]:
@@ -305,4 +306,3 @@ LISTS = {
     "subscription": lambda row: {row.asset: -row.amount},
     "redemption": lambda row: {row.asset: row.amount},
 }
-MINUTE = timedelta(minutes=1)

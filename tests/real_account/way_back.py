@@ -33,16 +33,22 @@ def lead_back(world: World, folder: Path) -> list[str]:
         open_now = world.incidents()
         if runs[-1].clean and not open_now and not world.ledger.account(ACCOUNT).stops:
             return typed
-        for incident in open_now:
-            typed += list(_deal_with(world, incident, folder))
+        typed += deal(world, folder)
     told = "\n".join(f"{one.incident_id}: {one.actual} | {one.action}" for one in world.incidents())
     raise Stuck(f"{runs[-1]}\n{told}\n" + "\n".join(typed[-40:]))
+
+
+def deal(world: World, folder: Path) -> list[str]:
+    """Go through the open incidents once; what was typed."""
+    return [line for incident in world.incidents() for line in _deal_with(world, incident, folder)]
 
 
 def _deal_with(world: World, incident: Incident, folder: Path) -> Iterator[str]:
     if incident.kind is IncidentKind.UNKNOWN_VENUE_ORDER:
         _cancel_at_the_venue(world, incident)
         return
+    if incident.kind is IncidentKind.SYMBOL_UNAVAILABLE and incident.symbol in world.listed():
+        return  # it is halted, no more: who waits has it back
     for printed in commands(incident):
         words = [STRATEGY if word == "STRATEGY" else word for word in shlex.split(printed)[1:]]
         if ROWS in words:

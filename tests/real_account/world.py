@@ -35,7 +35,7 @@ START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 ACCOUNT, STRATEGY, STAGE, LAYER = "real", "trend", "dev", "layer:1"
 MINUTE = timedelta(minutes=1)
 COSTS = {"fee": "0.003", "slippage": "0.001"}
-BASES = ("BTC", "ETH")
+BASES = ("BTC", "ETH", "XRP")
 
 
 class Told:
@@ -85,6 +85,7 @@ class World:
         self.alerts = InMemoryAlerts()
         self.strategy = Told()
         self._ids = count(1)
+        self._later: list[tuple[datetime, Callable[[], object]]] = []
         quote = "USD" if solo.venue == "kraken" else "USDT"
         self.symbols = tuple(f"{base}/{quote}" for base in BASES)
         self.document = document(solo.venue, self.symbols)
@@ -92,7 +93,15 @@ class World:
         self.ledger.store_configuration(stored)
         self.switch.write(StopLevel.RUNNING, "first start", "operator", self.now())
 
+    def listed(self) -> tuple[str, ...]:
+        """The symbols that the venue still lists."""
+        return tuple(symbol for symbol in self.symbols if symbol in self.solo.books.prices.listed())
+
     # --- time ---
+
+    def later(self, minutes: int, act: Callable[[], object]) -> None:
+        """Something that happens by itself so many minutes from now."""
+        self._later.append((self.now() + minutes * MINUTE, act))
 
     def now(self) -> datetime:
         return self.solo.now
@@ -146,6 +155,9 @@ class World:
 
     def minute(self) -> Reconciled:
         """A minute goes by with all that was asked for in it, then the schedule's run."""
+        for at, act in [one for one in self._later if one[0] <= self.now()]:
+            self._later.remove((at, act))
+            act()
         due = sorted({min(message.delay_seconds, 55) for message in self.queue.follow_ups if message.delay_seconds})
         self.queue.follow_ups.clear()
         passed = 0

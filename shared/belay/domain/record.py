@@ -41,7 +41,8 @@ class Record(BaseModel):
             ValidationError: this version cannot read it at all.
         """
         record = cls.model_validate_json(text, extra="allow")
-        record._reads_from = reads_from
+        if reads_from > record.needs:
+            record._reads_from = reads_from
         return record
 
     @property

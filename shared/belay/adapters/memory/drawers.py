@@ -38,11 +38,7 @@ class Drawer[K, R: Record]:
         return self.reads_from(key) > SCHEMA
 
     def readable(self, key: K) -> bool:
-        try:
-            self[key]
-        except ValidationError:
-            return False
-        return True
+        return self.get(key) is not None
 
     def beyond(self) -> tuple[K, ...]:
         """The keys of what only a later version can read."""
@@ -55,7 +51,11 @@ class Drawer[K, R: Record]:
         return key in self._bodies
 
     def get(self, key: K) -> R | None:
-        return self[key] if key in self._bodies and self.readable(key) else None
+        """None where there is no record, or none that can be read."""
+        try:
+            return self[key] if key in self._bodies else None
+        except ValidationError:
+            return None
 
     def text(self, key: K) -> str:
         return self._bodies[key]
@@ -76,6 +76,11 @@ class Drawer[K, R: Record]:
     def all(self, position: Callable[[R], str]) -> tuple[R, ...]:
         """Every record that is listed and can be read, sorted by position."""
         return tuple(sorted((record for key in self.listed() if (record := self.get(key))), key=position))
+
+
+    def kept(self, position: Callable[[R], str]) -> tuple[R, ...]:
+        """Every record that can be read, listed or not, sorted by position."""
+        return tuple(sorted((record for key in self._bodies if (record := self.get(key))), key=position))
 
 
 class Line[R: Record](Drawer[str, R]):

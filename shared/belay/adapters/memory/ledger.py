@@ -398,7 +398,7 @@ class InMemoryLedger(Books):
 
     @_locked
     def incidents(self, account: str) -> tuple[Incident, ...]:
-        return Drawer.all(self._incidents[account], incident_position)
+        return self._incidents[account].kept(incident_position)
 
     @_locked
     def open_incidents(self, account: str) -> tuple[Incident, ...]:
