@@ -4,7 +4,7 @@ Every call that a workflow makes through a port is counted by `Steps`, which can
 of them, repeat it, fail it or let someone else act first. Nothing here decides what a workflow should do.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,6 +39,7 @@ from belay.domain.venues import (
     VenueTrade,
 )
 from belay.ports import Clock, MarketData, Services, SwitchReading, Venue
+from belay.workflows.answers import REQUESTS
 from belay.workflows.evaluate import LoadStrategy, evaluate
 from belay.workflows.execute import Executed, execute
 from belay.workflows.reconcile import Reconciled, reconcile
@@ -392,6 +393,11 @@ class World:
 
     def reconcile(self, layer_version: str = "layer:1") -> Reconciled:
         return reconcile(ACCOUNT, self.services(layer_version))
+
+    def ask(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """What the reconciler answers to a person's request."""
+        (name,) = REQUESTS.keys() & event.keys()
+        return REQUESTS[name](event, self.services())
 
     # --- whole stories ---
 

@@ -48,7 +48,7 @@ def ready(**options: Any) -> World:
 
 def desk(world: World) -> Desk:
     unused: Any = lambda *_: None  # noqa: E731 never called
-    return Desk(STAGE, world.ledger, world.switch, unused, unused, unused, unused)
+    return Desk(STAGE, world.ledger, world.switch, unused, unused, unused, world.ask)
 
 
 def overwrite(world: World, order: Order, **changes: Any) -> Order:
@@ -71,9 +71,8 @@ def is_stopped_and_told(world: World, order_id: str) -> None:
 
 def look_at(world: World, order_id: str) -> None:
     """A person has looked, and takes the records as they are."""
-    operations.resolve_incident(
-        desk(world), ACCOUNT, f"{IncidentKind.BROKEN_RECORD}:{order_id}", "looked at it", "operator"
-    )
+    wish = {"incident_id": f"{IncidentKind.BROKEN_RECORD}:{order_id}", "reason": "looked at it", "author": "operator"}
+    assert operations.ask(desk(world), ACCOUNT, "resolve", wish)["status"] == "resolved"
 
 
 def goes_on(world: World) -> None:

@@ -176,7 +176,8 @@ class Run:
                     continue  # it ended meanwhile
                 self._cancelled.add(order.order_id)
         if any(stop.incident == refusal(SUBMITTING) for stop in desk.ledger.account(ACCOUNT).stops):
-            operations.resolve_incident(desk, ACCOUNT, refusal(SUBMITTING), "the key was looked at", AUTHOR)
+            wish = {"incident_id": refusal(SUBMITTING), "reason": "the key was looked at", "author": AUTHOR}
+            operations.ask(desk, ACCOUNT, "resolve", wish)
             self.resolved += 1
         if now > self._told + TELL_SECONDS:
             self._told = now

@@ -67,11 +67,12 @@ def _books(ledger: Ledger, name: str) -> Document:
     quote = document.quote if document else ""
     known = money.marks(proof.prices if proof else {}, fills)
     held = money.holdings(account, known, _minimums(document))
+    orders = ledger.orders(name, VALUED) if any(fill.trade.estimated for fill in fills) else ()
     return {
         "account": name,
         "quote": quote,
         "positions": [_position(name, holding) for holding in held],
-        "fees": {**_worth(money.worth(money.fees(fills), quote, known)), "fills": len(fills)},
+        "fees": {**_worth(money.worth(money.fees(fills, orders), quote, known)), "fills": len(fills)},
         "fees_since": iso(min(fill.trade.at for fill in fills)) if fills else None,
         "equity": _worth(money.equity(account, quote, known)),
     }
@@ -109,7 +110,14 @@ def fills(ledger: Ledger, accounts: Iterable[str], strategy: str | None, limit: 
     """The latest fills, newest first, a row each; changes are signed, fees in it included."""
     found = [fill for name in accounts for fill in ledger.fills(name, limit) if strategy in (None, fill.strategy)]
     found.sort(key=lambda fill: (fill.trade.at, fill.key), reverse=True)
-    return [_fill(fill) for fill in found[:limit]]
+    return [_fill(fill) for fill in _corrected(ledger, found[:limit])]
+
+
+def _corrected(ledger: Ledger, fills: list[Fill]) -> list[Fill]:
+    """The same fills, estimated fees as they were corrected since; a story is read once for each decision."""
+    stories = {fill.decision_id: ledger.story(fill.decision_id) for fill in fills if fill.trade.estimated}
+    events = {decision_id: story.events if story else () for decision_id, story in stories.items()}
+    return [money.corrected(fill, events.get(fill.decision_id, ())) for fill in fills]
 
 
 def _fill(fill: Fill) -> Document:

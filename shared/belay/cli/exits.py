@@ -7,7 +7,7 @@ OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 EXIT_CODES = {
     OK: "done",
-    FAILED: "failed, or the answer is no: a check, an order that did not fill, a demo that is not clean",
+    FAILED: "failed, or the answer is no: a check, an order that did not fill, an incident that stays open, a demo that is not clean",
     BAD_INPUT: "bad input; nothing was done",
     INTERRUPTED: "interrupted",
 }

@@ -8,6 +8,7 @@ from belay.cli.views import gate, incidents, order_line, standing_stops, text
 from belay.domain.decisions import DecisionRecord
 from belay.domain.errors import InvalidInput
 from belay.domain.fills import Fill
+from belay.domain.money import corrected
 from belay.domain.orders import NEVER_SENT, UNRESOLVED, Order, OrderEvent
 from belay.domain.record import iso
 from belay.ports import Ledger, Story
@@ -75,7 +76,7 @@ def _decision(record: DecisionRecord) -> Document:
 
 def _order(order: Order, story: Story, ledger: Ledger) -> Document:
     events = [event for event in story.events if event.order_id == order.order_id]
-    fills = [fill for fill in story.fills if fill.order_id == order.order_id]
+    fills = [corrected(fill, story.events) for fill in story.fills if fill.order_id == order.order_id]
     return {
         **order_line(order),
         "checks": [_check(event) for event in events if "limits" in event.detail],

@@ -1,4 +1,5 @@
-"""What an operator may change: stops, switch, incidents, documents. Conditional writes, repeated on conflict."""
+"""What an operator may change: stops, switch, documents; for the rest the reconciler is asked. Conditional writes,
+repeated on conflict."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,19 +10,14 @@ from belay.cli.desk import Desk
 from belay.cli.views import standing_stops, strategies
 from belay.domain.account import Account, OperatorStops, Stop, StopLevel, VenueIdentity
 from belay.domain.adoption import AdoptRequest
-from belay.domain.chain import Acceptance, Anchor
 from belay.domain.decisions import MANUAL
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, Conflict, InvalidInput, Unreadable
 from belay.domain.identity import HOSTS, differing, known_identity
-from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.orders import NEVER_SENT
 from belay.domain.record import Record, iso
-from belay.domain.slots import Slot
 from belay.ports import Ledger
 
 WRITE_ATTEMPTS = 20
-LATEST = 1_000  # orders among which a lost one is looked for
 type Document = dict[str, Any]
 
 
@@ -160,50 +156,6 @@ def _switch(desk: Desk) -> Document:
     return desk.switch.read().model_dump(mode="json")
 
 
-def resolve_incident(desk: Desk, account: str, incident_id: str, reason: str, author: str) -> Document:
-    """Close an incident that a person has dealt with, and lift the stops that it set.
-
-    The schedule of a missed slot is forgotten with it: if it is alive, its next tick makes it expected again. The
-    records of an order that did not hold together are taken as they stand.
-
-    Raises:
-        InvalidInput: the account has no such incident.
-    """
-    incident = desk.ledger.incident(account, incident_id)
-    if incident is None:
-        remedy = "See `belay incidents list`."
-        raise InvalidInput("incident", f"account {account} has no incident {incident_id}", remedy)
-    if not incident.understood:
-        remedy = "Resolve it with the command of that version."
-        raise InvalidInput("incident", f"{incident_id} was opened by a later version of Belay", remedy)
-    if incident.kind is IncidentKind.BROKEN_RECORD and incident.status == "open":
-        _look_no_further(desk, incident, reason, author)
-    desk.ledger.resolve_incident(account, incident_id, f"{reason} ({author})")
-    if incident.kind is IncidentKind.MISSED_SLOT:
-        for schedule in desk.ledger.schedules(account):
-            if Slot.of(schedule, desk.stage).schedule_id == incident.subject:
-                desk.ledger.drop_schedule(schedule)
-    before = standing_stops(desk.ledger, account)
-    change_account(desk.ledger, account, lambda held: held.without_stops(frozenset({incident_id})))
-    return {"incident_id": incident_id, **_released(account, before, standing_stops(desk.ledger, account))}
-
-
-def _look_no_further(desk: Desk, incident: Incident, reason: str, author: str) -> None:
-    """Take the story of an order that was sent as it stands; what was never sent, or cannot be read, is set aside."""
-    ledger, account, subject = desk.ledger, incident.account, incident.subject
-    order = ledger.order(subject)
-    if order is None and (lost := next((o for o in ledger.orders(account, LATEST) if o.order_id == subject), None)):
-        ledger.restore_pointer(lost)  # its own records are judged by the next run
-        return
-    if order is None:
-        change_account(ledger, account, lambda held: held.without_reservation_of(subject))
-    if order is None or ledger.history(order).anchor is None or order.state in NEVER_SENT:
-        ledger.set_aside(subject)
-        return
-    acceptance = Acceptance(anchor=Anchor.of(order), author=author, reason=reason, at=desk.now())
-    ledger.accept_history(acceptance, order.decision_id)
-
-
 def adopt(desk: Desk, account: str, request: AdoptRequest) -> Document:
     """Have the reconciler adopt what is asked for, or list what could be adopted: it can read the venue.
 
@@ -311,10 +263,7 @@ def confirm_venue(desk: Desk, account: str, reason: str, author: str) -> Documen
     Raises:
         InvalidInput: what is there is not what the account has.
     """
-    answer = desk.ask_reconciler({"account": account, "same_venue": {"reason": reason, "author": author}})
-    if "error" in answer:
-        raise InvalidInput(answer["error"], answer["problem"], answer["remedy"])
-    return answer
+    return ask(desk, account, "same_venue", {"reason": reason, "author": author})
 
 
 def require_live(desk: Desk, document: AccountDocument) -> None:

@@ -84,17 +84,17 @@ class Session:
             raise InvalidInput("--csv", "stands beside --json", "Ask for one of the two.")
         return wanted
 
-    def accounts(self, desk: Desk) -> tuple[str, ...]:
-        """The account asked for, else all."""
+    def accounts(self, desk: Desk, besides: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The account asked for, else all; `besides` them, these may be asked for."""
         stored = desk.ledger.accounts()
-        if self.account is not None and self.account not in stored:
+        if self.account not in (None, *stored, *besides):
             known = ", ".join(stored) or "none is stored yet"
             raise InvalidInput("--account", f"there is no account {self.account}", f"Accounts: {known}.")
         return (self.account,) if self.account else stored
 
-    def one_account(self, desk: Desk) -> str:
+    def one_account(self, desk: Desk, besides: tuple[str, ...] = ()) -> str:
         """The account asked for, else the only one there is."""
-        accounts = self.accounts(desk)
+        accounts = self.accounts(desk, besides)
         if len(accounts) != 1:
             known = ", ".join(accounts) or "none is stored yet"
             raise InvalidInput("--account", "say which account is meant", f"Accounts: {known}.")

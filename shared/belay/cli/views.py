@@ -10,6 +10,8 @@ from belay.domain import way_back
 from belay.domain.account import Account, Stop
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import AccountDocument, Configuration
+from belay.domain.errors import InvalidInput
+from belay.domain.incidents import Incident
 from belay.domain.orders import UNRESOLVED, Order
 from belay.domain.record import ZERO, iso, plain
 from belay.ports import Ledger
@@ -42,6 +44,7 @@ def _account(desk: Desk, name: str) -> Document:
         "account": name,
         **_configured(configuration),
         "gate": gate(desk, configuration),
+        "last_proof": _last_proof(ledger, name),
         "unknown_fields": list(configuration.document.unknown_fields) if configuration else [],
         "later": _later(ledger, account, configuration, open_orders),
         "stops": [stop.model_dump(mode="json") for stop in standing_stops(ledger, name)],
@@ -103,6 +106,15 @@ def gate(desk: Desk, configuration: Configuration | None) -> Document:
         "age_seconds": None if age is None else round(age),
         "bound_seconds": bound,
     }
+
+
+def _last_proof(ledger: Ledger, name: str) -> Document | None:
+    """When a run was last clean, whichever deployment's, and of which symbols it proved nothing, and why."""
+    proof = ledger.last_proof(name)
+    if proof is None:
+        return None
+    uncovered = {symbol: proof.because.get(symbol, "not told") for symbol in proof.uncovered}
+    return {"completed_at": iso(proof.completed_at), "uncovered": uncovered}
 
 
 def _why_closed(document: AccountDocument | None, bound: int | None, age: float | None) -> str | None:
@@ -227,15 +239,31 @@ def loose_trades(ledger: Ledger, accounts: tuple[str, ...]) -> list[Document]:
 def incidents(ledger: Ledger, accounts: tuple[str, ...], *, resolved_too: bool) -> list[Document]:
     """What needs a person, newest last."""
     return [
-        {
-            "incident_id": incident.incident_id,
-            **incident.model_dump(mode="json"),
-            "commands": list(way_back.commands(incident)) if incident.status == "open" else [],
-        }
+        _incident(incident)
         for account in accounts
         for incident in ledger.incidents(account)
         if resolved_too or incident.status == "open"
     ]
+
+
+def incident(ledger: Ledger, account: str, incident_id: str) -> Document:
+    """One incident with everything that was ever said of it, oldest first.
+
+    Raises:
+        InvalidInput: the account has no such incident.
+    """
+    found = ledger.incident(account, incident_id)
+    if found is None:
+        problem = f"account {account} has no incident {incident_id}"
+        raise InvalidInput("ID", problem, "See `belay incidents list --all`.")
+    history = ledger.incident_history(account, incident_id)
+    lines = [entry.model_dump(mode="json", include={"at", "what", "author", "reason"}) for entry in history]
+    return {**_incident(found), "history": lines}
+
+
+def _incident(found: Incident) -> Document:
+    commands = way_back.commands(found) if found.status == "open" else ()
+    return {"incident_id": found.incident_id, **found.model_dump(mode="json"), "commands": list(commands)}
 
 
 def missing_limits(document: AccountDocument) -> list[str]:

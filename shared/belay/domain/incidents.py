@@ -122,7 +122,8 @@ class ResolveRequest(Record):
 
 class Looked(Record):
     """What came of it. `status` stays open while the fact stands, or could not be looked at: `problem` says which,
-    `remedy` what ends it. `expected` and `actual` as of this look. `lifted`: how many stops went with it."""
+    `remedy` what to do, `commands` how. `expected` and `actual` as of this look. `lifted`: how many stops went with
+    it."""
 
     account: str
     incident_id: str
@@ -131,5 +132,6 @@ class Looked(Record):
     actual: str
     problem: str = ""
     remedy: str = ""
+    commands: tuple[str, ...] = ()
     resolution: str = ""
     lifted: int = 0

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 
-from belay.domain.account import Account
+from belay.domain.account import Account, summed
 from belay.domain.fills import Fill
 from belay.domain.market import Price
+from belay.domain.orders import FEE_CORRECTED, Order, OrderEvent
 from belay.domain.record import ZERO, NonNegative, Positive, Record, Utc
 
 
@@ -146,13 +147,36 @@ def _valued(asset: str, amount: Decimal, quote: str, known: Mapping[str, Mark]) 
     return Valued(asset=asset, amount=amount, value=None if mark is None else amount * mark.value, mark=mark)
 
 
-def fees(fills: Iterable[Fill]) -> dict[str, Decimal]:
-    """What fills cost in fees, by asset; a rebate is negative."""
-    paid: dict[str, Decimal] = {}
+def fees(fills: Iterable[Fill], orders: Iterable[Order] = ()) -> dict[str, Decimal]:
+    """What fills cost in fees, by asset; a rebate is negative.
+
+    Args:
+        orders: of those among the fills that are estimated: an order knows its fees as they were corrected since. Of
+            one that has fills beyond these, what each was counted with stands.
+    """
+    by_order = dict[str, list[Fill]]()
     for fill in fills:
-        for asset, fee in fill.trade.fees.items():
-            paid[asset] = paid.get(asset, ZERO) + fee
+        by_order.setdefault(fill.order_id, []).append(fill)
+    known = {order.order_id: order for order in orders}
+    paid: dict[str, Decimal] = {}
+    for order_id, held in by_order.items():
+        order = known.get(order_id)
+        estimated = any(fill.trade.estimated for fill in held)
+        if order is not None and estimated and order.filled_quantity == sum(fill.trade.quantity for fill in held):
+            paid = summed(paid, order.fees)
+        else:
+            for fill in held:
+                paid = summed(paid, fill.trade.fees)
     return paid
+
+
+def corrected(fill: Fill, events: Iterable[OrderEvent]) -> Fill:
+    """A fill with the fee that the venue's ledger told since, where it was counted with an estimate."""
+    for event in events:
+        if event.cause == FEE_CORRECTED and event.detail.get("trade") == fill.key:
+            true = {asset: Decimal(fee) for asset, fee in event.detail["fees"].items()}
+            return fill.model_copy(update={"trade": fill.trade.model_copy(update={"fees": true, "estimated": False})})
+    return fill
 
 
 def equity(account: Account, quote: str, known: Mapping[str, Mark]) -> Worth:

@@ -4,6 +4,8 @@ import hashlib
 import json
 from decimal import Decimal
 
+from pydantic import Field
+
 from belay.domain.documents import Configuration
 from belay.domain.market import Price
 from belay.domain.record import Record, Symbol, Utc
@@ -13,7 +15,7 @@ class Proof(Record):
     """What one clean run compared. Times are venue time; `residuals` is venue minus expected, by asset.
 
     `fingerprint` names the deployment, configuration and table it holds for. `uncovered` are symbols of which something
-    could not be read: for them it proves nothing. `rounding` is what the venue's rounding made of balances since the
+    could not be read: for them it proves nothing; `because` says why, for a person. `rounding` is what the venue's rounding made of balances since the
     account was opened, `bookings` how many booked amounts that accounts for, both by asset, see `balances`. `prices`
     are those of symbols that are held, the last ones known.
     """
@@ -31,6 +33,7 @@ class Proof(Record):
     rounding: dict[str, Decimal] = {}
     bookings: dict[str, int] = {}
     prices: dict[Symbol, Price] = {}
+    because: dict[Symbol, str] = Field(default={}, exclude_if=lambda told: not told)
 
     @property
     def needs(self) -> int:

@@ -150,7 +150,8 @@ def _foreign_order(seen: VenueOrder) -> Iterator[Finding]:
         symbol=seen.symbol,
         expected="no such order",
         actual=f"{seen.side} {seen.quantity} {seen.symbol}, client order id {seen.client_order_id}",
-        action="Find out who placed it; cancel it at the venue and resolve the incident, or make it ours: belay adopt.",
+        action="Find out who placed it. Cancel it at the venue, and this ends by itself; or make it ours: belay adopt "
+        "--strategy STRATEGY --order CLIENT_ORDER_ID.",
     )
 
 
@@ -164,7 +165,7 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             expected=_described(order),
             actual=f"{seen.side} {seen.quantity} {seen.symbol} at {seen.limit_price or 'market'}",
             action="The order was changed at the venue, someone else used its id, or the ledger was restored: compare "
-            "both. An order that was changed is taken as it is by belay resolve.",
+            f'both. An order that was changed is taken as it is: belay resolve {order.order_id} --reason "…".',
         )
         return
     shown, news = f"an order that is {seen.status}, {seen.filled_quantity} filled", reading(order, seen)
@@ -215,7 +216,8 @@ def _missing(order: Order) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=f"{order.state} at the venue as {', '.join(order.venue_order_ids)}",
             actual="the venue does not know it",
-            action="Look the order up at the venue by its id, then say what it says: belay resolve.",
+            action=f"Look the order up at the venue by its id. belay resolve {order.order_id} asks once more; where the "
+            f'venue has lost it: belay resolve {order.order_id} --cancelled --reason "…".',
         )
 
 
@@ -248,8 +250,8 @@ def _foreign_trades(symbol: str, trades: list[VenueTrade]) -> Mismatch:
         expected="trades of our orders only",
         actual=f"{count} of no order of ours; the latest: {last.side} {last.quantity} {symbol} at {last.price}, venue "
         f"order {last.venue_order_id}, trade {last.trade_id}, {last.at:%FT%TZ}",
-        action="Find out who traded: belay trades list, then attribute each or mark it foreign. Entries in the symbol "
-        "stay stopped while a trade without an order stands.",
+        action="Find out who traded: belay trades list. Then give each to a strategy, belay trades attribute, or call it "
+        "foreign, belay trades foreign. Entries in the symbol stay stopped while a trade without an order stands.",
     )
 
 
@@ -312,7 +314,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
             expected=f"{difference.expected} {asset}",
             actual=f"{difference.actual} {asset}",
             action="Find the deposit, withdrawal or trade that explains it. Where the venue's records name it, it is "
-            f"counted by itself; otherwise: belay rebase --asset {asset} --reason TEXT.",
+            f'counted by itself; otherwise: belay rebase --asset {asset} --reason "…".',
         )
 
 

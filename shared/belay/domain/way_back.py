@@ -15,11 +15,11 @@ RESOLVE = f"belay incidents resolve {{incident}} {REASON}"
 
 class Way(NamedTuple):
     """`automatic`: what ends it by itself; empty where nothing does. `commands` with what is known of the incident in
-    braces; what a person has to fill in stands in capitals. `test` goes there and back; None where none does yet."""
+    braces; what a person has to fill in stands in capitals. `test` goes there and back."""
 
     automatic: str
     commands: tuple[str, ...]
-    test: str | None
+    test: str
 
 
 WAYS: dict[IncidentKind, Way] = {
@@ -46,7 +46,7 @@ WAYS: dict[IncidentKind, Way] = {
     K.BALANCE_MISMATCH: Way(
         "the venue's records, or a trade, explain the difference",
         ("belay rebase", f"belay rebase --asset {{asset}} {REASON}"),
-        None,
+        "test_a_balance_that_no_record_explains_is_taken_by_the_command_that_its_incident_prints",
     ),
     K.OVERFILL: Way("", ("belay explain {order}", RESOLVE), "test_an_overfill_is_over_once_a_person_says_so"),
     K.DUPLICATE_VENUE_ORDER: Way(
@@ -97,14 +97,33 @@ WAYS: dict[IncidentKind, Way] = {
         ("belay explain {order}", RESOLVE),
         "test_a_sent_order_that_was_written_over_is_left_as_it_is_until_a_person_looked",
     ),
-    K.UNREADABLE_ROW: Way("the row is gone, or is understood", (RESOLVE,), None),
-    K.NOT_RECONCILED: Way("the next run of the account ends", (), None),
-    K.STALE_PROOF: Way("the next clean run", (), None),
+    K.UNREADABLE_ROW: Way(
+        "the row is gone, or is understood; one of a trade or a booking stays, and a person takes it as it is",
+        (RESOLVE, "belay rebase", f"belay rebase --all {REASON}"),
+        "test_a_trades_row_that_is_not_understood_is_taken_as_it_is_and_its_balances_by_a_rebase",
+    ),
+    K.NOT_RECONCILED: Way(
+        "the next run gets through with it",
+        ("belay status",),
+        "test_what_could_not_be_reconciled_ends_by_itself_once_a_run_gets_through",
+    ),
+    K.STALE_PROOF: Way(
+        "the next clean run", ("belay status",), "test_a_proof_that_was_too_old_ends_with_the_next_clean_run"
+    ),
     K.SYMBOL_UNAVAILABLE: Way(
-        "the venue trades the symbol again", (f"belay symbols retire {{symbol}} {REASON}",), "test_its_incident_ends"
+        "the venue trades the symbol again, or the account document leaves it out",
+        (f"belay symbols retire {{symbol}} {REASON}", "belay account set FILE"),
+        "test_a_symbol_that_was_delisted_is_retired_and_leaves_the_document",
     ),
     K.IDENTITY_CHANGED: Way(
-        "the document means the account that its history is about", ("belay account set FILE",), None
+        "the document means the account that its history is about",
+        ("belay account set FILE", 'belay account set FILE --same-venue "…"'),
+        "test_a_document_of_another_account_is_over_once_the_right_one_is_stored",
+    ),
+    K.FEE_UNCONFIRMED: Way(
+        "the venue's ledger tells the fees",
+        (RESOLVE, "belay rebase"),
+        "test_fees_that_the_venue_never_tells_are_taken_as_estimated_by_a_persons_word",
     ),
     K.WRONG_WORD: Way(
         "",

@@ -30,9 +30,10 @@ LEVELS: dict[IncidentKind, StopLevel | None] = {
     IncidentKind.BROKEN_RECORD: StopLevel.HALTED,
     IncidentKind.CLOCK_OFFSET: None,
 }
+TRADE_ROW, FLOW_ROW = (f"{IncidentKind.UNREADABLE_ROW}:{what}|" for what in ("trade", "flow"))
 LOOK_AT_THE_ROW = (
     "Look the row up at the venue. This ends by itself once the row is gone or a version of Belay that reads it is "
-    "deployed; a trade may be taken as it is: belay incidents resolve, after which its balances are for belay rebase."
+    "deployed. A trade's row stays: take it as it is, belay incidents resolve, and what it moved, belay rebase."
 )
 
 
@@ -157,9 +158,16 @@ def _doubtful(kind: str, subject: str, views: Views) -> bool:
     return subject in shared or any(subject in row.assets for row in views.unread if row.what == "balance")
 
 
+def of_record(incident: Incident) -> bool:
+    """Whether it is about a row of the venue's history that is not understood: one that stays there for good."""
+    return incident.incident_id.startswith((TRADE_ROW, FLOW_ROW))
+
+
 def looked_at(incident: Incident, views: Views) -> bool:
     """Whether this run could have seen the fact of an incident, were it still there."""
-    if incident.kind is IncidentKind.STALE_PROOF or incident.symbol in {gap.symbol for gap in views.gaps}:
+    if incident.kind is IncidentKind.STALE_PROOF or incident.incident_id.startswith(FLOW_ROW):
+        return False  # neither is among what a run finds
+    if incident.symbol in {gap.symbol for gap in views.gaps}:
         return False
     if incident.kind is IncidentKind.UNATTRIBUTED_TRADE and incident.symbol in views.unsettled:
         return False
@@ -197,7 +205,8 @@ def _unavailable(symbol: str, problem: str) -> Mismatch:
         expected=f"{symbol} is listed and traded",
         actual=problem,
         action="Look at the venue's announcements. Its entries wait, everything else goes on; what is held of it is "
-        "valued at its last price or its cost. Take it out of the document, or write it off: belay symbols retire.",
+        "valued at its last price or its cost. If it is gone for good: belay symbols retire writes that off, then leave "
+        "it out of the document, belay account set.",
     )
 
 

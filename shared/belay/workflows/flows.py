@@ -19,7 +19,7 @@ from belay.domain.transitions import correct_fee
 from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable
 from belay.ports import Cursor, Ledger, Services
 from belay.workflows.session import Session
-from belay.workflows.updates import AUTHOR, TRIES, open_incident, update_order
+from belay.workflows.updates import AUTHOR, TRIES, close_incident, open_incident, update_order
 from belay.workflows.views import Views
 
 CURSOR = "flows"
@@ -142,8 +142,8 @@ def _correct_one(
         services, order_id, at, lambda order, account, stamp: correct_fee(order, account, trade, fees, stamp)
     )
     if corrected is not None and not corrected.estimated:
-        incident = f"{IncidentKind.FEE_UNCONFIRMED}:{order_id}"
-        services.ledger.resolve_incident(corrected.account, incident, "the venue's ledger told the fees")
+        owed = f"{IncidentKind.FEE_UNCONFIRMED}:{order_id}"
+        close_incident(services, corrected.account, owed, "the venue's ledger told the fees")
     return corrected is not None
 
 
@@ -155,7 +155,7 @@ def _tell(services: Services, account: str, row: UnreadRow, at: datetime) -> Non
         subject=row.key,
         expected="a movement that can be counted",
         actual=f"{row.reference} {row.market} {row.status}: {row.problem}",
-        action="Look it up at the venue. If a balance differs by it, take it with belay rebase; then resolve.",
+        action="Look it up at the venue. If a balance differs by it, belay rebase takes it; then belay incidents resolve.",
         opened_at=at,
     )
     if services.ledger.incident(account, incident.incident_id) is None:

@@ -55,6 +55,12 @@ def require_identity(session: Session, at: datetime) -> str:
     return f"identity: {field} means another account than its history is about"
 
 
+def standing_change(session: Session, at: datetime) -> Incident | None:
+    """What there is to say where the document means another account than the history is about."""
+    field = differing(session.services.ledger.account(session.document.account).identity, session.document)
+    return _changed(session, field, at) if field else None
+
+
 def keep_identity(session: Session, account: Account) -> None:
     """A clean run of an account that an earlier version opened: what was compared is what its history is about."""
     if account.identity is None:
@@ -123,7 +129,7 @@ def same_venue(account: str, request: SameVenueRequest, services: Services) -> S
         f"{request.reason}",
     )
     services.ledger.record_flow(flow, views.ledger.account.bumped(identity=meant))
-    end_incident(services, account, INCIDENT, f"the same venue, says {request.author}: {request.reason}")
+    end_incident(services, account, INCIDENT, f"the same venue: {request.reason}", request.author)
     return SameVenue(account=account, changed=True, before=before, after=meant.hosts)
 
 
@@ -136,6 +142,7 @@ def _changed(session: Session, field: str, at: datetime) -> Incident:
         expected=f"the account that its history is about: {account.identity}",
         actual=f"{field} says {identity_of(session.document)}",
         action="Nothing is sent, cancelled or compared meanwhile. Set the document that the account had before; give "
-        "the other account a name of its own; or, for another host of the same venue: belay account set --same-venue.",
+        "the other account a name of its own: belay account set FILE. For another host of the same venue: belay account "
+        'set FILE --same-venue "…".',
         opened_at=at,
     )

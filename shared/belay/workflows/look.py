@@ -6,6 +6,7 @@ What no look can tell, such as whether a position was sold by hand, is the perso
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from belay.domain import way_back
 from belay.domain.account import Account
 from belay.domain.chain import Acceptance, Anchor
 from belay.domain.errors import BelayError, Conflict, InvalidInput, VenueUnavailable
@@ -14,14 +15,15 @@ from belay.domain.orders import NEVER_SENT, UNRESOLVED
 from belay.domain.reconciliation import Mismatch
 from belay.domain.slots import Slot
 from belay.ports import Services
-from belay.workflows.findings import looked_at
+from belay.workflows.findings import looked_at, of_record
+from belay.workflows.identity import standing_change
 from belay.workflows.integrity import Examination
 from belay.workflows.outage import CLOCKS, NOT_UNDERSTOOD, RECONCILING, STALE, UNREACHABLE, refusal
 from belay.workflows.reconcile import compare_both
 from belay.workflows.schedule import stale_proof
 from belay.workflows.session import Session, open_session
 from belay.workflows.settling import owed_fills
-from belay.workflows.updates import TRIES, end_incident, open_incident
+from belay.workflows.updates import NO_ACCOUNT, TRIES, end_incident, open_incident
 from belay.workflows.views import Views, read
 
 # How many of the latest orders are searched for one that its id no longer leads to.
@@ -29,18 +31,7 @@ LATEST = 1000
 # What a run that reads everything ends.
 OF_READING = frozenset({UNREACHABLE, NOT_UNDERSTOOD, refusal(RECONCILING)})
 AGAIN = "Ask again once the venue can be read."
-# What ends an incident whose fact still stands; what is not listed has an action that says so.
-ENDS: dict[IncidentKind, str] = {
-    IncidentKind.BALANCE_MISMATCH: "Let the venue's records explain it, reverse it, or: belay rebase.",
-    IncidentKind.UNATTRIBUTED_TRADE: "belay trades list, then belay trades attribute or foreign, for each of them.",
-    IncidentKind.UNKNOWN_VENUE_ORDER: "Cancel it at the venue, or make it ours: belay adopt.",
-    IncidentKind.MISSING_ORDER: "belay resolve ORDER",
-    IncidentKind.ORDER_MISMATCH: "belay resolve ORDER",
-    IncidentKind.UNKNOWN_OUTCOME: "belay resolve ORDER",
-    IncidentKind.FILLS_MISSING: "belay resolve ORDER",
-    IncidentKind.SYMBOL_UNAVAILABLE: "Take the symbol out of the account's document, or: belay symbols retire.",
-    IncidentKind.STALE_PROOF: "A clean reconciliation; see the account's other incidents.",
-}
+STANDS = "the fact still stands"
 
 
 def answer(event: Mapping[str, Any], services: Services) -> dict[str, Any]:
@@ -60,28 +51,36 @@ def look(account: str, request: ResolveRequest, services: Services) -> Looked:
     """End an incident whose fact is gone, or that is a person's to end; asked twice, it ends once.
 
     Raises:
-        InvalidInput: the account has no document, or no such incident.
+        InvalidInput: the account has no document, or no such incident, or a later version opened it.
         Conflict: others kept changing the account.
     """
-    session = open_session(services, account)
     incident = services.ledger.incident(account, request.incident_id)
     if incident is None:
         problem = f"account {account} has no incident {request.incident_id}"
         raise InvalidInput("resolve.incident_id", problem, "See `belay incidents list`.")
+    if not incident.understood:
+        problem = f"{incident.incident_id} was opened by a later version of Belay"
+        raise InvalidInput("resolve.incident_id", problem, "Deploy that version again; it ends it.")
     if incident.status == "resolved":
         lifted = end_incident(services, account, incident.incident_id, incident.resolution)  # had that been left undone
         return _looked(incident, status="resolved", resolution=incident.resolution, lifted=lifted)
-    if refused := _stands(incident, session):
-        return refused
-    if carry_out := CARRIED_OUT.get(incident.kind):
-        carry_out(incident, request, session)
+    if account != NO_ACCOUNT:  # which has no document, and incidents about events only
+        session = open_session(services, account)
+        if refused := _stands(incident, session):
+            return refused
+        if carry_out := CARRIED_OUT.get(incident.kind):
+            carry_out(incident, request, session)
     lifted = end_incident(services, account, incident.incident_id, request.reason, request.author)
     return _looked(incident, status="resolved", resolution=request.reason, lifted=lifted)
 
 
 def _looked(incident: Incident, **changes: Any) -> Looked:
-    told = {"account": incident.account, "incident_id": incident.incident_id}
-    return Looked(**{**told, "expected": incident.expected, "actual": incident.actual, **changes})
+    """`expected`, `actual` and `action` of a fact that stands are those of now."""
+    expected, actual, action = changes.pop("wording", incident.wording)
+    told = {"account": incident.account, "incident_id": incident.incident_id, "expected": expected, "actual": actual}
+    if changes["status"] == "open":
+        told |= {"remedy": action, "commands": way_back.commands(incident)}
+    return Looked(**{**told, **changes})
 
 
 # --- does it still stand? --------------------------------------------------------------------------------------------
@@ -90,50 +89,51 @@ def _looked(incident: Incident, **changes: Any) -> Looked:
 def _stands(incident: Incident, session: Session) -> Looked | None:
     """The answer to whoever asks while the fact stands, or cannot be looked at."""
     by_reading = incident.kind in ENDS_BY_RULE or incident.incident_id in (*OF_READING, CLOCKS)
-    if not by_reading and incident.kind is not IncidentKind.UNKNOWN_OUTCOME:
+    if of_record(incident):
+        return None
+    if not by_reading and incident.kind not in (IncidentKind.UNKNOWN_OUTCOME, IncidentKind.IDENTITY_CHANGED):
+        return None
+    if changed := standing_change(session, incident.opened_at):  # what is read is another account's
+        if incident.kind is IncidentKind.IDENTITY_CHANGED:
+            return _looked(incident, status="open", wording=changed.wording, problem=STANDS)
+        problem = "the account's document means another account than its history is about"
+        return _looked(incident, status="open", problem=problem, remedy=f"First: {changed.action}")
+    if incident.kind is IncidentKind.IDENTITY_CHANGED:
         return None
     try:
         views = read(session)
     except VenueUnavailable as error:
         return _looked(incident, status="open", problem=f"{error.told_as}: {error}", remedy=AGAIN)
-    ends = ENDS.get(incident.kind, incident.action)
     if incident.incident_id in OF_READING:
-        failure = views.failure
-        return _looked(incident, status="open", problem=str(failure), remedy=ends) if failure else None
+        return _looked(incident, status="open", problem=str(views.failure)) if views.failure else None
     if incident.kind is IncidentKind.UNKNOWN_OUTCOME:
         order = session.services.ledger.order(incident.subject)
         if order is None or order.state not in UNRESOLVED:
             return None
-        return _looked(incident, status="open", problem=f"the order is still {order.state}", remedy=ends)
+        return _looked(incident, status="open", problem=f"the order is still {order.state}")
     if incident.incident_id == STALE:
-        return _stale(incident, session, ends)
-    return _among_the_facts(incident, session, views, ends)
+        found = stale_proof(incident.account, session.services)
+        return _looked(incident, status="open", wording=found.wording, problem=STANDS) if found else None
+    return _among_the_facts(incident, session, views)
 
 
-def _stale(incident: Incident, session: Session, ends: str) -> Looked | None:
-    found = stale_proof(incident.account, session.services)
-    return _looked(incident, status="open", actual=found.actual, problem="still so", remedy=ends) if found else None
-
-
-def _among_the_facts(incident: Incident, session: Session, views: Views, ends: str) -> Looked | None:
+def _among_the_facts(incident: Incident, session: Session, views: Views) -> Looked | None:
     examination = Examination(session.services.ledger, incident.account)
     seen = {found.key: found for found in compare_both(session, views, examination).mismatches}
     standing = seen.get(incident.incident_id)
-    if standing is not None and not _may_be_taken(incident):
+    if standing is not None:
         _follow(incident, standing, session)
-        told = {"expected": standing.expected, "actual": standing.actual}
-        return _looked(incident, status="open", problem="the fact still stands", remedy=ends, **told)
+        return _looked(incident, status="open", wording=_wording(standing), problem=STANDS)
     if incident.incident_id in owed_fills(views):
-        return _looked(incident, status="open", problem="the fills are still missing", remedy=ends)
-    if standing is None and not looked_at(incident, views):
+        return _looked(incident, status="open", problem="the fills are still missing")
+    if not looked_at(incident, views):
         gaps = "; ".join(map(str, views.gaps)) or "a trade may be that of an order whose outcome is open"
         return _looked(incident, status="open", problem=f"it could not be looked at: {gaps}", remedy=AGAIN)
     return None
 
 
-def _may_be_taken(incident: Incident) -> bool:
-    """A trade's row that is not understood stays at the venue for good: a person may take it as it is."""
-    return incident.kind is IncidentKind.UNREADABLE_ROW and incident.subject.startswith("trade|")
+def _wording(standing: Mismatch) -> tuple[str, str, str]:
+    return standing.expected, standing.actual, standing.action
 
 
 def _follow(incident: Incident, standing: Mismatch, session: Session) -> None:

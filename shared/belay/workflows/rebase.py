@@ -111,7 +111,7 @@ def _require_settled(views: Views) -> None:
     for trade in ledger.uncounted(views.venue.trades):
         if ledger.owner(trade) is None:
             problem = f"trade {trade.key} belongs to no order, and may explain what differs"
-            raise InvalidInput("account", problem, "Attribute it, or mark it foreign: belay trades.")
+            raise InvalidInput("account", problem, "Give it to a strategy, or call it foreign: belay trades list.")
         raise InvalidInput("account", f"trade {trade.key} is about to be counted", AGAIN)
 
 
@@ -144,5 +144,5 @@ def _end(session: Session, assets: tuple[str, ...], request: RebaseRequest) -> t
     named = {f"{IncidentKind.BALANCE_MISMATCH}:{asset}" for asset in assets}
     standing = [i.incident_id for i in services.ledger.open_incidents(account) if i.incident_id in named]
     for incident_id in standing:
-        end_incident(services, account, incident_id, f"rebased by {request.author}: {request.reason}")
+        end_incident(services, account, incident_id, f"rebased: {request.reason}", request.author)
     return tuple(standing)

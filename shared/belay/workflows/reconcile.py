@@ -18,6 +18,7 @@ from belay.domain.proofs import Proof
 from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, compared
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
+from belay.domain.texts import bounded
 from belay.domain.transitions import Change, Stamp, record_fill
 from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services
@@ -37,6 +38,7 @@ from belay.workflows.views import Views, next_cursor, read
 from belay.workflows.windows import Budget
 
 PASSES = 5
+MOST_OF_A_REASON = 300
 # Facts that cannot be a race between two reads; every other mismatch must be seen by two runs, spaced.
 CERTAIN = frozenset(
     {
@@ -317,6 +319,8 @@ def _prove(session: Session, run_id: str, views: Views, judged: Judged, alarmed:
     found, exposed = compared(views.ledger, views.venue), account.exposed_symbols(session.document)
     rounding, bookings = rounded_now(found, last)
     known = {**(last.prices if last else {}), **views.prices}
+    entering = uncompared(account, session.document)
+    because = {**dict.fromkeys(entering, "an asset of it has yet to enter the opening"), **judged.uncovered}
     proof = Proof(
         account=account.account,
         fingerprint=session.fingerprint,
@@ -327,10 +331,11 @@ def _prove(session: Session, run_id: str, views: Views, judged: Judged, alarmed:
         open_orders=len(views.venue.open_orders),
         trades_read=len(views.venue.trades),
         residuals={asset: difference.residual for asset, difference in found.items()},
-        uncovered=tuple(sorted({*judged.uncovered, *uncompared(account, session.document)})),
+        uncovered=tuple(sorted(because)),
         rounding=rounding,
         bookings=bookings,
         prices={symbol: price for symbol, price in sorted(known.items()) if symbol in exposed},
+        because={symbol: bounded(why, MOST_OF_A_REASON) for symbol, why in sorted(because.items())},
     )
     try:
         session.services.ledger.store_proof(proof)

@@ -37,7 +37,9 @@ def require_strategy(session: Session, strategy: str, is_new: bool, field: str) 
         raise InvalidInput(field, problem, "Correct the name, wait for its first tick, or add --new-strategy.")
 
 
-def end_incidents(services: Services, account: str, incident_ids: Iterable[str], resolution: str) -> tuple[str, ...]:
+def end_incidents(
+    services: Services, account: str, incident_ids: Iterable[str], resolution: str, author: str
+) -> tuple[str, ...]:
     """Lift the stops of these incidents and resolve those that are open. Returns these."""
     stopped_by = {stop.incident for stop in services.ledger.account(account).stops}
     ended = []
@@ -45,7 +47,7 @@ def end_incidents(services: Services, account: str, incident_ids: Iterable[str],
         known = services.ledger.incident(account, incident_id)
         is_open = known is not None and known.status == "open"
         if is_open or incident_id in stopped_by:
-            end_incident(services, account, incident_id, resolution)
+            end_incident(services, account, incident_id, resolution, author)
         if is_open:
             ended.append(incident_id)
     return tuple(ended)

@@ -30,7 +30,7 @@ from belay.workflows.reconcile import count_fill
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.resolve import attach
 from belay.workflows.session import CLOCKS_APART, Session, open_session
-from belay.workflows.updates import open_incident, update_as_judged
+from belay.workflows.updates import AUTHOR, open_incident, update_as_judged
 from belay.workflows.views import OVERLAP
 
 MOST_PAGES = 50
@@ -214,8 +214,10 @@ def _count_rows(session: Session, order: Order, request: VerdictRequest, asked: 
         count_fill(services, order.order_id, known or trade, evidence)
         if known is not None:
             services.ledger.drop_unattributed(order.account, known)
-            ended = f"a fill of {order.order_id}: {request.reason} ({request.author})"
-            end_incidents(services, order.account, [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"], ended)
+            waited = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"]
+            end_incidents(
+                services, order.account, waited, f"a fill of {order.order_id}: {request.reason}", request.author
+            )
     return {trade.key for trade in trades} <= counted
 
 
@@ -274,10 +276,9 @@ def _told(
     shown = asked.shown if asked else None
     settled_by = order.word
     answered_by = _answered_by(order) if shown is not None or settled_by is not None else ()
-    resolution = (
-        f"said to be {settled_by.verdict}: {settled_by.reason} ({settled_by.author})" if settled_by else "found"
-    )
-    end_incidents(session.services, order.account, answered_by, resolution)
+    resolution = f"said to be {settled_by.verdict}: {settled_by.reason}" if settled_by else "found"
+    author = settled_by.author if settled_by else AUTHOR
+    end_incidents(session.services, order.account, answered_by, resolution, author)
     return Resolved(
         account=order.account,
         order_id=order.order_id,

@@ -54,7 +54,7 @@ def retire(account: str, request: RetireRequest, services: Services) -> Retired:
         written_off=tuple(done),
         already=not done,
         listed=request.symbol in session.document.symbols,
-        resolved=end_incidents(services, account, ended, f"retired: {request.reason} ({request.author})"),
+        resolved=end_incidents(services, account, ended, f"retired: {request.reason}", request.author),
     )
 
 

@@ -178,7 +178,7 @@ def _fees_owed(order: Order, now: datetime) -> Incident:
         expected=f"the fees of {len(order.estimated)} trades in the venue's ledger",
         actual=f"estimated: {', '.join(f'{fee} {asset}' for asset, fee in sorted(order.fees.items()))}",
         action="Check that the reconciler's key may query ledger entries; what comes is counted by itself. Resolve "
-        "this, and they are taken as estimated; a balance that differs then is taken with belay rebase.",
+        "this, and they are taken as estimated; a balance that differs then is told by belay rebase.",
         opened_at=now,
     )
 
@@ -197,8 +197,8 @@ def _fills_owed(order: Order, now: datetime) -> Incident:
         symbol=order.symbol,
         expected=f"trades of {order.venue_filled} {order.symbol}, as the venue says of the order",
         actual=f"trades of {order.filled_quantity}",
-        action="Look for the order's trades at the venue; the position is wrong until they are counted. They are "
-        "counted by belay resolve --filled, if the history does not show them.",
+        action="Look for the order's trades at the venue; the position is wrong until they are counted. If the history "
+        f'does not show them, the venue\'s rows are: belay resolve {order.order_id} --filled rows.json --reason "…".',
         opened_at=now,
     )
 
@@ -211,7 +211,7 @@ def _unknown_outcome(order: Order, now: datetime) -> Incident:
         symbol=order.symbol,
         expected="the venue shows the order, or its absence can be proven",
         actual=f"{order.state} since {order.attempt.request.claimed_at:%FT%TZ}" if order.attempt else order.state,
-        action="Search the venue's order history for this client order id, then say what it says: belay resolve. If "
-        "the order is there, reconciliation attaches it once the venue's look-up shows it.",
+        action="Search the venue's order history for this client order id. If the order is there, it is attached once "
+        f"the look-up shows it. belay resolve {order.order_id} asks once more and tells what may be said.",
         opened_at=now,
     )

@@ -74,7 +74,7 @@ def _end_incidents(
     for one in said:
         subjects = [one.trade.key, *({one.trade.symbol} - waiting)]
         about = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{subject}" for subject in subjects]
-        resolved += end_incidents(services, account, about, f"{_whose(one.strategy)}: {one.reason} ({one.author})")
+        resolved += end_incidents(services, account, about, f"{_whose(one.strategy)}: {one.reason}", one.author)
     return resolved
 
 

@@ -205,7 +205,7 @@ def exit_not_placed(services: Services, order: Order, why: str, at: Utc) -> None
         symbol=order.symbol,
         expected=f"{order.strategy} leaves {order.symbol}",
         actual=why,
-        action="Check the position; sell it at the venue or let the strategy decide again, then resolve.",
+        action="Check the position. Sell it with belay order, or let the strategy decide again; then resolve.",
         opened_at=at,
     )
     open_incident(services, incident)

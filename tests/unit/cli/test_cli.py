@@ -13,18 +13,18 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from belay.adapters.memory.ledger import InMemoryLedger
+from belay.cli import words
 from belay.cli.desk import Desk, FunctionFailed, desk_over
 from belay.cli.documents import example_document
 from belay.cli.main import app
-from belay.cli.operations import change_account, resolve_incident
+from belay.cli.operations import change_account
 from belay.domain.account import Account, OperatorStops, Position, StopLevel, strictest
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import Conflict
-from belay.domain.incidents import IncidentKind
+from belay.domain.incidents import IncidentEntry, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.record import iso
-from belay.domain.slots import Slot
 from belay.domain.transitions import Change, claim, conclude_absent, deny, observe, record_fill, release
 from belay.domain.venues import VenueStatus
 from belay.ports import Ledger, SwitchReading
@@ -391,9 +391,7 @@ def test_explain_reads_as_five_answered_questions(office: Office) -> None:
         assert answer in text
 
 
-def test_explain_says_when_an_orders_records_were_written_over_and_resolving_takes_them_as_they_are(
-    office: Office,
-) -> None:
+def test_explain_says_when_an_orders_records_were_written_over(office: Office) -> None:
     order = claimed(office.ledger, decided(office.ledger))
     told = office.json("explain", order.order_id)["orders"][0]
     assert (told["records"], told["head"]) == ("whole", order.head)
@@ -401,11 +399,6 @@ def test_explain_says_when_an_orders_records_were_written_over_and_resolving_tak
     assert "Its records do not hold together: its reason is not what its decision asked" in office.text(
         "explain", order.order_id
     )
-    incident = make_incident(kind=IncidentKind.BROKEN_RECORD, subject=order.order_id)
-    office.ledger.open_incident(incident)
-    resolve_incident(office.desk(), ACCOUNT, incident.incident_id, "looked at it", "ann")
-    assert office.json("explain", order.order_id)["orders"][0]["records"] == "whole"
-    assert office.ledger.open_incidents(ACCOUNT) == ()
 
 
 def test_explain_of_a_hold_says_why_and_that_nothing_followed(office: Office) -> None:
@@ -467,26 +460,37 @@ def test_incidents_lists_open_ones_with_both_values_and_what_to_do(office: Offic
     assert "Find the withdrawal that explains the difference." in text
 
 
-def test_resolving_an_incident_lifts_its_stop_and_keeps_the_reason(office: Office) -> None:
+def test_an_incident_is_shown_with_everything_that_was_said_of_it(office: Office) -> None:
     incident = make_incident()
     office.ledger.open_incident(incident)
-    stops = (make_stop(incident=incident.incident_id, author="belay"), make_stop())
-    change_account(office.ledger, ACCOUNT, lambda account: account.bumped(stops=stops))
-    resolve_incident(office.desk(), ACCOUNT, incident.incident_id, "fee paid by hand", "ann")
-    assert office.json("incidents", "list") == []
-    assert office.json("incidents", "list", "--all")[0]["resolution"] == "fee paid by hand (ann)"
-    assert office.ledger.account(ACCOUNT).stops == (make_stop(),)
+    said = (("opened", "belay", "expected 10000 USD, found 9990 USD"), ("resolved", "ann", "a fee, paid by hand"))
+    for number, (what, author, reason) in enumerate(said):
+        line = {"what": what, "author": author, "reason": reason, "at": NOW + seconds(number)}
+        office.ledger.append_incident_entry(
+            IncidentEntry.model_validate({"account": ACCOUNT, "incident_id": incident.incident_id, **line})
+        )
+    text = office.text("incidents", "show", incident.incident_id, "--account", ACCOUNT)
+    assert "expected 10000 USD; actual 9990 USD" in text
+    assert f"{words.second(NOW)}  opened by belay: expected 10000 USD, found 9990 USD" in text
+    assert "resolved by ann: a fee, paid by hand" in text
+    told = office.json("incidents", "show", incident.incident_id, "--account", ACCOUNT)
+    assert [(line["what"], line["author"], line["reason"]) for line in told["history"]] == list(said)
 
 
-def test_resolving_a_missed_slot_retires_its_schedule_and_no_other(office: Office) -> None:
-    retired, alive = make_tick(), make_tick(strategy="another")
-    for tick in (retired, alive):
-        office.ledger.register_schedule(tick)
-    subject = Slot.of(retired, "dev").schedule_id
-    incident = make_incident(kind=IncidentKind.MISSED_SLOT, subject=subject)
+def test_an_incident_that_there_is_not_is_refused(office: Office) -> None:
+    result = office.run("incidents", "show", "overfill:x", "--account", ACCOUNT)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"belay: ID: account {ACCOUNT} has no incident overfill:x.")
+
+
+def test_an_incident_about_an_event_of_no_account_is_listed_and_can_be_ended(office: Office) -> None:
+    incident = make_incident(account="none", kind=IncidentKind.INVALID_EVENT, subject="tick.account")
     office.ledger.open_incident(incident)
-    resolve_incident(office.desk(), ACCOUNT, incident.incident_id, "retired", "ann")
-    assert office.ledger.schedules(ACCOUNT) == (alive,)
+    (listed,) = office.json("incidents", "list")
+    assert listed["commands"] == ['belay incidents resolve invalid_event:tick.account --reason "…" --account none']
+    office.answer = {"status": "resolved", "incident_id": incident.incident_id, "account": "none", "lifted": 0}
+    office.text("incidents", "resolve", incident.incident_id, "--reason", "a schedule", "--account", "none")
+    assert office.asked[-1]["account"] == "none"
 
 
 # --- adopt ----------------------------------------------------------------------------------------

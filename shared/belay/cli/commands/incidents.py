@@ -1,4 +1,4 @@
-"""What needs a person: list, resolve."""
+"""What needs a person: list, show, resolve."""
 
 from typing import Annotated
 
@@ -10,8 +10,12 @@ from belay.cli.options import Author
 from belay.cli.rendering import back as told_back
 from belay.cli.rendering import operations as told
 from belay.cli.session import Session, begin, command
+from belay.workflows.updates import NO_ACCOUNT
 
-app = typer.Typer(help="What needs a person: list, resolve.", epilog="Example: belay incidents list")
+# Incidents about events that named no account.
+NOWHERE = (NO_ACCOUNT,)
+
+app = typer.Typer(help="What needs a person: list, show, resolve.", epilog="Example: belay incidents list")
 app.callback()(begin)
 
 
@@ -22,8 +26,19 @@ def list_incidents(
 ) -> None:
     """List open incidents: what was compared, both values, what to do."""
     desk = session.open()
-    found = views.incidents(desk.ledger, session.accounts(desk), resolved_too=resolved_too)
+    accounts = session.accounts(desk, NOWHERE) if session.account else (*session.accounts(desk), *NOWHERE)
+    found = views.incidents(desk.ledger, accounts, resolved_too=resolved_too)
     session.show(found, told.incidents)
+
+
+@command(app, "belay incidents show balance_mismatch:USD", name="show")
+def show_incident(
+    session: Session,
+    incident_id: Annotated[str, typer.Argument(metavar="ID", help="As `belay incidents list` shows it.")],
+) -> None:
+    """Show an incident and its history: what was found, changed and said, when, by whom, why."""
+    desk = session.open()
+    session.show(views.incident(desk.ledger, session.one_account(desk, NOWHERE), incident_id), told.incident)
 
 
 @command(app, 'belay incidents resolve balance_mismatch:USD --reason "a fee, paid by hand"', name="resolve")
@@ -39,7 +54,7 @@ def resolve_incident(
     """
     desk = session.open()
     wish = {"incident_id": incident_id, "reason": reason, "author": author}
-    answer = operations.ask(desk, session.one_account(desk), "resolve", wish)
+    answer = operations.ask(desk, session.one_account(desk, NOWHERE), "resolve", wish)
     session.show(answer, told_back.looked)
     if answer["status"] != "resolved":
         raise typer.Exit(FAILED)

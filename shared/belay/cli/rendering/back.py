@@ -93,6 +93,8 @@ def looked(out: Terminal, document: Document) -> None:
     out.print(f"Account {document['account']}: {document['incident_id']} [bold red]stays open[/]")
     out.print(f"  expected {document['expected']}; actual {document['actual']}")
     out.print(f"  {document['problem']}. {document['remedy']}")
+    for command in document["commands"]:
+        out.print(f"    {command}", soft_wrap=True)
 
 
 def _ended(out: Terminal, document: Document) -> None:

@@ -89,10 +89,24 @@ def stored(out: Terminal, document: Document) -> None:
 @shows
 def incidents(out: Terminal, documents: list[Document]) -> None:
     for document in documents:
-        done = f"  [green]resolved[/]: {document['resolution']}" if document["status"] == "resolved" else ""
-        out.print(phrases.incident(document) + (f"\n{done}" if done else ""))
+        _incident(out, document)
     if not documents:
         out.print("No open incidents.")
+
+
+def _incident(out: Terminal, document: Document) -> None:
+    done = f"  [green]resolved[/]: {document['resolution']}" if document["status"] == "resolved" else ""
+    out.print(phrases.incident(document) + (f"\n{done}" if done else ""))
+
+
+@shows
+def incident(out: Terminal, document: Document) -> None:
+    """The incident as the list has it, then what happened to it: when, what, by whom, why."""
+    _incident(out, document)
+    for line in document["history"]:
+        out.print(f"  {words.second(line['at'])}  {line['what']} by {line['author']}: {line['reason']}")
+    if not document["history"]:
+        out.print("  [dim]No history of it was kept: an earlier version of Belay opened it.[/]")
 
 
 @shows

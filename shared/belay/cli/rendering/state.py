@@ -28,6 +28,7 @@ def _account(out: Terminal, account: Document) -> None:
     out.print(f"\n[bold]Account {account['account']}[/]   {configured}   {', '.join(account['symbols'])}")
     rows = Table.grid(padding=(0, 2))
     rows.add_row("gate", _gate(account["gate"]))
+    rows.add_row("last proof", _proof(account["last_proof"]))
     if account["unknown_fields"]:
         unknown = ", ".join(account["unknown_fields"])
         rows.add_row("document", f"[yellow]unknown to this version[/]: {unknown}; entries wait")
@@ -48,6 +49,13 @@ def _gate(gate: Document) -> str:
         return f"[green]open[/]: reconciled {words.age(gate['age_seconds'])} ago"
     age = f" ({words.age(gate['age_seconds'])} ago)" if gate["age_seconds"] is not None else ""
     return f"[yellow]closed[/]: {gate['reason']}{age}; no entries until the next clean reconciliation"
+
+
+def _proof(proof: Document | None) -> str:
+    if proof is None:
+        return "none yet"
+    uncovered = (f"[yellow]nothing is proven of {symbol}[/]: {why}" for symbol, why in proof["uncovered"].items())
+    return "\n".join([words.second(proof["completed_at"]), *uncovered])
 
 
 def _position(position: Document) -> str:
