@@ -5,7 +5,7 @@ Leaves what a run of the demo leaves: every record as the item that a table woul
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from belay.adapters.paper.venue import Feed, PaperVenue
 from belay.cli.documents import example_document
 from belay.demo.summary import summarise
 from belay.domain.documents import AccountDocument
+from belay.domain.flows import FlowKind
 from belay.domain.proofs import fingerprint
 from belay.domain.record import iso
 from belay.domain.slots import Tick
@@ -35,6 +36,7 @@ from tests.scheduled import own_schedules
 from tests.world import Crash, World
 
 type Row = dict[str, str]
+type Moves = Mapping[FlowKind, Mapping[str, str]]
 
 WARM_UP, CRASHES = 60, 4
 LAYER = "layer:1"
@@ -66,10 +68,13 @@ def _crash(status: int) -> None:
 class Demo(World):
     """A world in which the project's own schedules trade a generated market, slot by slot.
 
-    `instances`: how many there are of each, under names of their own.
+    `instances`: how many there are of each, under names of their own. `moves`: what comes to the account or leaves it,
+    without a trade, before the slot of that number.
     """
 
-    def __init__(self, hours: int, seed: int, *, chaos: bool = True, instances: int = 1) -> None:
+    def __init__(
+        self, hours: int, seed: int, *, chaos: bool = True, instances: int = 1, moves: Mapping[int, Moves] | None = None
+    ) -> None:
         self.candles = generated_candles(seed, WARM_UP + hours, "1h", NOW - timedelta(hours=WARM_UP))
         document = _document({"seed": seed, "crashes": CRASHES} if chaos else None)
         super().__init__(venue_type=CrashingVenue if chaos else PaperVenue, document=document, candles=self.candles)
@@ -82,6 +87,7 @@ class Demo(World):
             for schedule in own_schedules(ROOT / "template.yaml")
         ]
         self.evaluations: list[dict[str, Any]] = []
+        self.moves = moves or {}
 
     def services(self, layer_version: str = LAYER, function: str = "reconciler") -> Services:
         return super().services(layer_version, function)
@@ -89,9 +95,11 @@ class Demo(World):
     def trade(self) -> None:
         """Live through every slot as `belay.demo.replaying` does, and let everything settle."""
         self.reconcile()
-        for candle in self.slots:
+        for number, candle in enumerate(self.slots):
             closed = candle.open_time + timedelta(hours=1)
             self._move_on(closed)
+            for kind, amounts in self.moves.get(number, {}).items():
+                self.move(kind, recorded=True, **amounts)
             self._settle()
             for tick in self.ticks:
                 self._tick({"scheduled_time": iso(closed), **tick})
@@ -103,7 +111,8 @@ class Demo(World):
 
     def _tick(self, request: dict[str, Any]) -> None:
         record = self.evaluate(Tick.parse(request))
-        response = {"decision_id": record.decision_id, "kind": record.decision.kind}
+        order_ids = [order_id for order_id in record.order_ids if order_id]
+        response = {"decision_id": record.decision_id, "kind": record.decision.kind, "order_ids": order_ids}
         self.evaluations.append({"request": request, "response": response})
 
     def _move_on(self, at: datetime) -> None:
@@ -131,7 +140,7 @@ def _document(faults: dict[str, int] | None) -> AccountDocument:
     """The example account as the demo changes it."""
     example = json.loads(example_document())
     del example["paper"]["exchange"]
-    example["paper"] |= {"replay": True, "faults": faults}
+    example["paper"] |= {"replay": True, "faults": faults, "fee_asset": "received"}
     return AccountDocument.parse(json.dumps(example))
 
 
@@ -206,7 +215,10 @@ def _account(ledger: InMemoryLedger, account: str) -> Placed:
     items = [stored.account(ledger.account(account))]
     items += map(stored.incident, ledger.incidents(account))
     if proof := ledger.proof(account, fingerprint(configuration, LAYER, ledger.table_id)):
-        items += [stored.proof(proof), stored.proof(proof, "PROOF")]
+        items.append(stored.proof(proof))
+    if last := ledger.last_proof(account):
+        items.append(stored.proof(last, "PROOF"))
+    items += map(stored.flow, ledger.flows(account, 100_000))
     if suspicion := ledger.suspicion(account):
         items.append(stored.suspicion(suspicion))
     waiting = ledger._unattributed[account]

@@ -56,6 +56,10 @@ CHECKS = (
         WHERE symbol || venue_order_id || side || id || quantity || price || fees IS NULL
         UNION ALL
         SELECT row, 'a whole fill', 'a part' FROM trade WHERE book = 'ledger' AND order_id || strategy IS NULL
+        UNION ALL
+        SELECT row, 'a whole flow', 'a part' FROM flow WHERE id || kind || amounts IS NULL
+        UNION ALL
+        SELECT row, 'a whole movement', 'a part' FROM movement WHERE id || kind || amounts IS NULL
         """,
     ),
     Check(
@@ -102,8 +106,9 @@ CHECKS = (
         UNION ALL
         SELECT row, 'a move from ' || before, 'from ' || from_state FROM chain WHERE from_state <> before
         UNION ALL
-        SELECT row, 'a legal move', from_state || ' to ' || to_state FROM event
-        WHERE from_state <> to_state AND (from_state, to_state) NOT IN (SELECT * FROM legal)
+        SELECT row, 'a legal move', from_state || ' to ' || to_state || iif(said, ', said to be over', '')
+        FROM followed
+        WHERE from_state <> to_state AND (said, from_state, to_state) NOT IN (SELECT * FROM legal)
         UNION ALL
         SELECT row, 'an order', 'none' FROM event WHERE order_id NOT IN (SELECT id FROM ledger_order)
         UNION ALL
@@ -169,7 +174,7 @@ CHECKS = (
         "SELECT count(*) || ' of the venue, ' || (SELECT count(*) FROM seen) || ' of the ledger' FROM venue_order",
         """
         WITH traded AS (
-            SELECT venue_order_id, money_sum(quantity) AS quantity, money_sum(times(quantity, price)) AS notional
+            SELECT venue_order_id, money_sum(quantity) AS quantity, money_sum(notional) AS notional
             FROM trade WHERE book = 'venue' GROUP BY venue_order_id
         ), told AS (
             SELECT venue_order.row, venue_order.id, client_order_id, symbol || ' ' || side || ' '
@@ -207,8 +212,10 @@ CHECKS = (
             FROM trade GROUP BY symbol, venue_order_id, side, id
         ), paired AS (
             SELECT fill.row, fill.order_id, venue.venue_order_id,
-                money(venue.quantity) || ' at ' || money(venue.price) || ', fees ' || amounts(venue.fees) AS told,
-                money(fill.quantity) || ' at ' || money(fill.price) || ', fees ' || amounts(fill.fees) AS kept
+                money(venue.quantity) || ' at ' || money(venue.price) || ' for ' || money(venue.notional)
+                    || ', fees ' || amounts(venue.fees) AS told,
+                money(fill.quantity) || ' at ' || money(fill.price) || ' for ' || money(fill.notional)
+                    || ', fees ' || amounts(fill.fees) AS kept
             FROM trade AS venue JOIN trade AS fill USING (symbol, venue_order_id, side, id)
             WHERE venue.book = 'venue' AND fill.book = 'ledger'
         )
@@ -219,6 +226,28 @@ CHECKS = (
         UNION ALL
         SELECT row, 'a fill of the order that venue order ' || venue_order_id || ' names', order_id FROM paired
         WHERE (venue_order_id, order_id) NOT IN (SELECT id, client_order_id FROM venue_order)
+        UNION ALL
+        SELECT row, 'a fill whose fee it corrects', 'none' FROM correction
+        WHERE fill NOT IN (SELECT sk FROM item WHERE file = 'ledger')
+        UNION ALL
+        SELECT group_concat(row), 'one correction of a fee', count(*) || ' of them' FROM correction
+        GROUP BY fill HAVING count(*) > 1
+        """,
+    ),
+    # What an operator took as it was, the venue has no record of.
+    Check(
+        "every movement that the venue recorded is exactly one flow, and the other way round",
+        "SELECT count(*) || ' movements, ' || (SELECT count(*) FROM flow) || ' flows' FROM movement",
+        """
+        WITH both AS (
+            SELECT row, id, kind || ' of ' || amounts(amounts) AS told, NULL AS kept FROM movement
+            UNION ALL
+            SELECT row, id, NULL, kind || ' of ' || amounts(amounts) FROM flow
+            WHERE kind NOT IN ('trade', 'rebase', 'opening')
+        )
+        SELECT group_concat(row), coalesce(group_concat(told), 'none') || ' once on either side of ' || id,
+            coalesce(group_concat(kept), 'none')
+        FROM both GROUP BY id HAVING count(told) <> 1 OR count(kept) <> 1 OR max(told) <> max(kept)
         """,
     ),
     Check(
@@ -325,7 +354,22 @@ CHECKS = (
         """,
     ),
     Check(
-        "opening balances and the ledger's fills are the venue's balances",
+        "what is called the venue's rounding comes with bookings that fills made",
+        """
+        SELECT coalesce((SELECT group_concat(money(amount) || ' ' || asset, ', ') FROM rounding), '0') || ' in '
+            || count(*) || ' bookings' FROM booking
+        """,
+        """
+        WITH counted AS (SELECT asset, count(*) AS bookings FROM booking GROUP BY asset)
+        SELECT row, 'bookings of ' || rounding.asset, money(amount) || ' without any' FROM rounding
+        LEFT JOIN counted USING (asset) WHERE money(amount) <> '0' AND counted.asset IS NULL
+        UNION ALL
+        SELECT row, 'at most ' || coalesce(counted.bookings, 0) || ' bookings of ' || taken.asset, taken.bookings
+        FROM taken LEFT JOIN counted USING (asset) WHERE taken.bookings > coalesce(counted.bookings, 0)
+        """,
+    ),
+    Check(
+        "opening balances, the ledger's fills, flows and rounding are the venue's balances",
         "SELECT group_concat(found || ' ' || asset, ', ') FROM balance WHERE book = 'ledger'",
         """
         SELECT 'paper.jsonl STATE', expected || ' ' || asset, found || ' ' || asset FROM balance
@@ -333,7 +377,7 @@ CHECKS = (
         """,
     ),
     Check(
-        "opening balances and the venue's trades are the venue's balances",
+        "opening balances, the venue's trades and movements are the venue's balances",
         "SELECT group_concat(found || ' ' || asset, ', ') FROM balance WHERE book = 'venue'",
         """
         SELECT 'paper.jsonl STATE', expected || ' ' || asset, found || ' ' || asset FROM balance
@@ -341,7 +385,7 @@ CHECKS = (
         """,
     ),
     Check(
-        "the account's opening balances, positions and flows are those of its fills",
+        "the account's opening balances, positions, sums and bookings are those of its fills and flows",
         "SELECT count(DISTINCT what) || ' amounts' FROM holding",
         """
         SELECT coalesce((SELECT row FROM account), 'accounts.jsonl'),

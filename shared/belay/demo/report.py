@@ -17,6 +17,7 @@ from belay.domain.market import Candle
 from belay.domain.record import ZERO, base_asset
 from belay.domain.slots import TIMEFRAMES
 from belay.domain.texts import shown
+from belay.domain.venues import VenueTrade
 from belay.pages import figures
 from belay.pages.page import Section, chart, money, page, part
 
@@ -240,9 +241,14 @@ def _strategy(run: Exported, strategy: str) -> StrategyRow:
         holds=sum(record.held is not None for record in decided),
         orders=dict(states.most_common()),
         fills=len(fills),
-        fees=sum((fill.trade.fees.get(quote, ZERO) for fill in fills), ZERO),
+        fees=sum((_fee(fill.trade, quote) for fill in fills), ZERO),
         realised=sum((held.realised_pnl for held in run.account.positions.get(strategy, {}).values()), ZERO),
     )
+
+
+def _fee(trade: VenueTrade, quote: str) -> Decimal:
+    """In quote currency; what was taken in base at the trade's own price."""
+    return trade.fees.get(quote, ZERO) + trade.fees.get(base_asset(trade.symbol), ZERO) * trade.price
 
 
 # --- latencies ------------------------------------------------------------------------------------

@@ -87,10 +87,11 @@ def scheduled(document: AccountDocument) -> list[dict[str, Any]]:
 
 
 def _replay_document(seed: int | None) -> AccountDocument:
-    """The example account, on stored candles instead of an exchange's, with faults by seed."""
+    """The example account, on stored candles instead of an exchange's, with fees in what is received and faults by
+    seed."""
     example = json.loads(example_document())
     del example["paper"]["exchange"]
-    example["paper"]["replay"] = True
+    example["paper"] |= {"replay": True, "fee_asset": "received"}
     if seed is not None:
         example["paper"]["faults"] = {"seed": seed, "crashes": CRASHES}
     return AccountDocument.parse(json.dumps(example))

@@ -12,7 +12,7 @@ from belay.adapters.paper.state import ACCEPTED, FaultKind, InjectedFault, Paper
 from belay.demo.exported import Exported
 from belay.domain.decisions import DecisionRecord
 from belay.domain.fills import Fill
-from belay.domain.orders import NEVER_SENT, UNRESOLVED, Order, OrderEvent, OrderState
+from belay.domain.orders import FEE_CORRECTED, NEVER_SENT, UNRESOLVED, Order, OrderEvent, OrderState
 from belay.domain.venues import OutcomeKind
 from belay.pages.page import decimal
 
@@ -230,6 +230,11 @@ def _filled(_order: Order, event: OrderEvent) -> tuple[str, str]:
     return f"Fill counted: {decimal(trade['quantity'])} at {decimal(trade['price'])}", traded
 
 
+def _fee_corrected(_order: Order, event: OrderEvent) -> tuple[str, str]:
+    fees = ", ".join(f"{decimal(fee)} {asset}" for asset, fee in event.detail["fees"].items()) or "none"
+    return "Fee corrected, as the venue's ledger tells it", fees
+
+
 def _seen(_order: Order, event: OrderEvent) -> tuple[str, str]:
     seen = event.detail["venue_order"]
     filled = f"{decimal(seen['filled_quantity'])} of {decimal(seen['quantity'])} filled"
@@ -254,6 +259,7 @@ WORDS: Mapping[str, Callable[[Order, OrderEvent], tuple[str, str]]] = {
     "decided": lambda order, _: ("Decided", order.reason),
     "claimed": _claimed,
     "filled": _filled,
+    FEE_CORRECTED: _fee_corrected,
     "seen at venue": _seen,
     "not found": _missed,
     "absence proven": _absent,

@@ -15,6 +15,7 @@ type Body = dict[str, Any]
 
 LEDGER_TABLES = ("ledger", "accounts", "configuration")
 UNRESOLVED = {"UNKNOWN", "SUBMITTED"}
+FEE_CORRECTED = "fee corrected"
 CRASH = "crash_"  # how the kinds of faults begin that end the process
 
 
@@ -74,7 +75,7 @@ def count(ledger: Sequence[Row], paper: Sequence[Row], evaluations: Sequence[Row
         "unknown_open": sum(body["state"] in UNRESOLVED for body in orders),
         "incidents_open": len(incidents),
         "incidents": _tally(body["kind"] for body in incidents),
-        "balances_match": _expected(opening, fills) == _amounts(state["balances"]),
+        "balances_match": _expected(opening, ledger) == _amounts(state["balances"]),
         "equity": {
             "start": _equity(opening, quote, closes, first),
             "end": _equity(state["balances"], quote, closes, last),
@@ -98,18 +99,36 @@ def _records(rows: Iterable[Row], pk: str, sk: str) -> list[Body]:
     return [body for row, body in _items(rows, pk, sk) if row["pk"].count("#") == 1]
 
 
-def _expected(opening: Mapping[str, str], fills: list[Body]) -> dict[str, Decimal]:
-    """What the balances must be if the fills in the ledger are all that happened."""
+def _expected(opening: Mapping[str, str], ledger: Sequence[Row]) -> dict[str, Decimal]:
+    """What the balances must be if what the ledger recorded is all that happened."""
     balances = {asset: Decimal(amount) for asset, amount in opening.items()}
-    for fill in fills:
-        trade = fill["trade"]
-        base, quote = trade["symbol"].split("/")
-        quantity = Decimal(trade["quantity"]) * (1 if trade["side"] == "buy" else -1)
-        moves = [(base, quantity), (quote, -quantity * Decimal(trade["price"]))]
-        moves += [(asset, -Decimal(fee)) for asset, fee in trade["fees"].items()]
-        for asset, change in moves:
-            balances[asset] = balances.get(asset, Decimal(0)) + change
+    for asset, change in _changes(ledger):
+        balances[asset] = balances.get(asset, Decimal(0)) + Decimal(change)
     return {asset: amount for asset, amount in balances.items() if amount}
+
+
+def _changes(ledger: Sequence[Row]) -> Iterator[tuple[str, Decimal | str]]:
+    """By asset, what fills (with the fees that they proved to have), flows and the venue's rounding made of it."""
+    story = list(_items(ledger, "DECISION#", "ORDER#"))
+    corrected = {
+        f"ORDER#{body['order_id']}#FILL#{body['detail']['trade']}": body["detail"]["fees"]
+        for row, body in story
+        if "#EVENT#" in row["sk"] and body.get("cause") == FEE_CORRECTED
+    }
+    for row, body in story:
+        if "#FILL#" in row["sk"]:
+            trade = body["trade"]
+            base, quote = trade["symbol"].split("/")
+            sign, quantity = (1 if trade["side"] == "buy" else -1), Decimal(trade["quantity"])
+            yield base, sign * quantity
+            yield quote, -sign * Decimal(trade.get("cost") or quantity * Decimal(trade["price"]))
+            fees = corrected.get(row["sk"], trade["fees"])
+            yield from ((asset, -Decimal(fee)) for asset, fee in fees.items())
+    for body in _records(ledger, "ACCOUNT#", "FLOW#"):
+        yield from body["amounts"].items()
+    for row, body in _items(ledger, "ACCOUNT#", "PROOF"):
+        if row["sk"] == "PROOF":
+            yield from body.get("rounding", {}).items()
 
 
 def _amounts(balances: Mapping[str, str]) -> dict[str, Decimal]:
