@@ -144,6 +144,7 @@ def _past_the_gap(seen: Any, symbol: str) -> Cursor:
 
 def _stores_any_proof(ledger: Any, proof: Any) -> None:
     ledger._proofs[proof.account, proof.fingerprint] = proof
+    ledger._last_proofs[proof.account] = proof
 
 
 def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any, account: Any = None) -> Any:
@@ -159,10 +160,10 @@ def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any, acc
     return record
 
 
-def _ignores_late_fills(order: Any, account: Any, trade: Any, stamp: Any) -> Any:
+def _ignores_late_fills(order: Any, account: Any, trade: Any, stamp: Any, detail: Any = None) -> Any:
     if order.state in TERMINAL:
         return None
-    return _record_fill(order, account, trade, stamp)
+    return _record_fill(order, account, trade, stamp, detail)
 
 
 def _owns_all(case: Any) -> Any:
