@@ -89,3 +89,12 @@ def fees_of(how: str, symbol: str, side: str, quantity: Decimal, price: Decimal)
         "token": {TOKEN: (value * FEE / TOKEN_PRICE).quantize(Decimal("0.00000001"))},
         "rebate": {quote: -value * REBATE},
     }.get(how, {quote: value * FEE})
+
+
+def moved(trade: object) -> dict[str, Decimal]:
+    """What an execution comes to by asset, worked out from its row: for a trade as the venue reports it."""
+    base, quote = trade.symbol.split("/")  # type: ignore[attr-defined]
+    total = dict(moves(base, quote, trade.side, trade.quantity, trade.price))  # type: ignore[attr-defined]
+    for asset, fee in trade.fees.items():  # type: ignore[attr-defined]
+        total[asset] = total.get(asset, ZERO) - fee
+    return total

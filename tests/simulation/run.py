@@ -40,6 +40,10 @@ def run(seed: int, profile: str, kept: Mapping[str, int] | None = None) -> Run:
     watch = Watch(world)
     world.run()
     watch.at_rest()
+    if not watch.violations and world.people.asked_back():
+        world.lead_back()
+        watch.led_back()
+    world.scheduler.end()
     decided = [record for strategy in SYMBOLS for record in world.ledger.decisions(ACCOUNT, strategy, 1000)]
     return Run(
         seed=seed,
