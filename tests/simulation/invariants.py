@@ -51,6 +51,7 @@ ENDED = {
 # An exit may be refused for want of something to sell, and may wait for these; no limit on entries traps it.
 EXIT_DENIALS = {"nothing_to_sell", "dust", "own_position", "available_balance"}
 EXIT_WAITS = {"stop", "clock_offset_seconds", "unresolved_entry", "contended", "venue unavailable"}
+EXIT_WAITS |= {"symbol unavailable"}
 # What can only be where somebody else trades in the account, or a promise of the venue does not hold.
 FOREIGN = {
     IncidentKind.WRONG_ABSENCE_PROOF,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WORD = {"reason": "looked it up", "author": "operator"}
 # A person says what became of an order only once the venue must have shown it, were it there.
 SURELY_SHOWN = timedelta(seconds=150)
+ENDED_BY_PEOPLE = ENDS_BY_RULE | {IncidentKind.UNKNOWN_OUTCOME}
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class People:
 
     def asked_back(self) -> bool:
         """Whether something stands that people end, and would."""
-        return any(incident.kind in ENDS_BY_RULE for incident in self._world.ledger.open_incidents(ACCOUNT))
+        return any(incident.kind in ENDED_BY_PEOPLE for incident in self._world.ledger.open_incidents(ACCOUNT))
 
     def lead_back(self) -> None:
         """Deal with what is open as its incidents say, then let Belay look."""

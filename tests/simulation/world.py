@@ -349,5 +349,6 @@ class World:
         """What may still change, in short."""
         orders = [(order.order_id, order.version) for order in self.ledger.orders(ACCOUNT, 1000)]
         incidents = [(i.incident_id, i.status) for i in self.ledger.incidents(ACCOUNT)]
-        suspicion = self.ledger.suspicion(ACCOUNT)
-        return f"{orders} {self.ledger.account(ACCOUNT).version} {incidents} {suspicion}"
+        suspicion, proof = self.ledger.suspicion(ACCOUNT), self.ledger.last_proof(ACCOUNT)
+        uncovered = proof.uncovered if proof else None
+        return f"{orders} {self.ledger.account(ACCOUNT).version} {incidents} {suspicion} {uncovered}"
