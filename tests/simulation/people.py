@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 WORD = {"reason": "looked it up", "author": "operator"}
 # A person says what became of an order only once the venue must have shown it, were it there.
 SURELY_SHOWN = timedelta(seconds=150)
+# What an operator may do in half a minute, by how often; the first is nothing.
+ACTS = ("", "halt", "reduce_only", "stop_symbol", "deploy", "configure", "cancel", "lose_switch", "redrive", "resolve")
+ACTS += ("rebase", "call_foreign", "say_of_orders")
+ACT_WEIGHTS = (40, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1.5)
 ENDED_BY_PEOPLE = ENDS_BY_RULE | {IncidentKind.UNKNOWN_OUTCOME}
 
 
@@ -84,24 +88,9 @@ class People:
 
     def schedule(self, slots: int) -> None:
         world = self._world
-        acts: tuple[tuple[Callable[[], None] | None, float], ...] = (
-            (None, 40),
-            (self.halt, 1),
-            (self.reduce_only, 1),
-            (self.stop_symbol, 1),
-            (self.deploy, 1),
-            (self.configure, 1),
-            (self.cancel, 2),
-            (self.lose_switch, 1),
-            (self.redrive, 1),
-            (self.resolve, 1),
-            (self.rebase, 1),
-            (self.call_foreign, 1),
-            (self.say_of_orders, 1.5),
-        )
-        weights = tuple(weight for _, weight in acts)
         for number in range(1, slots * 2):
-            act, _ = acts[world.choices.pick(f"operator/{number}", weights)]
+            name = ACTS[world.choices.pick(f"operator/{number}", ACT_WEIGHTS)]
+            act = getattr(self, name) if name else None
             if act is not None:
                 delay = (0.35, 0.55, 5, 20)[world.choices.pick(f"operator/{number}/delay", (1, 1, 1, 1))]
                 world.scheduler.at(int((30 * (number + 1) + delay) * 1000), act)
