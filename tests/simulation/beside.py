@@ -1,6 +1,6 @@
 """What happens to an account beside Belay: money that comes and goes, others' orders, rows and symbols that go wrong.
 
-All of it is the venue's doing or its owner's; each is chosen by the run's choices, and none is chosen where all is calm.
+All of it is the venue's doing or its owner's, chosen by the run's choices; where all is calm, nothing of it happens.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from functools import partial
 
 from belay.domain.flows import FlowKind, VenueFlow
 from belay.domain.venues import VenueStatus
+from tests.simulation.choices import Choices
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.venue import BASE_PRICES, TICK, TrueOrder, TrueVenue
 
@@ -18,7 +19,7 @@ RECORDED_AFTER, RECORDED_WEIGHTS = (0, 40, 200), (3, 2, 1)
 LASTS, LASTING_WEIGHTS = (60, 150, None), (3, 2, 2)
 DELAYS = (5.0, 20.0, 35.0)
 SYMBOLS = tuple(BASE_PRICES)
-# The amounts are none that an order of ours, a fee or rounding comes to.
+# SOL is an asset that nobody here uses. The amounts are none that an order of ours, a fee or rounding comes to.
 DEPOSITS = {"USD": Decimal("250.37"), "BTC": Decimal("0.0311"), "SOL": Decimal("3.3")}
 TRADED = {"BTC/USD": Decimal("0.0123"), "ETH/USD": Decimal("0.2345")}
 
@@ -33,12 +34,16 @@ class Beside:
         self._venue, self._scheduler, self._choices = venue, scheduler, scheduler.choices
 
     def schedule(self, slots: int) -> None:
-        names = tuple(EVENTS)
-        for number in range(1, slots + 1):
-            name = names[self._choices.pick(f"beside/{number}", tuple(EVENTS.values()))]
-            if name != names[0]:
+        for number, name in enumerate(self.names(self._choices, slots), start=1):
+            if name != NOTHING:
                 delay = DELAYS[self._choices.pick(f"beside/{number}/delay", (1, 1, 1))]
                 self._scheduler.at(int((60 * number + delay) * 1000), partial(self._act, name, number))
+
+    @staticmethod
+    def names(choices: Choices, slots: int) -> list[str]:
+        """What happens in each of these minutes."""
+        names, weights = tuple(EVENTS), tuple(EVENTS.values())
+        return [names[choices.pick(f"beside/{number}", weights)] for number in range(1, slots + 1)]
 
     def _act(self, name: str, number: int) -> None:
         self.happened.append(name)
@@ -153,9 +158,10 @@ class Beside:
             self._list_again(symbol)
 
 
-# What may happen in a minute, by how often; the first is that nothing does. Assets: SOL is one that nobody here uses.
+NOTHING = "nothing"
+# What may happen in a minute, by how often; the first is that nothing does.
 EVENTS: dict[str, float] = {
-    "nothing": 80,
+    NOTHING: 80,
     "a deposit": 1.5,
     "a withdrawal": 1,
     "money without a record": 1,

@@ -155,6 +155,7 @@ class Watch:
         self._orders[order.order_id] = order
         if before is not None and before.version == order.version:
             return self._account_agrees()
+        self._truth.said(process, before, order)
         self._legal(before, order)
         if order.state == "SUBMITTED" and (before is None or before.state != "SUBMITTED"):
             self._claimed(process, order, change)

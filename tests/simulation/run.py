@@ -12,8 +12,11 @@ from tests.simulation.world import SYMBOLS, World
 
 @dataclass(frozen=True)
 class Run:
-    """What a run did. `made` are its choices that were not calm, `incidents` how many of each kind were told, `beside` what
-    happened beside Belay."""
+    """What a run did.
+
+    `made` are its choices that were not calm, `incidents` how many of each kind were told, `beside` what happened
+    beside Belay.
+    """
 
     seed: int
     profile: str

@@ -155,7 +155,10 @@ LAGS = ("kraken", "bybit")
 # What happens beside Belay in the second minute, and what people do about it in the fourth; the rest is calm.
 BESIDE: dict[str, dict[str, int]] = {
     "a deposit that is recorded late": {"beside/2": _event("a deposit"), "beside/2/recorded": 1},
-    "a withdrawal": {"beside/2": _event("a withdrawal")},
+    "a withdrawal, and then money without a record": {
+        "beside/2": _event("a withdrawal"),
+        "beside/3": _event("money without a record"),
+    },
     "interest": {"beside/2": _event("interest")},
     "money without a record, taken as it is": {"beside/2": _event("money without a record"), "operator/7": REBASES},
     "money without a record": {"beside/2": _event("money without a record")},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from belay.domain.account import Account
 from belay.domain.flows import Flow, FlowKind
 from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.venues import VenueStatus, VenueTrade
 from belay.domain.way_back import WAYS
@@ -146,6 +147,24 @@ class Truth:
             "an incident ends only where its fact is gone",
             not standing,
             lambda: f"{process.name} ends {incident_id}, which stands",
+        )
+
+    def said(self, process: Process, before: Order | None, order: Order) -> None:
+        """A person's word ends only what the venue, asked about it, does not show."""
+        if order.word is None or (before is not None and before.word is not None):
+            return
+        shown = [
+            true.venue_order_id
+            for true in self._world.venue.orders
+            if true.request.client_order_id == order.order_id
+            and true.visible_ms <= process.notes["began"]
+            and true.closed_ms is None
+        ]
+        label = self._world.label(order.order_id)
+        self._require(
+            "no word goes against the venue's",
+            not shown,
+            lambda: f"{label} is said to be {order.word}, and the venue shows {shown}",
         )
 
     def counted(self) -> None:
