@@ -47,7 +47,7 @@ class Beside:
 
     def _act(self, name: str, number: int) -> None:
         self.happened.append(name)
-        acts: dict[str, Callable[[str], None]] = {
+        acts: dict[str, Callable[[str], object]] = {
             "a deposit": partial(self._flow, FlowKind.DEPOSIT, 1),
             "a withdrawal": partial(self._flow, FlowKind.WITHDRAWAL, -1),
             "money without a record": self._gift,

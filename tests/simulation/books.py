@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from belay.domain.venues import VenueTrade
+
 ZERO = Decimal(0)
 # In which fees may be taken beside what is traded; held from the beginning.
 TOKEN = "TKN"
@@ -91,10 +93,10 @@ def fees_of(how: str, symbol: str, side: str, quantity: Decimal, price: Decimal)
     }.get(how, {quote: value * FEE})
 
 
-def moved(trade: object) -> dict[str, Decimal]:
-    """What an execution comes to by asset, worked out from its row: for a trade as the venue reports it."""
-    base, quote = trade.symbol.split("/")  # type: ignore[attr-defined]
-    total = dict(moves(base, quote, trade.side, trade.quantity, trade.price))  # type: ignore[attr-defined]
-    for asset, fee in trade.fees.items():  # type: ignore[attr-defined]
+def moved(trade: VenueTrade) -> dict[str, Decimal]:
+    """What an execution comes to by asset, worked out from its row."""
+    base, quote = trade.symbol.split("/")
+    total = dict(moves(base, quote, trade.side, trade.quantity, trade.price))
+    for asset, fee in trade.fees.items():
         total[asset] = total.get(asset, ZERO) - fee
     return total

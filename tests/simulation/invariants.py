@@ -50,9 +50,15 @@ ENDED = {
 }
 # An exit may be refused for want of something to sell, and may wait for these; no limit on entries traps it.
 EXIT_DENIALS = {"nothing_to_sell", "dust", "own_position", "available_balance"}
-EXIT_WAITS = {"stop", "clock_offset_seconds", "unresolved_entry", "contended", "venue unavailable"}
-EXIT_WAITS |= {"symbol unavailable"}
-# What can only be where somebody else trades in the account, or a promise of the venue does not hold.
+EXIT_WAITS = {
+    "stop",
+    "clock_offset_seconds",
+    "unresolved_entry",
+    "contended",
+    "venue unavailable",
+    "symbol unavailable",
+}
+# What can only be where something happens beside Belay, or a promise of the venue does not hold.
 FOREIGN = {
     IncidentKind.WRONG_ABSENCE_PROOF,
     IncidentKind.OVERFILL,
@@ -202,7 +208,7 @@ class Watch:
         )
 
     def _alarm_is_true(self, incident: Incident) -> None:
-        """Nobody else trades here, and every proof is right: only an answer about another order says otherwise."""
+        """Every proof is right: only an answer about another order, or what happened beside Belay, says otherwise."""
         mixed_up = self._world.scheduler.fired[Kind.MIXED_UP]
         self._require(
             "no alarm is false",

@@ -175,7 +175,7 @@ class Truth:
         external: Counter[str] = Counter()
         for flow in flows:
             if flow.kind is not FlowKind.OPENING:
-                external.update(flow.amounts)  # type: ignore[arg-type]
+                external.update(flow.amounts)
             self._require(
                 "each flow is a record of the venue, once",
                 self._is_true(flow, recorded),
