@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,13 +15,15 @@ from belay.cli.main import app
 from belay.domain.account import StopLevel
 from belay.domain.decisions import Hold, Side
 from belay.domain.errors import InvalidInput
-from belay.domain.incidents import IncidentKind
+from belay.domain.incidents import IncidentKind, Looked, ResolveRequest
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import ZERO
 from belay.domain.slots import Slot
 from belay.domain.venues import TradePage, UnreadRow, VenueOrder
 from belay.domain.way_back import WAYS, commands
+from belay.workflows.look import look
+from belay.workflows.outage import SUBMITTING, account_refused, refusal
 from belay.workflows.schedule import ask_for_all
 from belay.workflows.updates import refuse_event
 from tests.builders import ACCOUNT, STAGE, SYMBOL, make_buy, make_incident, make_limits, make_tick
@@ -30,7 +33,18 @@ from tests.integration.test_money import estimates
 from tests.integration.test_reconcile import denied_by_the_venue_itself
 from tests.integration.test_resolve_order import forget, forgotten, remember, resolve
 from tests.way_back import PAGE, written
-from tests.world import UnfencedVenue, World, changed, instead, make_reduce, refuse
+from tests.world import (
+    FAULTS,
+    UnfencedVenue,
+    World,
+    blaming,
+    changed,
+    disturbed,
+    instead,
+    make_reduce,
+    meanwhile,
+    refuse,
+)
 
 K, S = IncidentKind, OrderState
 ROWS = [
@@ -319,6 +333,11 @@ def test_a_trades_row_that_is_not_understood_is_taken_as_it_is_and_its_balances_
     world.minutes(3)
     assert K.UNREADABLE_ROW in world.kinds()
     do(world, K.UNREADABLE_ROW)
+    world.minutes(2)
+    moved = world.incidents()
+    assert {(one.kind, one.subject) for one in moved} == {(K.BALANCE_MISMATCH, "USD"), (K.BALANCE_MISMATCH, "BTC")}
+    for incident in moved:
+        typed(world, *shlex.split(commands(incident)[-1])[1:])
     require_clean(world)
 
 
@@ -419,3 +438,58 @@ def stays_open(world: World, kind: IncidentKind) -> str:
     assert world.account.stops == stops
     assert incident in world.incidents()
     return str(told["problem"])
+
+
+def refused_order() -> World:
+    """The venue refused an order of this key: whether it may trade again, a person has to say."""
+    world = ready()
+    account_refused(world.services(), ACCOUNT, SUBMITTING, "-2015", "Look at the key.", world.now)
+    assert world.account.stops != ()
+    return world
+
+
+def say(world: World, author: str = "ada") -> Looked:
+    request = ResolveRequest(incident_id=refusal(SUBMITTING), reason=f"{author} looked at the key", author=author)
+    return look(ACCOUNT, request, world.services())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_happens_at_any_step_a_repetition_ends_the_incident_and_lifts_its_stop(fault: Any) -> None:
+    for step, world in disturbed(refused_order, say, fault):
+        with blaming(step):
+            assert say(world).status == "resolved"
+            assert world.account.stops == ()
+            assert world.incidents() == []
+            (*_, last) = world.ledger.incident_history(ACCOUNT, refusal(SUBMITTING))
+            assert (last.what, last.author, last.reason) == ("resolved", "ada", "ada looked at the key")
+
+
+def test_two_operators_who_end_an_incident_at_once_are_both_in_its_history() -> None:
+    world = refused_order()
+    world.steps.next("ledger.resolve_incident", meanwhile(lambda: say(world, "bob")))
+    assert say(world).status == "resolved"
+    authors = {line.author for line in world.ledger.incident_history(ACCOUNT, refusal(SUBMITTING))}
+    assert authors == {"belay", "ada", "bob"}
+    known = world.ledger.incident(ACCOUNT, refusal(SUBMITTING))
+    assert known is not None
+    assert known.resolved_by == "bob", "who was first"
+    assert say(world).resolution == "bob looked at the key"
+    assert world.account.stops == ()
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({"reason": "x"}, "resolve.incident_id"),
+        ({"incident_id": "overfill:x", "reason": ""}, "resolve.reason"),
+        ({"incident_id": "overfill:x", "reason": "x", "author": ""}, "resolve.author"),
+        ({"incident_id": "overfill:x", "reason": "x"}, "resolve.incident_id"),
+        ({"incident_id": "overfill:x", "reason": "x", "force": True}, "resolve.force"),
+        ("overfill:x", "resolve"),
+    ],
+)
+def test_a_wish_that_is_none_is_refused_with_its_field(wish: Any, field: str) -> None:
+    world = refused_order()
+    before = world.account, world.incidents()
+    assert world.ask({"account": ACCOUNT, "resolve": wish})["error"] == field
+    assert (world.account, world.incidents()) == before

@@ -4,16 +4,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from belay.adapters.memory.ledger import InMemoryLedger
 from belay.adapters.records import decision_position
-from belay.domain import reconciliation, risk, transitions, venues
+from belay.domain import balances, reconciliation, risk, transitions, venues
+from belay.domain.account import Account
 from belay.domain.orders import TERMINAL, UNRESOLVED, OrderState
 from belay.domain.record import ZERO
 from belay.domain.venues import Outcome, OutcomeKind
 from belay.ports import Cursor
-from belay.workflows import execute, pending, reconcile, resolve, settling, updates, windows
+from belay.workflows import (
+    execute,
+    findings,
+    flows,
+    look,
+    pending,
+    reconcile,
+    resolve,
+    resolve_order,
+    settling,
+    updates,
+    views,
+    windows,
+)
 from belay.workflows.evaluate import evaluate
 from tests.simulation import world
 from tests.simulation.venue import TrueVenue
@@ -23,10 +38,11 @@ Patch = tuple[Any, str, Any]
 
 @dataclass(frozen=True)
 class Mutation:
-    """One bug by its name, and the attributes that make it."""
+    """One bug by its name, and the attributes that make it. `beside`: it shows where something happens beside Belay."""
 
     name: str
     patches: tuple[Patch, ...]
+    beside: bool = False
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -144,6 +160,7 @@ def _past_the_gap(seen: Any, symbol: str) -> Cursor:
 
 def _stores_any_proof(ledger: Any, proof: Any) -> None:
     ledger._proofs[proof.account, proof.fingerprint] = proof
+    ledger._last_proofs[proof.account] = proof
 
 
 def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any, account: Any = None) -> Any:
@@ -159,10 +176,10 @@ def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any, acc
     return record
 
 
-def _ignores_late_fills(order: Any, account: Any, trade: Any, stamp: Any) -> Any:
+def _ignores_late_fills(order: Any, account: Any, trade: Any, stamp: Any, detail: Any = None) -> Any:
     if order.state in TERMINAL:
         return None
-    return _record_fill(order, account, trade, stamp)
+    return _record_fill(order, account, trade, stamp, detail)
 
 
 def _owns_all(case: Any) -> Any:
@@ -212,13 +229,64 @@ def _cancel_ends_it(session: Any, now: Any, failures: Any, flawed: Any) -> int:
     return asked
 
 
+def _opens_with_what_it_trades(session: Any, views: Any) -> bool:
+    """The books begin with the assets of the document alone, and others never enter them: they begin with nothing."""
+    if not _open_books(session, views):
+        return False
+    ledger = session.services.ledger
+    account = ledger.account(session.document.account)
+    kept = {asset: held if asset in session.document.assets else ZERO for asset, held in account.opening.items()}
+    ledger.save_account(account.bumped(opening=kept))
+    return True
+
+
+def _rounds_anything(*_: Any) -> Any:
+    return balances.Range(low=Decimal(-1_000_000), high=Decimal(1_000_000))
+
+
+def _is_profit(account: Any, flow: Any) -> Any:
+    """What came to the account, some strategy has earned."""
+    counted = _with_flow(account, flow)
+    earned = flow.amounts.get("USD")
+    if earned is None or not counted.positions:
+        return counted
+    strategy = min(counted.positions)
+    symbol, position = min(counted.positions[strategy].items())
+    richer = position.model_copy(update={"realised_pnl": position.realised_pnl + earned})
+    held = {**counted.positions[strategy], symbol: richer}
+    return counted.model_copy(update={"positions": {**counted.positions, strategy: held}})
+
+
+def _counts_what_it_reads(services: Any, name: str, row: Any) -> Any:
+    """Reading with overlap counts with overlap."""
+    again = services.ledger.flow(name, row.flow_id) is not None
+    return _record(services, name, row.model_copy(update={"flow_id": f"{row.flow_id} again"}) if again else row)
+
+
+def _drops_rows(*arguments: Any) -> Any:
+    return _window(*arguments)._replace(unread=())
+
+
+def _raises_at_once(_failures: Any, subject: str, symbol: Any, act: Any, otherwise: Any) -> Any:
+    return act()
+
+
+def _tries_once(_gaps: Any, symbol: str, what: str, read: Any) -> Any:
+    return read()
+
+
+def _asks_nobody(_session: Any, order: Any) -> Any:
+    return resolve_order.Asked(None, (), order.attempt.request.claimed_at + timedelta(days=1))
+
+
 _find_out, _settle, _claim = execute._find_out, transitions.settle, transitions.claim
 _lost, _evaluate, _record_fill = InMemoryLedger._lost, evaluate, transitions.record_fill
 _judge_absence, _release, _repeat_cancels = settling._judge_absence, transitions.release, pending.repeat_cancels
 
+_open_books, _with_flow, _record, _window = reconcile._open_books, Account.with_flow, flows.record, windows._window
 _submit, _true_submit = execute._submit, TrueVenue.submit
 
-MUTATIONS = (
+PIPELINE = (
     Mutation("sends again without proof of absence", ((execute, "_find_out", _sends_again),)),
     Mutation("settles without attempt or version", ((execute, "settle", _settles_anyway),)),
     Mutation("claims without the account's version", ((InMemoryLedger, "_lost", _loses("account", claims_only=True)),)),
@@ -270,3 +338,20 @@ MUTATIONS = (
     Mutation("does not pin the fence to the claim", ((TrueVenue, "submit", _signs_when_it_leaves),)),
     Mutation("takes a cancel for its effect", ((reconcile, "repeat_cancels", _cancel_ends_it),)),
 )
+
+BESIDE = (
+    Mutation("opens the books without what is held", ((reconcile, "_open_books", _opens_with_what_it_trades),), True),
+    Mutation("takes any difference for rounding", ((balances, "_rounding", _rounds_anything),), True),
+    Mutation("counts a flow as profit", ((Account, "with_flow", _is_profit),), True),
+    Mutation("counts a flow twice", ((flows, "record", _counts_what_it_reads),), True),
+    Mutation("drops an order's row that it cannot read", ((views, "unread", lambda rows: ()),), True),
+    Mutation("drops a trade's row that it cannot read", ((windows, "_window", _drops_rows),), True),
+    Mutation(
+        "lets one symbol stop the rest",
+        ((findings.Failures, "kept", _raises_at_once), (views.Gaps, "tried", _tries_once)),
+        True,
+    ),
+    Mutation("takes a person's word without asking the venue", ((resolve_order, "_ask", _asks_nobody),), True),
+    Mutation("ends an incident whose fact stands", ((look, "_stands", lambda incident, session: None),), True),
+)
+MUTATIONS = (*PIPELINE, *BESIDE)

@@ -12,7 +12,11 @@ from tests.simulation.world import SYMBOLS, World
 
 @dataclass(frozen=True)
 class Run:
-    """What a run did. `made` are its choices that were not calm, `incidents` how many of each kind were opened."""
+    """What a run did.
+
+    `made` are its choices that were not calm, `incidents` how many of each kind were told, `beside` what happened
+    beside Belay.
+    """
 
     seed: int
     profile: str
@@ -22,6 +26,7 @@ class Run:
     fired: Counter[str]
     violations: tuple[Violation, ...]
     incidents: Counter[str]
+    beside: tuple[str, ...]
     trace: tuple[Step, ...]
     world: World
 
@@ -40,6 +45,10 @@ def run(seed: int, profile: str, kept: Mapping[str, int] | None = None) -> Run:
     watch = Watch(world)
     world.run()
     watch.at_rest()
+    if not watch.violations and world.people.asked_back():
+        world.lead_back()
+        watch.led_back()
+    world.scheduler.end()
     decided = [record for strategy in SYMBOLS for record in world.ledger.decisions(ACCOUNT, strategy, 1000)]
     return Run(
         seed=seed,
@@ -49,7 +58,8 @@ def run(seed: int, profile: str, kept: Mapping[str, int] | None = None) -> Run:
         decisions=len(decided),
         fired=world.scheduler.fired,
         violations=tuple(watch.violations),
-        incidents=Counter(incident.kind.value for incident in world.ledger.incidents(ACCOUNT)),
+        incidents=Counter(kind for kind, _ in {(one.kind.value, one.subject) for one in world.alerts.incidents}),
+        beside=tuple(world.beside.happened),
         trace=tuple(world.scheduler.trace),
         world=world,
     )

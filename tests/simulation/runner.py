@@ -16,7 +16,7 @@ from typing import Any
 from belay.adapters.memory.drawers import Drawer
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.run import Run, run
-from tests.simulation.single import SEED, Case, base_cases, every_case
+from tests.simulation.single import SEED, Case, base_cases, beside_cases, every_case
 from tests.simulation.venue import PROFILES
 
 MUTATION_HISTORIES = 400
@@ -43,6 +43,7 @@ class Tally:
     decisions: int = 0
     fired: Counter[str] = field(default_factory=Counter)
     incidents: Counter[str] = field(default_factory=Counter)
+    beside: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, done: Run) -> None:
@@ -51,6 +52,7 @@ class Tally:
         self.decisions += done.decisions
         self.fired.update(done.fired)
         self.incidents.update(done.incidents)
+        self.beside.update(done.beside)
         if done.violations:
             self.failures.append(Failure(done.seed, done.profile, done.broken, done.made))
 
@@ -60,6 +62,7 @@ class Tally:
         self.decisions += other.decisions
         self.fired.update(other.fired)
         self.incidents.update(other.incidents)
+        self.beside.update(other.beside)
         self.failures.extend(other.failures)
 
 
@@ -88,9 +91,10 @@ def run_histories(seeds: tuple[int, ...]) -> Tally:
 def find_mutation(number: int) -> tuple[int, tuple[str, ...]]:
     """Apply one mutation until a history breaks a promise: how many it took, and which. (0, ()) for a survivor.
 
-    The base scenarios of the single faults come first, then random histories.
+    The base scenarios of the single faults come first, or what may happen beside Belay; then random histories.
     """
-    scenarios = [(SEED, case.profile, case.choices) for case in base_cases()]
+    cases = beside_cases() if MUTATIONS[number].beside else base_cases()
+    scenarios = [(SEED, case.profile, case.choices) for case in cases]
     histories = [(seed, profile_of(seed), None) for seed in range(MUTATION_HISTORIES)]
     with MUTATIONS[number].applied():
         for needed, arguments in enumerate((*scenarios, *histories), start=1):
@@ -167,6 +171,7 @@ def _summary(
         "mean_effects_per_history": round(histories.effects / max(histories.runs, 1), 1),
         "mean_decisions_per_history": round(histories.decisions / max(histories.runs, 1), 1),
         "faults_fired": dict(sorted((singles.fired + histories.fired).items())),
+        "beside_belay": dict(sorted(histories.beside.items())),
         "incidents_opened": dict(sorted((singles.incidents + histories.incidents).items())),
         "violations": len(failures),
         "failures": [vars(failure) for failure in failures[:20]],

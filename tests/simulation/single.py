@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
+from tests.simulation.beside import EVENTS, LASTS
 from tests.simulation.faults import Fault, Kind, faults_of
+from tests.simulation.people import ACTS
 from tests.simulation.run import Run, run
 from tests.simulation.strategy import SCRIPTS
-from tests.simulation.venue import CANCELS, PROFILES
+from tests.simulation.venue import CANCELS, FEES, PROFILES
 from tests.simulation.world import DRIFTS, RECONCILERS, SLOTS
 
 SEED = 0
+# Which of an operator's acts is which answer: see `people.ACTS`.
+RESOLVES, REBASES, CALLS_FOREIGN, SAYS = map(ACTS.index, ("resolve", "rebase", "call_foreign", "say_of_orders"))
 WORKFLOWS = ("evaluator", "executor", "reconciler")
 
 
@@ -81,6 +85,10 @@ SCENARIOS = (
 )
 
 
+def _event(name: str) -> int:
+    return tuple(EVENTS).index(name)
+
+
 @dataclass(frozen=True)
 class Case:
     """One fault at one effect of one scenario: the choices that make it so."""
@@ -141,6 +149,57 @@ def base_cases() -> tuple[Case, ...]:
         for scenario in SCENARIOS
         for profile in PROFILES
     )
+
+
+LAGS = ("kraken", "bybit")
+# What happens beside Belay in the second minute, and what people do about it in the fourth; the rest is calm.
+BESIDE: dict[str, dict[str, int]] = {
+    "a deposit that is recorded late": {"beside/2": _event("a deposit"), "beside/2/recorded": 1},
+    "a withdrawal, and then money without a record": {
+        "beside/2": _event("a withdrawal"),
+        "beside/3": _event("money without a record"),
+    },
+    "interest": {"beside/2": _event("interest")},
+    "money without a record, taken as it is": {"beside/2": _event("money without a record"), "operator/7": REBASES},
+    "money without a record": {"beside/2": _event("money without a record")},
+    "an order by hand, said to be over": {
+        "beside/2": _event("an order by hand"),
+        "beside/2/lasts": LASTS.index(None),
+        "operator/7": RESOLVES,
+    },
+    "an order by hand, cancelled": {"beside/2": _event("an order by hand"), "beside/2/lasts": LASTS.index(150)},
+    "a trade by hand, called foreign": {"beside/2": _event("a trade by hand"), "operator/7": CALLS_FOREIGN},
+    "an order that nobody understands": {
+        "beside/2": _event("an unreadable order"),
+        "beside/2/lasts": LASTS.index(None),
+        "beside/2/unreadable": 1,
+    },
+    "a trade that nobody understands": {"beside/2": _event("an unreadable trade"), "beside/2/unreadable": 1},
+    "a symbol that is not to be had": {
+        "beside/2": _event("a symbol unavailable"),
+        "beside/2/symbol": 1,
+        "beside/2/lasts": LASTS.index(None),
+    },
+    "fees in a token, wallets that round, money without a record": {
+        "venue/fees": FEES.index("token"),
+        "venue/rounding": 1,
+        "beside/2": _event("money without a record"),
+    },
+    "an order that is at work, asked about": {
+        "script/beta/12:01": tuple(SCRIPTS).index("buy at a limit"),
+        "venue/beta 12:01 leg 0/fills": 1,
+        "operator/7": SAYS,
+    },
+}
+
+
+@cache
+def beside_cases() -> tuple[Case, ...]:
+    """What happens beside Belay, with an entry and an exit meanwhile, where the history lags a little and long."""
+    names = tuple(SCRIPTS)
+    trades = {"slots": SLOTS.index(5), "script/alpha/12:01": names.index("buy")}
+    trades |= {"script/alpha/12:03": names.index("reduce")}
+    return tuple(Case(name, profile, "", "", {**trades, **made}) for name, made in BESIDE.items() for profile in LAGS)
 
 
 def every_case() -> Iterator[Case]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from belay.domain.decisions import DecisionRecord
+from belay.domain.flows import Flow
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order
 from belay.domain.record import Record, iso
@@ -27,6 +28,7 @@ LOUD = frozenset(
         "ledger.open_incident",
         "ledger.resolve_incident",
         "ledger.save_account",
+        "ledger.record_flow",
         "ledger.save_operator_stops",
     }
     | {"ledger.request_cancel", "ledger.store_configuration", "venue.submit", "venue.cancel", "switch.write"}
@@ -115,6 +117,7 @@ TELLING: dict[type, Callable[[Any, Label], str]] = {
         f"{seen.venue_order_id} {seen.status}, {seen.filled_quantity} of {seen.quantity} filled"
     ),
     DecisionRecord: _decision,
+    Flow: lambda flow, _: f"{flow.kind} {flow.flow_id}: {flow.amounts}",
     Incident: lambda incident, _: f"{incident.incident_id}: expected {incident.expected}, actual {incident.actual}",
     SwitchReading: lambda reading, _: str(reading.level),
     Tick: lambda tick, _: f"{tick.strategy} {tick.scheduled_time:%H:%M}",

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests.simulation.beside import DELAYS, EVENTS, Beside
 from tests.simulation.choices import Choices
 from tests.simulation.faults import Fault, Kind
 from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.run import run
 from tests.simulation.runner import find_mutation, profile_of, run_cases, run_histories
 from tests.simulation.shrink import shrink
-from tests.simulation.single import SCENARIOS, SEED, Scenario, disturbed, every_case
+from tests.simulation.single import SCENARIOS, SEED, Case, Scenario, beside_cases, disturbed, every_case
 from tests.simulation.story import story, trace
 from tests.simulation.venue import PROFILES
 from tests.simulation.world import SLOTS
@@ -64,6 +65,45 @@ def test_the_base_scenarios_trade_and_break_no_promise(scenario: Scenario, profi
     assert not done.violations
     assert states & {"FILLED", "CANCELLED"}
     assert done.world.venue.receptions
+
+
+# What stands at the venue is told by which incident.
+TOLD = {
+    "a withdrawal, and then money without a record": "balance_mismatch",
+    "money without a record": "balance_mismatch",
+    "an order by hand, said to be over": "unknown_venue_order",
+    "an order by hand, cancelled": "unknown_venue_order",
+    "a trade by hand, called foreign": "unattributed_trade",
+    "an order that nobody understands": "unreadable_row",
+    "a trade that nobody understands": "unreadable_row",
+    "a symbol that is not to be had": "symbol_unavailable",
+}
+BETWEEN_LOOKS = 60
+
+
+@pytest.mark.parametrize("case", beside_cases(), ids=[f"{c.scenario}, {c.profile}" for c in beside_cases()])
+def test_what_happens_beside_belay_is_told_within_the_lag_and_two_looks_and_is_led_back(case: Case) -> None:
+    done = run(SEED, case.profile, case.choices)
+    assert not done.violations
+    kind = TOLD.get(case.scenario)
+    if kind is None:
+        return
+    told = [s.at for s in done.trace if s.what == "ledger.open_incident" and s.arguments[0].kind == kind]
+    lag = PROFILES[case.profile].history_lag_seconds
+    assert told[0] <= (_begun(case) + lag + 2 * BETWEEN_LOOKS) * 1000
+    assert not [one for one in done.world.ledger.open_incidents("paper") if one.kind == kind]
+
+
+def _begun(case: Case) -> float:
+    """When the last of what the case chooses happens, in seconds after the start."""
+    minutes = [int(key.split("/")[1]) for key in case.choices if key.startswith("beside/") and key.count("/") == 1]
+    return 60 * max(minutes) + DELAYS[0]
+
+
+def test_random_histories_are_full_of_what_happens_beside_belay() -> None:
+    drawn = [Beside.names(Choices(seed), 4) for seed in range(HISTORIES * 10)]
+    assert {name for names in drawn for name in names} == set(EVENTS)
+    assert sum(any(name != "nothing" for name in names) for names in drawn) / len(drawn) >= 0.2
 
 
 # What the simulation found in the code: a process that was frozen among its reads, and what it made of them.

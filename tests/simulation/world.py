@@ -13,20 +13,20 @@ from belay.adapters.memory.drawers import Drawer
 from belay.adapters.memory.ledger import InMemoryLedger
 from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch
 from belay.adapters.records import order_position
-from belay.cli import operations
-from belay.cli.desk import Desk
 from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.orders import Order
 from belay.domain.slots import Tick
-from belay.ports import CancelRequest, Services
+from belay.ports import Services
 from belay.workflows.evaluate import evaluate
 from belay.workflows.execute import execute
 from belay.workflows.reconcile import reconcile
 from tests.builders import ACCOUNT, STAGE, make_document, make_limits, make_tick
 from tests.rights import Restricted
+from tests.simulation.beside import Beside
 from tests.simulation.choices import Choices
 from tests.simulation.faults import THEMES
+from tests.simulation.people import People
 from tests.simulation.processes import Effect, Process
 from tests.simulation.queues import Finished, SimulatedQueue
 from tests.simulation.scheduler import START, Port, Scheduler
@@ -61,6 +61,10 @@ OUTAGES = ((0, 0), (5, 30), (20, 90), (50, 240), (30, 3 * 3600))
 OUTAGE_WEIGHTS = (30, 2, 2, 2, 0.5)
 # Rounds of calm, in seconds, until nothing changes any more.
 REST = (*[60] * 6, *[300] * 4, *[700] * 4)
+# After the last thing beside Belay: two looks, a lag apart.
+QUIET_MS = 150_000
+# How often people look at what still stands.
+WAYS_BACK = 5
 
 
 class SimulatedLedger(InMemoryLedger):
@@ -126,16 +130,6 @@ class Connections:
         return Port(self.world.scheduler, self.process, "venue", Connection(self.world.venue))
 
 
-@dataclass(frozen=True)
-class SimulatedDesk(Desk):
-    """The operator's desk in virtual time."""
-
-    clock: Callable[[], datetime]
-
-    def now(self) -> datetime:
-        return self.clock()
-
-
 class World:
     """One account at one venue, two strategies that follow a script, and everything that may go wrong."""
 
@@ -148,9 +142,13 @@ class World:
         self.alerts = InMemoryAlerts()
         self.queue = SimulatedQueue(self.scheduler, self.label)
         self.venue = TrueVenue(PROFILES[profile], self.scheduler, self.label)
+        self.beside = Beside(self.venue, self.scheduler)
+        self.people = People(self)
         self.strategy = Scripted(self.choices)
         self.layer = 1
         self.last_tick = START
+        # Since when it has been calm.
+        self.rested_ms = 0
         self.document = make_document(symbols=tuple(SYMBOLS.values()), limits=LIMITS)
         self.scheduler.stale = self._stale
         self.queue.execute, self.queue.reconcile, self.queue.evaluate = self.execute, self.reconcile, self.evaluate
@@ -176,7 +174,7 @@ class World:
 
     # --- wiring ---
 
-    def _services(self, process: Process) -> Services:
+    def services_of(self, process: Process) -> Services:
         port = partial(Port, self.scheduler, process)
         return Services(
             stage=STAGE,
@@ -203,9 +201,9 @@ class World:
     def _stale(self, effect: Effect) -> Any:
         return self.ledger.earlier_open_orders()
 
-    def _start(self, what: str, function: str, finished: Finished, work: Callable[[Process, Services], Any]) -> None:
+    def start(self, what: str, function: str, finished: Finished, work: Callable[[Process, Services], Any]) -> None:
         def body(process: Process) -> Any:
-            return work(process, self._services(process))
+            return work(process, self.services_of(process))
 
         layer = f"layer:{self.layer}"
         self.scheduler.start(what, function, TIMEOUT_SECONDS[function], body, finished, layer)
@@ -221,7 +219,7 @@ class World:
             process.notes["slot"] = tick.scheduled_time.replace(second=0, microsecond=0) - timedelta(minutes=1)
             return evaluate(tick, services, self._load)
 
-        self._start(f"evaluator {tick.strategy} {tick.scheduled_time:%H:%M}", "evaluator", finished, work)
+        self.start(f"evaluator {tick.strategy} {tick.scheduled_time:%H:%M}", "evaluator", finished, work)
         return None
 
     def _load(self, _algorithm: str) -> Any:
@@ -229,95 +227,21 @@ class World:
 
     def execute(self, order_id: str, finished: Finished) -> None:
         def work(process: Process, services: Services) -> Any:
-            began_with = process.offset_ms
+            return execute(order_id, services, partial(self._remaining, process, process.offset_ms))
 
-            def remaining() -> float:
-                shown = self.scheduler.now_ms + process.offset_ms - began_with
-                return (process.deadline - shown) / 1000
-
-            return execute(order_id, services, remaining)
-
-        self._start(f"executor {self.label(order_id)}", "executor", finished, work)
+        self.start(f"executor {self.label(order_id)}", "executor", finished, work)
 
     def reconcile(self, account: str, finished: Finished) -> None:
-        name = f"reconciler {self.scheduler.now:%H:%M}"
-        self._start(name, "reconciler", finished, lambda _, services: reconcile(account, services))
+        def work(process: Process, services: Services) -> Any:
+            remaining = partial(self._remaining, process, process.offset_ms)
+            return reconcile(account, services, remaining)
 
-    # --- people ---
+        self.start(f"reconciler {self.scheduler.now:%H:%M}", "reconciler", finished, work)
 
-    def operate(self, what: str, work: Callable[[SimulatedDesk], Any]) -> None:
-        def run(process: Process, services: Services) -> Any:
-            switch = Port(self.scheduler, process, "switch", self.switch)
-            ledger = services.ledger
-            desk = SimulatedDesk(
-                stage=STAGE,
-                ledger=ledger,
-                switch=switch,
-                proof_of=lambda _: None,
-                venue_time=lambda _: self.scheduler.now,
-                publish=lambda _: None,
-                ask_reconciler=lambda _: {},
-                clock=lambda: self.scheduler.now,
-            )
-            work(desk)
-
-        self._start(f"operator {what}", "operator", lambda _: None, run)
-
-    def halt(self) -> None:
-        self.operate("halts", lambda desk: operations.halt_everything(desk, StopLevel.HALTED, "drill", "operator"))
-        self.scheduler.after(50_000, self.release)
-
-    def release(self) -> None:
-        self.operate("releases", lambda desk: operations.release_everything(desk, "over", "operator"))
-
-    def reduce_only(self) -> None:
-        level = StopLevel.REDUCE_ONLY
-        self.operate("stops entries", lambda desk: operations.halt_account(desk, ACCOUNT, level, "drill", "operator"))
-        self.scheduler.after(70_000, self.release)
-
-    def stop_symbol(self) -> None:
-        symbol, level = SYMBOLS["alpha"], StopLevel.HALTED
-        self.operate(
-            "stops a symbol",
-            lambda desk: operations.halt_account(desk, ACCOUNT, level, "drill", "operator", symbol=symbol),
-        )
-        release = partial(operations.release_account, account=ACCOUNT, symbol=symbol)
-        self.scheduler.after(60_000, lambda: self.operate("releases a symbol", lambda desk: release(desk)))
-
-    def deploy(self) -> None:
-        self.layer += 1
-        self.scheduler.tell("operator", f"deploys layer:{self.layer}")
-
-    def configure(self) -> None:
-        limits = LIMITS.model_copy(update={"max_input_age_seconds": 600 + self.scheduler.now_ms // 1000})
-        document = self.document.model_copy(update={"limits": limits})
-        self.operate("configures", lambda desk: operations.set_document(desk, document, "operator"))
-
-    def cancel(self) -> None:
-        def work(desk: SimulatedDesk) -> None:
-            for order in desk.ledger.open_orders(ACCOUNT):
-                request = CancelRequest(
-                    account=ACCOUNT, order_id=order.order_id, reason="drill", requested_at=self.scheduler.now
-                )
-                desk.ledger.request_cancel(request)
-
-        self.operate("cancels", work)
-
-    def lose_switch(self) -> None:
-        self.switch.text = None
-        self.scheduler.tell("operator", "removes the kill switch")
-        self.scheduler.after(40_000, self.release)
-
-    def redrive(self) -> None:
-        self.scheduler.tell("operator", "redrives the dead-letter queue")
-        self.queue.redrive()
-
-    def resolve(self) -> None:
-        def work(desk: SimulatedDesk) -> None:
-            for incident in desk.ledger.incidents(ACCOUNT):
-                operations.resolve_incident(desk, ACCOUNT, incident.incident_id, "seen", "operator")
-
-        self.operate("resolves incidents", work)
+    def _remaining(self, process: Process, began_with: int) -> float:
+        """The seconds that an invocation has left, by its own clock."""
+        shown = self.scheduler.now_ms + process.offset_ms - began_with
+        return (process.deadline - shown) / 1000
 
     # --- one run ---
 
@@ -328,10 +252,14 @@ class World:
         self._schedule_ticks(slots)
         end = slots * 60 + AFTERMATH_SECONDS + self._schedule_outage()
         self._schedule_reconcilers(end)
-        self._schedule_operators(slots)
+        self.people.schedule(slots)
+        self.beside.schedule(slots)
         self.scheduler.run_until(end * 1000)
-        self._rest()
-        self.scheduler.end()
+        self.choices.end()
+        self.venue.reachable = True
+        self.venue.calm()
+        self.queue.redrive()
+        self.rest()
 
     @property
     def _astray(self) -> bool:
@@ -381,42 +309,36 @@ class World:
                 at = int((minute * 60 + 30 + delay) * 1000)
                 self.scheduler.at(at, lambda: self.reconcile(ACCOUNT, lambda _: None))
 
-    def _schedule_operators(self, slots: int) -> None:
-        acts = (
-            None,
-            self.halt,
-            self.reduce_only,
-            self.stop_symbol,
-            self.deploy,
-            self.configure,
-            self.cancel,
-            self.lose_switch,
-            self.redrive,
-            self.resolve,
-        )
-        for number in range(1, slots * 2):
-            act = acts[self.choices.pick(f"operator/{number}", (40, 1, 1, 1, 1, 1, 2, 1, 1, 1))]
-            if act is not None:
-                delay = (0.35, 0.55, 5, 20)[self.choices.pick(f"operator/{number}/delay", (1, 1, 1, 1))]
-                self.scheduler.at(int((30 * (number + 1) + delay) * 1000), act)
-
-    def _rest(self) -> None:
+    def rest(self) -> None:
         """No more faults, a venue that answers, schedules that fire: until two rounds in a row change nothing."""
-        self.choices.end()
-        self.venue.reachable = True
-        self.queue.redrive()
-        before = ""
+        self.rested_ms, before = self.scheduler.now_ms, ""
         for seconds in REST:
             self.scheduler.after(1_000, lambda: self.reconcile(ACCOUNT, lambda _: None))
             self.scheduler.run_until(self.scheduler.now_ms + seconds * 1000)
             state = self.state()
-            if state == before and not self.queue.waiting and not self.scheduler.alive and self._nothing_expected():
+            quiet = self.scheduler.now_ms >= self.beside.until_ms + QUIET_MS
+            if (
+                quiet
+                and state == before
+                and not self.queue.waiting
+                and not self.scheduler.alive
+                and self._nothing_expected()
+            ):
                 break
             before = state
+
+    def lead_back(self) -> None:
+        """People deal with what stands until nothing of it does, or they have tried often enough."""
+        for _ in range(WAYS_BACK):
+            if not self.people.asked_back():
+                break
+            self.people.lead_back()
+            self.rest()
 
     def _nothing_expected(self) -> bool:
         """Each order is settled, at work at the venue, or unknown with a person asked."""
         at_work = {o.request.client_order_id for o in self.venue.orders if o.closed_ms is None}
+        at_work |= {o.order_id for o in self.ledger.orders(ACCOUNT, 1000) if o.symbol in self.venue.unavailable}
         asked = {i.subject for i in self.ledger.incidents(ACCOUNT) if i.status == "open"}
         return all(
             order.settled or (order.order_id in at_work and order.venue_order_ids) or order.order_id in asked
@@ -427,4 +349,6 @@ class World:
         """What may still change, in short."""
         orders = [(order.order_id, order.version) for order in self.ledger.orders(ACCOUNT, 1000)]
         incidents = [(i.incident_id, i.status) for i in self.ledger.incidents(ACCOUNT)]
-        return f"{orders} {self.ledger.account(ACCOUNT).version} {incidents}"
+        suspicion, proof = self.ledger.suspicion(ACCOUNT), self.ledger.last_proof(ACCOUNT)
+        uncovered = proof.uncovered if proof else None
+        return f"{orders} {self.ledger.account(ACCOUNT).version} {incidents} {suspicion} {uncovered}"

@@ -216,7 +216,7 @@ def _missing(order: Order) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=f"{order.state} at the venue as {', '.join(order.venue_order_ids)}",
             actual="the venue does not know it",
-            action=f"Look the order up at the venue by its id. belay resolve {order.order_id} asks once more; where the "
+            action=f"Look the order up at the venue by its id. belay resolve {order.order_id} asks once more; if the "
             f'venue lost it: belay resolve {order.order_id} --cancelled --reason "…".',
         )
 

@@ -30,6 +30,7 @@ def resolved(**changes: Any) -> dict[str, Any]:
         "filled_quantity": "0",
         "shown": None,
         "trades_read": True,
+        "no_symbol": "",
         "word": None,
         "already": False,
         "choices": [{"verdict": "absent", "problem": "", "remedy": ""}],
@@ -175,7 +176,7 @@ def test_a_rebase_tells_what_differs_and_takes_it_when_it_is_asked_to(office: Of
 
 def looked(**changes: Any) -> dict[str, Any]:
     told = {"account": ACCOUNT, "incident_id": "overfill:x", "status": "resolved", "expected": "0.1", "actual": "0.2"}
-    return {**told, "problem": "", "remedy": "", "resolution": "sold", "lifted": 1, **changes}
+    return {**told, "problem": "", "remedy": "", "commands": [], "resolution": "sold", "lifted": 1, **changes}
 
 
 def test_an_incident_is_looked_at_before_it_ends(office: Office) -> None:
@@ -186,11 +187,13 @@ def test_an_incident_is_looked_at_before_it_ends(office: Office) -> None:
 
 
 def test_an_incident_whose_fact_stands_stays_open_and_says_what_ends_it(office: Office) -> None:
-    office.answer = looked(status="open", problem="the fact still stands", remedy="belay rebase", lifted=0)
+    told = {"remedy": "Look at it.", "commands": ["belay explain x"], "lifted": 0}
+    office.answer = looked(status="open", problem="the fact still stands", **told)
     result = office.run("incidents", "resolve", "overfill:x", "--reason", "sold")
     assert result.exit_code == 1
     assert "stays open" in result.stdout
-    assert "the fact still stands. belay rebase" in result.stdout
+    assert "the fact still stands. Look at it." in result.stdout
+    assert "    belay explain x\n" in result.stdout
 
 
 def test_an_incident_prints_the_commands_that_lead_back(office: Office) -> None:

@@ -1,4 +1,4 @@
-"""Every command that a text names is one, with the options that it names: in the program's own texts and the runbook."""
+"""Every command that a text names is one, with the options named: in the program's own texts and the runbook."""
 
 import ast
 import re
@@ -49,7 +49,7 @@ def written(node: ast.expr) -> str:
         case ast.Constant(value=str(value)):
             return value
         case ast.JoinedStr(values=values):
-            return "".join(part.value if isinstance(part, ast.Constant) else "X" for part in values)
+            return "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in values)
     return ""
 
 
@@ -100,8 +100,9 @@ def incidents() -> Iterator[tuple[IncidentKind, str]]:
                 continue
             said = {word.arg: word.value for word in node.keywords}
             kind, action = said.get("kind"), said.get("action")
-            of_a_kind = isinstance(kind, ast.Attribute) and ast.unparse(kind.value) == "IncidentKind"
-            if node.func.id in ("Incident", "Mismatch") and of_a_kind and action is not None:
+            if node.func.id not in ("Incident", "Mismatch") or not isinstance(kind, ast.Attribute) or action is None:
+                continue
+            if ast.unparse(kind.value) == "IncidentKind":
                 told = assigned.get(action.id, "") if isinstance(action, ast.Name) else written(action)
                 yield IncidentKind[kind.attr], told
 
