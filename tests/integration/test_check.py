@@ -669,6 +669,23 @@ def test_a_fee_that_the_venues_ledger_told_later_counts_in_place_of_its_estimate
     assert not any(name.startswith((IN_THE_LEDGER, AT_THE_VENUE, "every venue trade")) for name in found)
 
 
+def test_a_rebate_is_a_fee_with_the_other_sign(run: Run, tmp_path: Path) -> None:
+    """Written into both books by hand, which of all that is compared only the digests tell."""
+    fill = next(row for row in run.find("ledger", "*#FILL#*") if "USD" in row["body"]["trade"]["fees"])
+    gained = Decimal(fill["body"]["trade"]["fees"]["USD"]) + Decimal("0.01")
+    for trade in (fill["body"]["trade"], trade_of(run, fill)["body"]):
+        trade["fees"] = {"USD": "-0.01"}
+    for amounts in (
+        run.find("paper", "STATE")[0]["body"]["balances"],
+        run.find("accounts", "STATE")[0]["body"]["flows"],
+    ):
+        amounts["USD"] = str(Decimal(amounts["USD"]) + gained)
+    folder = run.write(tmp_path)
+    run.summary = summarise(folder / "rows", "candles.csv", 12.5, seed=SEED)
+    found = {finding.check for finding in check(run.write(tmp_path))}
+    assert all(name.startswith(CHAINED) for name in found), found
+
+
 @breaks("NOT_SENT in the ledger")
 def a_not_sent_order_whose_request_was_not_dropped(run: Run) -> str:
     row = run.fault("dropped")

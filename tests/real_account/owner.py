@@ -272,6 +272,11 @@ ACTS: dict[Act, int] = {
     rebate: 1,
     move: 4,
     halt_market: 1,
+    withdraw_slowly: 1,
+    take_back: 1,
+    earn: 1,
+    spoil_trade: 1,
+    delist: 1,
 }
 
 

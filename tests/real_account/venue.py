@@ -134,6 +134,8 @@ class SoloVenue:
         return tuple(_row(order) for order in shown if order.status is Status.OPEN)
 
     def lookup(self, symbol: str, client_order_id: str, venue_order_id: str | None = None) -> VenueOrder | None:
+        if symbol not in self.solo.books.prices.listed():
+            raise SymbolUnavailable(f"the venue does not list {symbol}")
         for order in reversed(self.solo.books.shown_orders(self.solo.now)):
             named = order.venue_order_id == venue_order_id or order.request.client_order_id == client_order_id
             row = _row(order)
