@@ -28,7 +28,7 @@ WORD = {"reason": "looked it up", "author": "operator"}
 # A person says what became of an order only once the venue must have shown it, were it there.
 SURELY_SHOWN = timedelta(seconds=150)
 # What an operator may do in half a minute, by how often; the first is nothing.
-ACTS: tuple[str, ...] = (
+ACTS = (
     "",
     "halt",
     "reduce_only",
@@ -39,8 +39,10 @@ ACTS: tuple[str, ...] = (
     "lose_switch",
     "redrive",
     "resolve",
+    "rebase",
+    "call_foreign",
+    "say_of_orders",
 )
-ACTS += ("rebase", "call_foreign", "say_of_orders")
 ACT_WEIGHTS = (40, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1.5)
 ENDED_BY_PEOPLE = ENDS_BY_RULE | {IncidentKind.UNKNOWN_OUTCOME}
 
