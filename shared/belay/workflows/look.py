@@ -122,7 +122,8 @@ def _by_reading(incident: Incident, session: Session, views: Views) -> Looked | 
 
 def _among_the_facts(incident: Incident, session: Session, views: Views) -> Looked | None:
     examination = Examination(session.services.ledger, incident.account)
-    seen = {found.key: found for found in compare_both(session, views, examination).mismatches}
+    both = compare_both(session, views, examination)
+    views, seen = both.views, {found.key: found for found in both.mismatches}
     standing = seen.get(incident.incident_id)
     if standing is not None:
         _follow(incident, standing, session)
@@ -130,8 +131,8 @@ def _among_the_facts(incident: Incident, session: Session, views: Views) -> Look
     if incident.incident_id in owed_fills(views):
         return _looked(incident, status="open", problem="the fills are still missing")
     if not looked_at(incident, views):
-        gaps = "; ".join(map(str, views.gaps)) or "a trade may be that of an order whose outcome is open"
-        return _looked(incident, status="open", problem=f"it could not be looked at: {gaps}", remedy=AGAIN)
+        why = "; ".join(map(str, (*views.gaps, *views.later))) or "a trade may be of an order whose outcome is open"
+        return _looked(incident, status="open", problem=f"it could not be looked at: {why}", remedy=AGAIN)
     return None
 
 
