@@ -208,7 +208,8 @@ class World:
         assert proof is not None
         expected, balances = account.expected_balances(), self.venue.balances()
         differing: dict[str, Decimal] = {}
-        for asset in sorted({*self.document.assets, *account.traded}):
+        written_off = {symbol.split("/")[0] for symbol in account.retired}
+        for asset in sorted({*self.document.assets, *account.traded} - written_off):
             known = expected.get(asset, Decimal(0)) + proof.rounding.get(asset, Decimal(0))
             residual = balances.total.get(asset, Decimal(0)) - known
             since = account.bookings.get(asset, 0) - proof.bookings.get(asset, 0)
