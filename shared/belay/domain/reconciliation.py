@@ -10,7 +10,7 @@ from belay.domain.documents import AccountDocument
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
 from belay.domain.proofs import Proof
-from belay.domain.record import Record, Symbol, Utc, joined
+from belay.domain.record import ZERO, Record, Symbol, Utc, joined
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
 
@@ -322,14 +322,27 @@ def compared(ledger: LedgerView, venue: VenueView) -> dict[str, Difference]:
     """Every asset in use, compared; trades of our orders that are not yet counted are taken as if they were."""
     uncounted = [trade for trade in ledger.uncounted(venue.trades) if ledger.owner(trade) is not None]
     owed = [estimate for order in ledger.orders.values() if (estimate := _estimate(order))]
-    return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed)
+    filling = _filling(ledger, venue, uncounted)
+    return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed, filling)
+
+
+def _filling(ledger: LedgerView, venue: VenueView, uncounted: Iterable[VenueTrade]) -> dict[str, Decimal]:
+    """What of each order that the venue shows is filled there beyond its trades, those of `uncounted` included."""
+    shown: dict[str, dict[str, Decimal]] = {}
+    for seen in venue.shown:
+        if (order := ledger.owner(seen)) is not None:
+            shown.setdefault(order.order_id, {})[seen.venue_order_id] = seen.filled_quantity
+    known = {order_id: ledger.orders[order_id].filled_quantity for order_id in shown}
+    for trade in uncounted:
+        if (order := ledger.owner(trade)) is not None and order.order_id in known:
+            known[order.order_id] += trade.quantity
+    return {order_id: max(sum(each.values(), ZERO) - known[order_id], ZERO) for order_id, each in shown.items()}
 
 
 def at_rest(ledger: LedgerView, venue: VenueView, assets: Iterable[str]) -> bool:
     """Whether these assets are explained without anything that an order at the venue could have done to them."""
-    account = ledger.account.model_copy(update={"reservations": {}})
-    found = compared(ledger.model_copy(update={"account": account}), venue)
-    return all(asset in found and found[asset].explained for asset in assets)
+    found = compared(ledger, venue)
+    return all(asset in found and found[asset].explained_at_rest for asset in assets)
 
 
 def residuals(ledger: LedgerView, venue: VenueView) -> dict[str, Decimal]:

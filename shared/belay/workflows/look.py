@@ -130,7 +130,7 @@ def _among_the_facts(incident: Incident, session: Session, views: Views) -> Look
     if incident.incident_id in owed_fills(views):
         return _looked(incident, status="open", problem="the fills are still missing")
     if not looked_at(incident, views):
-        gaps = "; ".join(map(str, views.gaps)) or "a trade may be that of an order whose outcome is open"
+        gaps = "; ".join(map(str, views.gaps)) or "an order whose outcome is open may explain it"
         return _looked(incident, status="open", problem=f"it could not be looked at: {gaps}", remedy=AGAIN)
     return None
 
