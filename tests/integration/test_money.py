@@ -359,10 +359,28 @@ def test_a_row_that_is_not_understood_is_told_once_and_stops_nothing() -> None:
     assert world.kinds() == [K.UNREADABLE_ROW]
     (incident,) = world.incidents()
     assert "L1" in incident.actual
-    world.ledger.resolve_incident(ACCOUNT, incident.incident_id, "seen")
+    world.ledger.resolve_incident(ACCOUNT, incident.incident_id, "seen", "ann", world.services().clock.now())
     clean(world, minutes=20)
     assert world.kinds() == []
     assert not stopped(world)
+
+
+def test_a_right_that_the_key_lacks_is_told_until_a_person_ends_it_and_again_while_it_lacks() -> None:
+    world = ready()
+    lacking = UnreadRow(what="flow", reference="ledger", problem="the key lacks the right 'Query ledger entries'")
+    records(world, unread=(lacking,))
+    for _ in range(5):
+        clean(world, minutes=7)
+        assert world.kinds() == [K.UNREADABLE_ROW]
+    (incident,) = world.incidents()
+    told = len(world.alerts.incidents)
+    world.ledger.resolve_incident(ACCOUNT, incident.incident_id, "granted", "ann", world.services().clock.now())
+    records(world)
+    clean(world, hours=24)
+    records(world, unread=(lacking,))
+    clean(world, hours=2)
+    assert world.kinds() == [K.UNREADABLE_ROW]
+    assert len(world.alerts.incidents) == told + 1
 
 
 def test_a_flow_that_two_runs_read_at_once_is_counted_once() -> None:
