@@ -7,7 +7,7 @@ from belay.domain.way_back import WAYS, Way
 PAGE = Path(__file__).parents[1] / "shared" / "RUNBOOK.md"
 BEGIN, END = "<!-- way back: begin -->\n", "<!-- way back: end -->\n"
 HEAD = "| incident | ends by itself once | command | there and back |\n|---|---|---|---|\n"
-WRITTEN = {"order": "ORDER", "asset": "ASSET", "symbol": "SYMBOL", "incident": "ID"}
+WRITTEN = {"order": "ORDER", "asset": "ASSET", "amount": " --amount ASSET=AMOUNT", "symbol": "SYMBOL", "incident": "ID"}
 
 
 def table() -> str:

@@ -325,6 +325,23 @@ def test_a_balance_that_no_record_explains_is_taken_by_the_command_that_its_inci
     require_clean(world)
 
 
+def test_the_command_that_an_incident_prints_takes_no_other_amount_than_it_says() -> None:
+    world = ready()
+    world.move(recorded=False, USD="25")
+    world.minutes(2)
+    (incident,) = world.incidents()
+    assert "--amount USD=25 " in incident.action
+    world.move(recorded=False, USD="-5000")
+    refused = do(world, K.BALANCE_MISMATCH, containing="--amount USD=25 ", code=2)
+    assert "USD differs by -4975" in refused
+    assert "not by 25" in refused
+    assert world.account.external == {}
+    world.minutes(1)
+    do(world, K.BALANCE_MISMATCH, containing="--amount USD=-4975 ")
+    assert world.account.external == {"USD": -4975}
+    require_clean(world)
+
+
 def test_a_trades_row_that_is_not_understood_is_taken_as_it_is_and_its_balances_by_a_rebase() -> None:
     world = ready()
     row = UnreadRow(what="trade", reference="T9", market="BTCUSD", symbol=SYMBOL, problem="its fee is not understood")

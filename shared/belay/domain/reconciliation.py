@@ -10,7 +10,7 @@ from belay.domain.documents import AccountDocument
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
 from belay.domain.proofs import Proof
-from belay.domain.record import ZERO, Record, Symbol, Utc, joined
+from belay.domain.record import ZERO, Record, Symbol, Utc, joined, plain
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
 
@@ -307,6 +307,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
     for asset, difference in compared(ledger, venue).items():
         if difference.explained:
             continue
+        taking = f"--asset {asset} --amount {asset}={plain(difference.residual)}"
         yield Mismatch(
             kind=IncidentKind.BALANCE_MISMATCH,
             subject=asset,
@@ -314,7 +315,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
             expected=f"{difference.expected} {asset}",
             actual=f"{difference.actual} {asset}",
             action="Find the deposit, withdrawal or trade that explains it. Where the venue's records name it, it is "
-            f'counted by itself; otherwise: belay rebase --asset {asset} --reason "…".',
+            f'counted by itself; otherwise: belay rebase {taking} --reason "…".',
         )
 
 
