@@ -15,7 +15,8 @@ def table() -> str:
 
 
 def _row(kind: str, way: Way) -> str:
-    commands = "<br>".join(f"`{command.format(**WRITTEN)}`" for command in way.commands)
+    told = [*((command, "") for command in way.commands), *((command, "never sent: ") for command in way.unsent)]
+    commands = "<br>".join(f"{when}`{command.format(**WRITTEN)}`" for command, when in told)
     proven = f"`{way.test}`" if way.test else ""
     return f"| [{kind}](#{kind}) | {way.automatic} | {commands} | {proven} |\n"
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from belay.domain.account import Account
 from belay.domain.balances import Difference, Estimate, differences
 from belay.domain.documents import AccountDocument
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import WAS_NEVER_SENT, Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
 from belay.domain.proofs import Proof
 from belay.domain.record import ZERO, Record, Symbol, Utc, joined, plain
@@ -164,8 +164,7 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=_described(order),
             actual=f"{seen.side} {seen.quantity} {seen.symbol} at {seen.limit_price or 'market'}",
-            action="The order was changed at the venue, someone else used its id, or the ledger was restored: compare "
-            f'both. An order that was changed is taken as it is: belay resolve {order.order_id} --reason "…".',
+            action=_way_on(order, known),
         )
         return
     shown, news = f"an order that is {seen.status}, {seen.filled_quantity} filled", reading(order, seen)
@@ -176,6 +175,18 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
         yield _wrong_proof(order, shown)
     if news is not None:
         yield Observed(order_id=order.order_id, seen=seen)
+
+
+def _way_on(order: Order, known: bool) -> str:
+    if known:
+        return (
+            "The order was changed at the venue, or someone else used its id: compare both. An order that was changed "
+            f'is taken as it is: belay resolve {order.order_id} --reason "…".'
+        )
+    return (
+        "Someone else used its id, or the ledger was restored and has forgotten that it was sent: cancel it at the "
+        "venue, look at the position, then resolve. What it filled is a trade of no order."
+    )
 
 
 def _duplicates(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
@@ -202,7 +213,7 @@ def _duplicates(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
 
 def _described(order: Order) -> str:
     if order.attempt is None or order.state in NEVER_SENT:
-        return f"an order that is {order.state} and was never sent"
+        return f"an order that is {order.state} and {WAS_NEVER_SENT}"
     sent = order.attempt.request
     return f"{sent.side} {sent.quantity} {sent.symbol} at {sent.limit_price or 'market'}"
 

@@ -7,7 +7,7 @@ import shlex
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import WAS_NEVER_SENT, Incident, IncidentKind
 from belay.domain.record import plain
 
 K = IncidentKind
@@ -17,11 +17,13 @@ RESOLVE = f"belay incidents resolve {{incident}} {REASON}"
 
 class Way(NamedTuple):
     """`automatic`: what ends it by itself; empty where nothing does. `commands` with what is known of the incident in
-    braces; what a person has to fill in stands in capitals. `test` goes there and back."""
+    braces; what a person has to fill in stands in capitals. `test` goes there and back. `unsent`: the commands instead
+    where the order was never sent."""
 
     automatic: str
     commands: tuple[str, ...]
     test: str
+    unsent: tuple[str, ...] = ()
 
 
 WAYS: dict[IncidentKind, Way] = {
@@ -58,6 +60,7 @@ WAYS: dict[IncidentKind, Way] = {
         "",
         ("belay resolve {order}", f"belay resolve {{order}} {REASON}"),
         "test_r17_an_order_that_was_changed_at_the_venue_is_taken_as_it_is",
+        unsent=(RESOLVE,),
     ),
     K.UNATTRIBUTED_TRADE: Way(
         "the trade turns out to be one of our orders'",
@@ -143,7 +146,8 @@ def commands(incident: Incident) -> tuple[str, ...]:
     quoted = {name: shlex.quote(value) for name, value in known.items()} | {"amount": _amount(incident)}
     account = f" --account {shlex.quote(incident.account)}"
     way = WAYS.get(incident.kind, OF_A_LATER_VERSION)
-    return tuple(template.format(**quoted) + account for template in way.commands)
+    templates = way.unsent if way.unsent and incident.expected.endswith(WAS_NEVER_SENT) else way.commands
+    return tuple(template.format(**quoted) + account for template in templates)
 
 
 def _amount(incident: Incident) -> str:
