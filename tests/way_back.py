@@ -7,7 +7,7 @@ from belay.domain.way_back import WAYS, Way
 PAGE = Path(__file__).parents[1] / "shared" / "RUNBOOK.md"
 BEGIN, END = "<!-- way back: begin -->\n", "<!-- way back: end -->\n"
 HEAD = "| incident | ends by itself once | command | there and back |\n|---|---|---|---|\n"
-WRITTEN = {"order": "ORDER", "asset": "ASSET", "symbol": "SYMBOL", "incident": "ID"}
+WRITTEN = {"order": "ORDER", "asset": "ASSET", "amount": " --amount ASSET=AMOUNT", "symbol": "SYMBOL", "incident": "ID"}
 
 
 def table() -> str:
@@ -15,7 +15,8 @@ def table() -> str:
 
 
 def _row(kind: str, way: Way) -> str:
-    commands = "<br>".join(f"`{command.format(**WRITTEN)}`" for command in way.commands)
+    told = [*((command, "") for command in way.commands), *((command, "never sent: ") for command in way.unsent)]
+    commands = "<br>".join(f"{when}`{command.format(**WRITTEN)}`" for command, when in told)
     proven = f"`{way.test}`" if way.test else ""
     return f"| [{kind}](#{kind}) | {way.automatic} | {commands} | {proven} |\n"
 

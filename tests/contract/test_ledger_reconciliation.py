@@ -108,6 +108,15 @@ def test_a_flow_is_refused_with_an_account_that_has_moved(ledger: Ledger) -> Non
     assert ledger.flows(ACCOUNT, 10) == ()
 
 
+def test_a_flow_is_refused_where_another_of_the_same_amount_has_moved_the_account(ledger: Ledger) -> None:
+    first, other = make_flow("deposit:1", USD="25"), make_flow("deposit:2", USD="25")
+    ledger.record_flow(first, make_account().with_flow(first))
+    with pytest.raises(Conflict) as lost:
+        ledger.record_flow(other, make_account().with_flow(other))
+    assert lost.value.what == "account"
+    assert ledger.flows(ACCOUNT, 10) == (first,)
+
+
 def test_the_latest_flows_come_newest_first(ledger: Ledger) -> None:
     flows = [make_flow(f"deposit:{number}").model_copy(update={"at": NOW + seconds(number)}) for number in (2, 1, 3)]
     for flow in flows:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from belay.domain.account import StopLevel, strictest
+from belay.domain.decisions import Hold
 from belay.domain.errors import InvalidInput, VenueUnavailable
 from belay.domain.flows import FeeRow, FlowKind, FlowPage, VenueFlow
 from belay.domain.incidents import IncidentKind
@@ -358,10 +359,28 @@ def test_a_row_that_is_not_understood_is_told_once_and_stops_nothing() -> None:
     assert world.kinds() == [K.UNREADABLE_ROW]
     (incident,) = world.incidents()
     assert "L1" in incident.actual
-    world.ledger.resolve_incident(ACCOUNT, incident.incident_id, "seen")
+    world.ledger.resolve_incident(ACCOUNT, incident.incident_id, "seen", "ann", world.services().clock.now())
     clean(world, minutes=20)
     assert world.kinds() == []
     assert not stopped(world)
+
+
+def test_a_right_that_the_key_lacks_is_told_until_a_person_ends_it_and_again_while_it_lacks() -> None:
+    world = ready()
+    lacking = UnreadRow(what="flow", reference="ledger", problem="the key lacks the right 'Query ledger entries'")
+    records(world, unread=(lacking,))
+    for _ in range(5):
+        clean(world, minutes=7)
+        assert world.kinds() == [K.UNREADABLE_ROW]
+    (incident,) = world.incidents()
+    told = len(world.alerts.incidents)
+    world.ledger.resolve_incident(ACCOUNT, incident.incident_id, "granted", "ann", world.services().clock.now())
+    records(world)
+    clean(world, hours=24)
+    records(world, unread=(lacking,))
+    clean(world, hours=2)
+    assert world.kinds() == [K.UNREADABLE_ROW]
+    assert len(world.alerts.incidents) == told + 1
 
 
 def test_a_flow_that_two_runs_read_at_once_is_counted_once() -> None:
@@ -713,3 +732,55 @@ def test_wherever_a_run_stops_a_fee_is_corrected_once(fault: Fault) -> None:
             assert world.causes(order).count("fee corrected") == 1
             assert order.settled
             assert world.account.expected_balances() == world.venue().balances().total
+
+
+# --- a difference beside an order at the venue -----------------------------------------------------------------------
+
+
+def beside_a_mismatch() -> World:
+    world = World()
+    world.holding("0.1")
+    world.move(recorded=False, USD="500")
+    mismatched(world)
+    return world
+
+
+def test_a_resting_exit_neither_ends_a_mismatch_nor_lifts_its_stop() -> None:
+    world = beside_a_mismatch()
+    (leave,) = world.decide(make_reduce(limit_price="20000"))
+    world.deliver()
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(5)
+    assert world.state(leave) == "ACKNOWLEDGED"
+    assert not world.reconcile().clean
+    assert world.kinds() == [K.BALANCE_MISMATCH]
+    assert stopped(world)
+
+
+def test_a_fill_whose_trade_the_history_owes_leaves_a_mismatch_standing_and_nothing_proven() -> None:
+    world = beside_a_mismatch()
+    world.steps.always("venue.trades", instead(TradePage(trades=())))
+    world.decide(make_reduce())
+    world.deliver()
+    world.strategy.says = Hold(reason="quiet")
+    for _ in range(3):
+        world.advance(minutes=1)
+        result = world.reconcile()
+        assert (result.clean, result.reason) == (False, "not conclusive yet: balance_mismatch:USD")
+    assert world.kinds() == [K.BALANCE_MISMATCH]
+    assert stopped(world)
+    assert "not settled" in asked(world, assets=["USD"])["problem"]
+    world.steps.calm()
+    world.minutes(2)
+    assert world.kinds() == [K.BALANCE_MISMATCH]
+
+
+def test_money_that_leaves_beside_a_resting_buy_is_told() -> None:
+    world = World()
+    world.open_gate()
+    world.decide(make_buy(quantity="0.1", limit_price="9000"))
+    world.deliver()
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(1)
+    world.move(FlowKind.WITHDRAWAL, recorded=False, USD="-800")
+    mismatched(world)

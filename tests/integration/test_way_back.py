@@ -32,6 +32,7 @@ from tests.integration.test_isolation import ETHER, delisted, two_symbols
 from tests.integration.test_money import estimates
 from tests.integration.test_reconcile import denied_by_the_venue_itself
 from tests.integration.test_resolve_order import forget, forgotten, remember, resolve
+from tests.integration.test_restore import restored
 from tests.way_back import PAGE, written
 from tests.world import (
     FAULTS,
@@ -322,6 +323,36 @@ def test_a_balance_that_no_record_explains_is_taken_by_the_command_that_its_inci
     world.minutes(2)
     assert world.kinds() == [K.BALANCE_MISMATCH]
     do(world, K.BALANCE_MISMATCH)
+    require_clean(world)
+
+
+def test_r28_an_exit_that_a_restored_table_never_sent_ends_by_the_command_that_its_incident_prints() -> None:
+    world = World()
+    world.holding("0.2")
+    (leave,) = world.decide(make_reduce(quantity="0.1"))
+    again = restored(world)
+    world.deliver()
+    assert again.execute(leave.order_id).detail == "restored table"
+    (incident,) = again.incidents()
+    assert [command.split()[:3] for command in commands(incident)] == [["belay", "incidents", "resolve"]]
+    do(again, K.ORDER_MISMATCH)
+    assert again.kinds() == []
+
+
+def test_the_command_that_an_incident_prints_takes_no_other_amount_than_it_says() -> None:
+    world = ready()
+    world.move(recorded=False, USD="25")
+    world.minutes(2)
+    (incident,) = world.incidents()
+    assert "--amount USD=25 " in incident.action
+    world.move(recorded=False, USD="-5000")
+    refused = do(world, K.BALANCE_MISMATCH, containing="--amount USD=25 ", code=2)
+    assert "USD differs by -4975" in refused
+    assert "not by 25" in refused
+    assert world.account.external == {}
+    world.minutes(1)
+    do(world, K.BALANCE_MISMATCH, containing="--amount USD=-4975 ")
+    assert world.account.external == {"USD": -4975}
     require_clean(world)
 
 

@@ -422,3 +422,40 @@ def test_an_order_at_the_venue_with_estimates_is_not_released() -> None:
     accepted = accept_fees(order, make_stamp("w3"), {"resolution": "as estimated"})
     assert accepted is not None
     assert release(accepted.order, account, make_stamp("w4"), "settled").order.settled
+
+
+# --- orders at the venue ---------------------------------------------------------------------------------------------
+
+
+def reserved(**changes: Any) -> Account:
+    return opened(USD="10000", BTC="1").bumped(reservations={"r1": make_reservation(**changes)})
+
+
+@pytest.mark.parametrize(
+    ("filling", "usd", "explained"),
+    [
+        (None, "9000", True),  # not known: it may have filled in full
+        (None, "8999", False),
+        ({"r1": "0"}, "9000", False),  # the venue shows it, and nothing of it is filled
+        ({"r1": "0"}, "10000", True),
+        ({"r1": "0.04"}, "9600", True),
+        ({"r1": "0.04"}, "9599", False),
+    ],
+)
+def test_an_order_explains_no_more_than_the_venue_shows_as_filled(filling: Any, usd: str, explained: bool) -> None:
+    shown = filling and {order_id: D(quantity) for order_id, quantity in filling.items()}
+    assert difference(reserved(), held(USD=usd, BTC="1"), filling=shown).explained is explained
+
+
+def test_an_exit_without_a_limit_upward_explains_nothing_while_it_rests() -> None:
+    account = reserved(side=Side.SELL, reducing=True)
+    more = held(USD="10500", BTC="1")
+    assert difference(account, more).explained
+    assert not difference(account, more).explained_at_rest
+    assert not difference(account, more, filling={"r1": ZERO}).explained
+
+
+def test_rounding_is_not_taken_in_beside_an_order_that_may_fill() -> None:
+    found = differences(reserved(), make_document(), None, held(USD="10000", BTC="1"), filling={"r1": ZERO})
+    assert not found["USD"].quiet
+    assert found["USD"].moving.still

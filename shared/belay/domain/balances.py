@@ -1,15 +1,19 @@
 """What an account's balances should be, and how far they may be from it before nobody can say why.
 
     expected = opening + traded + external + what the venue's rounding has made of them so far
-    |actual - expected| may be what orders at the venue can have moved by now, what fees that are only estimated may
-    come to be, half a unit of the asset's decimals for each amount booked since rounding was last taken in, and the
-    document's tolerance
+    |actual - expected| may be what orders at the venue have moved that is not counted yet, what fees that are only
+    estimated may come to be, half a unit of the asset's decimals for each amount booked since rounding was last taken
+    in, and the document's tolerance
+
+An order that the venue shows has moved what it shows as filled; only one of which it is not known stands for its whole
+size. What only an order explains may be explained by something else once the order is done: it opens nothing, and it
+ends nothing.
 
 What is within the rounding bound is taken into a proof's running sum, so that a leak cannot hide in it: the sum is
 bounded by all bookings there ever were. While anything is in flight in an asset nothing of it is taken in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from belay.domain.account import Account, Reservation, summed
@@ -41,12 +45,15 @@ class Range(Record):
 
 
 class Difference(Record):
-    """One asset's balance beside what is expected of it. `moving`: what orders and estimated fees may make of it;
-    `rounding`: what the venue's rounding may, `rounded` what it had made of it before; `bookings`: amounts booked."""
+    """One asset's balance beside what is expected of it. `moving`: what orders and estimated fees may have made of it,
+    `owed`: the fees alone; `quiet`: neither goes on to move it. `rounding`: what the venue's rounding may have made of
+    it, `rounded` what it had before; `bookings`: amounts booked."""
 
     expected: Decimal
     actual: Decimal
     moving: Range
+    owed: Range
+    quiet: bool
     rounding: Range
     rounded: Decimal
     bookings: int
@@ -58,7 +65,15 @@ class Difference(Record):
 
     @property
     def explained(self) -> bool:
-        bounds = self.moving.plus(self.rounding.low, self.rounding.high).plus(-self.tolerance, self.tolerance)
+        return self._within(self.moving)
+
+    @property
+    def explained_at_rest(self) -> bool:
+        """Without anything that an order at the venue may have done."""
+        return self._within(self.owed)
+
+    def _within(self, moved: Range) -> bool:
+        bounds = moved.plus(self.rounding.low, self.rounding.high).plus(-self.tolerance, self.tolerance)
         return bounds.holds(self.residual)
 
     @property
@@ -94,6 +109,7 @@ def differences(
     balances: Balances,
     uncounted: Iterable[VenueTrade] = (),
     estimates: Iterable["Estimate"] = (),
+    filling: Mapping[str, Decimal] | None = None,
 ) -> dict[str, Difference]:
     """By asset, for every one that is in use and in the opening; none before the opening is recorded.
 
@@ -101,6 +117,8 @@ def differences(
         last: the newest proof of the account, whichever deployment stored it.
         uncounted: trades of our orders that are about to be counted.
         estimates: the fees that may still turn out to be others, those of `uncounted` left out.
+        filling: by order id, what the venue shows as filled beyond what is counted; an order that is not among them may
+            have filled in full.
     """
     trades = tuple(uncounted)
     expected, bookings = account.expected_balances(), dict(account.bookings)
@@ -110,11 +128,15 @@ def differences(
     owed = (*estimates, *(Estimate.of(trade) for trade in trades if trade.estimated))
     rounded, settled = (last.rounding, last.bookings) if last else ({}, {})
     compared = in_use(account, document) & (account.opening or {}).keys()
+    held, shown = tuple(account.reservations.values()), filling or {}
+    filled = [one.model_copy(update={"quantity": shown.get(one.order_id, one.quantity)}) for one in held]
     return {
         asset: Difference(
             expected=expected.get(asset, ZERO) + rounded.get(asset, ZERO),
             actual=balances.total.get(asset, ZERO),
-            moving=_moving(asset, account.reservations.values(), owed),
+            moving=_moving(asset, filled, owed),
+            owed=_moving(asset, (), owed),
+            quiet=_moving(asset, held, owed).still,
             rounding=_rounding(
                 balances.decimals.get(asset),
                 bookings.get(asset, 0),
@@ -137,7 +159,7 @@ def rounded_now(found: dict[str, Difference], last: Proof | None) -> tuple[dict[
     """
     rounding, bookings = (dict(last.rounding), dict(last.bookings)) if last else ({}, {})
     for asset, difference in found.items():
-        if difference.moving.still and difference.bookings > bookings.get(asset, 0):
+        if difference.quiet and difference.bookings > bookings.get(asset, 0):
             total = difference.rounded + difference.taken_in
             rounding |= {asset: total} if total or asset in rounding else {}
             bookings[asset] = difference.bookings
@@ -180,7 +202,7 @@ def _rounding(decimals: int | None, bookings: int, settled: int, rounded: Decima
 
 
 def _moving(asset: str, reservations: Iterable[Reservation], estimates: Iterable[Estimate]) -> Range:
-    """How far orders that are still at the venue may move a balance before their fills are counted, and fees after.
+    """How far what is left of orders may move a balance before their fills are counted, and fees after.
 
     A sell may fill better than its price, and a buy at market worse than it was valued at.
     """

@@ -50,6 +50,8 @@ ENDS_BY_RULE = frozenset(
         IncidentKind.SYMBOL_UNAVAILABLE,
     }
 )
+# How `expected` of an order's incident ends where its order was never sent: there is nothing to ask the venue about.
+WAS_NEVER_SENT = "was never sent"
 
 
 class Incident(Record):

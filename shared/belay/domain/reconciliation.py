@@ -7,10 +7,10 @@ from decimal import Decimal
 from belay.domain.account import Account
 from belay.domain.balances import Difference, Estimate, differences
 from belay.domain.documents import AccountDocument
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import WAS_NEVER_SENT, Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
 from belay.domain.proofs import Proof
-from belay.domain.record import Record, Symbol, Utc, joined
+from belay.domain.record import ZERO, Record, Symbol, Utc, joined, plain
 from belay.domain.transitions import reading
 from belay.domain.venues import Balances, VenueOrder, VenueStatus, VenueTrade
 
@@ -164,8 +164,7 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
             symbol=order.symbol,
             expected=_described(order),
             actual=f"{seen.side} {seen.quantity} {seen.symbol} at {seen.limit_price or 'market'}",
-            action="The order was changed at the venue, someone else used its id, or the ledger was restored: compare "
-            f'both. An order that was changed is taken as it is: belay resolve {order.order_id} --reason "…".',
+            action=_way_on(order, known),
         )
         return
     shown, news = f"an order that is {seen.status}, {seen.filled_quantity} filled", reading(order, seen)
@@ -176,6 +175,18 @@ def _own_order(order: Order, seen: VenueOrder) -> Iterator[Finding]:
         yield _wrong_proof(order, shown)
     if news is not None:
         yield Observed(order_id=order.order_id, seen=seen)
+
+
+def _way_on(order: Order, known: bool) -> str:
+    if known:
+        return (
+            "The order was changed at the venue, or someone else used its id: compare both. An order that was changed "
+            f'is taken as it is: belay resolve {order.order_id} --reason "…".'
+        )
+    return (
+        "Someone else used its id, or the ledger was restored and has forgotten that it was sent: cancel it at the "
+        "venue, look at the position, then resolve. What it filled is a trade of no order."
+    )
 
 
 def _duplicates(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
@@ -202,7 +213,7 @@ def _duplicates(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
 
 def _described(order: Order) -> str:
     if order.attempt is None or order.state in NEVER_SENT:
-        return f"an order that is {order.state} and was never sent"
+        return f"an order that is {order.state} and {WAS_NEVER_SENT}"
     sent = order.attempt.request
     return f"{sent.side} {sent.quantity} {sent.symbol} at {sent.limit_price or 'market'}"
 
@@ -307,6 +318,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
     for asset, difference in compared(ledger, venue).items():
         if difference.explained:
             continue
+        taking = f"--asset {asset} --amount {asset}={plain(difference.residual)}"
         yield Mismatch(
             kind=IncidentKind.BALANCE_MISMATCH,
             subject=asset,
@@ -314,7 +326,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
             expected=f"{difference.expected} {asset}",
             actual=f"{difference.actual} {asset}",
             action="Find the deposit, withdrawal or trade that explains it. Where the venue's records name it, it is "
-            f'counted by itself; otherwise: belay rebase --asset {asset} --reason "…".',
+            f'counted by itself; otherwise: belay rebase {taking} --reason "…".',
         )
 
 
@@ -322,14 +334,27 @@ def compared(ledger: LedgerView, venue: VenueView) -> dict[str, Difference]:
     """Every asset in use, compared; trades of our orders that are not yet counted are taken as if they were."""
     uncounted = [trade for trade in ledger.uncounted(venue.trades) if ledger.owner(trade) is not None]
     owed = [estimate for order in ledger.orders.values() if (estimate := _estimate(order))]
-    return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed)
+    filling = _filling(ledger, venue, uncounted)
+    return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed, filling)
+
+
+def _filling(ledger: LedgerView, venue: VenueView, uncounted: Iterable[VenueTrade]) -> dict[str, Decimal]:
+    """What of each order that the venue shows is filled there beyond its trades, those of `uncounted` included."""
+    shown: dict[str, dict[str, Decimal]] = {}
+    for seen in venue.shown:
+        if (order := ledger.owner(seen)) is not None:
+            shown.setdefault(order.order_id, {})[seen.venue_order_id] = seen.filled_quantity
+    known = {order_id: ledger.orders[order_id].filled_quantity for order_id in shown}
+    for trade in uncounted:
+        if (order := ledger.owner(trade)) is not None and order.order_id in known:
+            known[order.order_id] += trade.quantity
+    return {order_id: max(sum(each.values(), ZERO) - known[order_id], ZERO) for order_id, each in shown.items()}
 
 
 def at_rest(ledger: LedgerView, venue: VenueView, assets: Iterable[str]) -> bool:
     """Whether these assets are explained without anything that an order at the venue could have done to them."""
-    account = ledger.account.model_copy(update={"reservations": {}})
-    found = compared(ledger.model_copy(update={"account": account}), venue)
-    return all(asset in found and found[asset].explained for asset in assets)
+    found = compared(ledger, venue)
+    return all(asset in found and found[asset].explained_at_rest for asset in assets)
 
 
 def residuals(ledger: LedgerView, venue: VenueView) -> dict[str, Decimal]:

@@ -4,9 +4,11 @@ One table, which the command, the alerts and the runbook print. Knows texts, run
 """
 
 import shlex
+from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import WAS_NEVER_SENT, Incident, IncidentKind
+from belay.domain.record import plain
 
 K = IncidentKind
 REASON = '--reason "…"'
@@ -15,11 +17,13 @@ RESOLVE = f"belay incidents resolve {{incident}} {REASON}"
 
 class Way(NamedTuple):
     """`automatic`: what ends it by itself; empty where nothing does. `commands` with what is known of the incident in
-    braces; what a person has to fill in stands in capitals. `test` goes there and back."""
+    braces; what a person has to fill in stands in capitals. `test` goes there and back. `unsent`: the commands instead
+    where the order was never sent."""
 
     automatic: str
     commands: tuple[str, ...]
     test: str
+    unsent: tuple[str, ...] = ()
 
 
 WAYS: dict[IncidentKind, Way] = {
@@ -45,7 +49,7 @@ WAYS: dict[IncidentKind, Way] = {
     ),
     K.BALANCE_MISMATCH: Way(
         "the venue's records, or a trade, explain the difference",
-        ("belay rebase", f"belay rebase --asset {{asset}} {REASON}"),
+        ("belay rebase", f"belay rebase --asset {{asset}}{{amount}} {REASON}"),
         "test_a_balance_that_no_record_explains_is_taken_by_the_command_that_its_incident_prints",
     ),
     K.OVERFILL: Way("", ("belay explain {order}", RESOLVE), "test_an_overfill_is_over_once_a_person_says_so"),
@@ -56,6 +60,7 @@ WAYS: dict[IncidentKind, Way] = {
         "",
         ("belay resolve {order}", f"belay resolve {{order}} {REASON}"),
         "test_r17_an_order_that_was_changed_at_the_venue_is_taken_as_it_is",
+        unsent=(RESOLVE,),
     ),
     K.UNATTRIBUTED_TRADE: Way(
         "the trade turns out to be one of our orders'",
@@ -138,7 +143,17 @@ def commands(incident: Incident) -> tuple[str, ...]:
     """The commands that lead back from an incident, as they can be typed: with its order, trade, symbol or asset."""
     known = {"symbol": incident.symbol or "SYMBOL", "incident": incident.incident_id}
     known |= dict.fromkeys(("order", "asset"), incident.subject)
-    quoted = {name: shlex.quote(value) for name, value in known.items()}
+    quoted = {name: shlex.quote(value) for name, value in known.items()} | {"amount": _amount(incident)}
     account = f" --account {shlex.quote(incident.account)}"
     way = WAYS.get(incident.kind, OF_A_LATER_VERSION)
-    return tuple(template.format(**quoted) + account for template in way.commands)
+    templates = way.unsent if way.unsent and incident.expected.endswith(WAS_NEVER_SENT) else way.commands
+    return tuple(template.format(**quoted) + account for template in templates)
+
+
+def _amount(incident: Incident) -> str:
+    """The option that lets a rebase take only what the incident says to differ; none where it says no two amounts."""
+    try:
+        expected, actual = (Decimal(text.partition(" ")[0]) for text in (incident.expected, incident.actual))
+    except InvalidOperation:
+        return ""
+    return f" --amount {shlex.quote(f'{incident.subject}={plain(actual - expected)}')}"

@@ -13,7 +13,7 @@ from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import WrittenByLater
 from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind
-from belay.domain.reconciliation import Mismatch
+from belay.domain.reconciliation import Mismatch, compared
 from belay.domain.record import base_asset, quote_asset
 from belay.domain.venues import UnreadRow
 from belay.ports import Suspicion
@@ -128,6 +128,8 @@ def judge(session: Session, mismatches: Iterable[Mismatch], views: Views, owed: 
         resolution = f"gone in two looks, at {gone[incident_id]:%FT%TZ} and {now:%FT%TZ}"
         end_incident(session.services, account, incident_id, resolution)
     later = f"of a later version, or not to be read: {', '.join(views.later)}" if views.later else ""
+    open_still = sorted(one.incident_id for one in missing if _in_flight(one.kind, one.subject, views))
+    later = later or (f"not conclusive yet: {', '.join(open_still)}" if open_still else "")
     return Judged(_against(after, found, doubtful, seen) or later, _uncovered(views, found), bool(over))
 
 
@@ -187,7 +189,17 @@ def looked_at(incident: Incident, views: Views) -> bool:
         return False
     if incident.kind is IncidentKind.UNATTRIBUTED_TRADE and incident.symbol in views.unsettled:
         return False
+    if _in_flight(incident.kind, incident.subject, views):
+        return False
     return not _doubtful(incident.kind, incident.subject, views)
+
+
+def _in_flight(kind: str, subject: str, views: Views) -> bool:
+    """Whether only an order at the venue explains a balance: a difference that stands may be hidden by it."""
+    if kind != IncidentKind.BALANCE_MISMATCH:
+        return False
+    difference = compared(views.ledger, views.venue).get(subject)
+    return difference is not None and not difference.explained_at_rest and difference.explained
 
 
 # --- in words --------------------------------------------------------------------------------------------------------

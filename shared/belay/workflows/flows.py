@@ -27,6 +27,8 @@ EVERY = timedelta(minutes=15)
 # How far back the records are read again, since a row may come after rows of a later time: always, and where they
 # explain nothing else.
 OVERLAPS = (timedelta(hours=1), timedelta(days=1))
+# By then a row has left what is read again: what is still shown, such as a right that the key lacks, stands.
+TOLD_AGAIN = OVERLAPS[-1] + 2 * EVERY
 MOST_READS = 10  # of the venue's records, in one look
 LATEST = 100  # flows among which a balance that was taken as it is is looked for
 
@@ -148,7 +150,8 @@ def _correct_one(
 
 
 def _tell(services: Services, account: str, row: UnreadRow, at: datetime) -> None:
-    """A row of the venue's records that is not understood counts as nothing; a person is told, once."""
+    """A row of the venue's records that is not understood counts as nothing; a person is told, once. Not every run
+    looks at the records, so only a person ends it; what is shown long after that is told anew."""
     incident = Incident(
         account=account,
         kind=IncidentKind.UNREADABLE_ROW,
@@ -159,7 +162,9 @@ def _tell(services: Services, account: str, row: UnreadRow, at: datetime) -> Non
         "resolve.",
         opened_at=at,
     )
-    if services.ledger.incident(account, incident.incident_id) is None:
+    known = services.ledger.incident(account, incident.incident_id)
+    ended = (known.resolved_at or known.opened_at) if known is not None and known.status == "resolved" else None
+    if ended is None or services.clock.now() >= ended + TOLD_AGAIN:
         open_incident(services, incident)
 
 

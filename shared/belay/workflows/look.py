@@ -131,7 +131,7 @@ def _among_the_facts(incident: Incident, session: Session, views: Views) -> Look
     if incident.incident_id in owed_fills(views):
         return _looked(incident, status="open", problem="the fills are still missing")
     if not looked_at(incident, views):
-        why = "; ".join(map(str, (*views.gaps, *views.later))) or "a trade may be of an order whose outcome is open"
+        why = "; ".join(map(str, (*views.gaps, *views.later))) or "an order whose outcome is open may explain it"
         return _looked(incident, status="open", problem=f"it could not be looked at: {why}", remedy=AGAIN)
     return None
 

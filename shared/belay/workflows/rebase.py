@@ -85,7 +85,7 @@ def _shifts(asked: tuple[str, ...], found: Mapping[str, Difference]) -> dict[str
         problem = f"{unknown[0]} is no asset that this account compares"
         remedy = f"Compared are {', '.join(found)}. One that comes into use is taken in by itself."
         raise InvalidInput("rebase.assets", problem, remedy)
-    differing = {asset: found[asset] for asset in asked if not found[asset].explained}
+    differing = {asset: found[asset] for asset in asked if not found[asset].explained_at_rest}
     return {
         asset: Shift(before=difference.expected, after=difference.actual, amount=difference.residual)
         for asset, difference in differing.items()

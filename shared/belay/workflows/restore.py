@@ -2,7 +2,7 @@
 
 from collections.abc import Container
 
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import WAS_NEVER_SENT, Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.record import Utc
 from belay.domain.restore import Precaution, is_doubtful, newest_of_ours, precaution
@@ -51,7 +51,7 @@ def _may_be_sent(order: Order, seen: VenueOrder | None, at: Utc) -> Incident:
         kind=IncidentKind.ORDER_MISMATCH,
         subject=order.order_id,
         symbol=order.symbol,
-        expected="an exit that was never sent",
+        expected=f"an exit that {WAS_NEVER_SENT}",
         actual=f"{sent}; the venue has orders of ours that this table does not know: it was restored",
         action="Look at the position and at the venue's orders. The exit lapses; sell by hand what is left, then "
         "resolve.",

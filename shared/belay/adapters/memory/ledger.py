@@ -333,6 +333,8 @@ class InMemoryLedger(Books):
             if stored.holds(flow.flow_id, flow):
                 return
             raise Conflict("flow")
+        if self._accounts.holds(account.account, account):
+            raise Conflict("account")  # what another wrote, which comes to the same
         self.save_account(account)
         stored[flow.flow_id] = flow
         self._flow_lines[flow.account][flow_position(flow)] = flow

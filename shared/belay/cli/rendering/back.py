@@ -80,7 +80,7 @@ def rebased(out: Terminal, document: Document) -> None:
     if not document["shifts"]:
         out.print("No balance differs.")
     elif not document["taken"]:
-        out.print('To take one as it is: belay rebase --asset ASSET --reason "…"')
+        out.print('To take one as it is: belay rebase --asset ASSET --amount ASSET=AMOUNT --reason "…"')
     _ended(out, document)
 
 
