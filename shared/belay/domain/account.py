@@ -9,7 +9,7 @@ from pydantic import Field
 
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
-from belay.domain.flows import Flow, FlowKind
+from belay.domain.flows import TAKES, Flow, FlowKind
 from belay.domain.record import ZERO, NonNegative, OpenEnum, Positive, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueTrade
 
@@ -181,7 +181,8 @@ class Account(Record):
     the three together are what the venue should hold. `adoptions` are the parts of the opening that are positions of
     strategies now. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
     were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by
-    an operator's word, each with the venue time until which it is looked up on.
+    an operator's word, each with the venue time until which it is looked up on. `taken`: the venue time at which
+    an asset's balance was last taken as it was, by a rebase or when it entered the opening after `opened_at`.
     """
 
     account: str
@@ -199,6 +200,7 @@ class Account(Record):
     retired: tuple[Symbol, ...] = ()
     identity: VenueIdentity | None = None
     watched: dict[str, Utc] = {}
+    taken: dict[str, Utc] = {}
 
     @property
     def needs(self) -> int:
@@ -276,15 +278,19 @@ class Account(Record):
     def with_flow(self, flow: Flow) -> "Account":
         """Count one flow; a trade that was given to a strategy moves its position too. What an asset held before it
         was first used belongs to the opening."""
+        taken = self.taken
+        if flow.kind in TAKES:
+            taken = {**taken, **{asset: max(flow.at, taken.get(asset, flow.at)) for asset in flow.amounts}}
         if flow.kind is FlowKind.OPENING:
-            return self.bumped(opening=summed(self.opening or {}, flow.amounts))
+            return self.bumped(opening=summed(self.opening or {}, flow.amounts), taken=taken)
         positions = self.positions
         if flow.strategy is not None and flow.trade is not None:
             held, symbol = positions.get(flow.strategy, {}), flow.trade.symbol
             position = self.position(flow.strategy, symbol).after(flow.trade)
             positions = {**positions, flow.strategy: {**held, symbol: position}}
         booked = counted(self.bookings, flow.trade.bookings if flow.trade else {})
-        return self.bumped(positions=positions, external=summed(self.external, flow.amounts), bookings=booked)
+        external = summed(self.external, flow.amounts)
+        return self.bumped(positions=positions, external=external, bookings=booked, taken=taken)
 
     def with_adoption(self, adoption: Adoption) -> "Account":
         """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""

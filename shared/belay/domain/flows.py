@@ -21,6 +21,10 @@ class FlowKind(StrEnum):
     OPENING = "opening"
 
 
+# Those by which an asset's balance is taken as it is.
+TAKES = frozenset({FlowKind.OPENING, FlowKind.REBASE})
+
+
 class Flow(Record):
     """Amounts by asset that came (or, negative, went), fees included, at venue time `at`.
 
