@@ -89,6 +89,20 @@ class Position(Record):
         changes = trade.asset_changes()
         return self.moved(changes[base], -changes[quote])
 
+    def before(self, trade: VenueTrade) -> "Position":
+        """As if `trade`, which was counted, never had been: exactly so where nothing was since, and the sum of cost and
+        realised P&L always is."""
+        base, quote = trade.symbol.split("/")
+        changes = trade.asset_changes()
+        moved, paid = changes[base], -changes[quote]
+        if self.quantity * moved < 0:  # it closed a part, at the average cost that what is left has
+            closed = self.cost * abs(moved / self.quantity)
+            changed = {"cost": self.cost + closed, "realised_pnl": self.realised_pnl + closed + paid}
+            return self.model_copy(update={"quantity": self.quantity - moved, **changed})
+        if abs(self.quantity) > abs(moved) and (self.cost - paid) * moved > 0:
+            return self.model_copy(update={"quantity": self.quantity - moved, "cost": self.cost - paid})
+        return self.moved(-moved, -paid)
+
     def corrected(self, trade: VenueTrade, true: VenueTrade) -> "Position":
         """After `trade`, which was counted, proves to have been `true`, which differs in its fees.
 
@@ -276,8 +290,8 @@ class Account(Record):
         )
 
     def with_flow(self, flow: Flow) -> "Account":
-        """Count one flow; a trade that was given to a strategy moves its position too. What an asset held before it
-        was first used belongs to the opening."""
+        """Count one flow; a trade that was given to a strategy moves its position too, and back where it is taken
+        back. What an asset held before it was first used belongs to the opening."""
         taken = self.taken
         if flow.kind in TAKES:
             taken = {**taken, **{asset: max(flow.at, taken.get(asset, flow.at)) for asset in flow.amounts}}
@@ -286,9 +300,10 @@ class Account(Record):
         positions = self.positions
         if flow.strategy is not None and flow.trade is not None:
             held, symbol = positions.get(flow.strategy, {}), flow.trade.symbol
-            position = self.position(flow.strategy, symbol).after(flow.trade)
+            position = self.position(flow.strategy, symbol)
+            position = position.before(flow.trade) if flow.fill_of else position.after(flow.trade)
             positions = {**positions, flow.strategy: {**held, symbol: position}}
-        booked = counted(self.bookings, flow.trade.bookings if flow.trade else {})
+        booked = counted(self.bookings, flow.trade.bookings if flow.trade and not flow.fill_of else {})
         external = summed(self.external, flow.amounts)
         return self.bumped(positions=positions, external=external, bookings=booked, taken=taken)
 

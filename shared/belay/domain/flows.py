@@ -31,6 +31,7 @@ class Flow(Record):
     `flow_id` is the venue's own id behind the name of its list, a trade's key, or an operator's. `evidence` is the
     venue's word for it, or the operator's reason. `trade`: the trade that nobody's order explains, where it is one;
     `strategy` has the position that came of it.
+    `fill_of`: the order whose fill that trade proved to be; then this takes back what it was counted as before.
     """
 
     account: str
@@ -43,6 +44,7 @@ class Flow(Record):
     evidence: str
     strategy: str | None = None
     trade: VenueTrade | None = None
+    fill_of: str | None = None
 
     @property
     def needs(self) -> int:

@@ -84,6 +84,32 @@ def flow_of(trade: VenueTrade, request: TradesRequest, account: str, recorded_at
     )
 
 
+def taken_back(
+    account: Account, flow: Flow | None, trade: VenueTrade, order_id: str, recorded_at: datetime
+) -> Flow | None:
+    """What takes back what `trade` was counted as, before it counts as a fill of an order; None where it was nothing.
+
+    Args:
+        flow: the trade as a person spoke of it.
+    """
+    if flow is None:
+        return None
+    said = f"{flow.author} had {'given it to ' + flow.strategy if flow.strategy else 'called it foreign'}"
+    return Flow(
+        account=account.account,
+        flow_id=f"{trade.key}|ours",
+        kind=FlowKind.TRADE,
+        amounts={asset: -amount for asset, amount in flow.amounts.items()},
+        at=trade.at,
+        recorded_at=recorded_at,
+        author="belay",
+        evidence=f"a fill of order {order_id}; {said}",
+        strategy=flow.strategy,
+        trade=flow.trade,
+        fill_of=order_id,
+    )
+
+
 def require_owned(account: Account, strategy: str | None, trade: VenueTrade) -> None:
     """A strategy cannot have sold what it does not have: that was somebody else's.
 
