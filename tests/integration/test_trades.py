@@ -14,10 +14,12 @@ from belay.domain.flows import FlowKind
 from belay.domain.foreign import TradesRequest, flow_of
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
+from belay.domain.rebase import RebaseRequest
 from belay.domain.record import digest
-from belay.domain.venues import VenueTrade
+from belay.domain.venues import TradePage, VenueTrade
 from belay.domain.verdicts import VerdictRequest
 from belay.ports import Cursor
+from belay.workflows.rebase import rebase
 from belay.workflows.resolve_order import resolve_order
 from belay.workflows.trades import Trades, answer, trades
 from tests.builders import ACCOUNT, NOW, STRATEGY, SYMBOL
@@ -187,7 +189,7 @@ def test_a_trade_that_a_run_counts_as_a_fill_after_it_was_said_to_be_foreign_cou
     flow = TradesRequest.parse({**FOREIGN, "foreign": (trade.key,)})
 
     def record() -> None:
-        made = flow_of(trade, flow, ACCOUNT, world.wall.now())
+        made = flow_of(trade, flow, world.account, world.wall.now())
         world.ledger.record_flow(made, world.account.with_flow(made))
 
     world.steps.next("ledger.commit", afterwards(record))
@@ -272,16 +274,73 @@ def test_two_runs_that_turn_a_flow_into_a_fill_at_once_count_it_once() -> None:
     require_fill_instead_of_flow(world)
 
 
+# --- after a rebase --------------------------------------------------------------------------------------------------
+
+
+def rebased(world: World) -> World:
+    """The history does not show a trade yet; a person took the balances with it in them. Now it shows it."""
+    world.advance(seconds=30)
+    world.reconcile()
+    wish = RebaseRequest(whole=True, reason="the app", author="ada")
+    assert rebase(ACCOUNT, wish, world.services()).taken
+    world.steps.calm()
+    world.minutes(1)
+    return world
+
+
+def require_explained(world: World) -> None:
+    balances, expected = world.venue().balances().total, world.account.expected_balances()
+    assert {asset: expected[asset] - balances[asset] for asset in expected} == dict.fromkeys(expected, 0)
+    world.minutes(3)
+    assert world.reconcile().clean
+    assert K.BALANCE_MISMATCH not in world.kinds()
+
+
+@pytest.mark.parametrize("strategy", [None, STRATEGY])
+def test_a_trade_that_a_rebase_took_counts_no_more_in_the_balances_whosever_it_is(strategy: str | None) -> None:
+    world = World()
+    world.open_gate()
+    world.advance(seconds=1)
+    world.steps.always("venue.trades", instead(TradePage(trades=())))
+    world.trade_by_hand()
+    rebased(world)
+    key = waiting(world).key
+    wish = {"attribute": key, "strategy": strategy, "new_strategy": True} if strategy else {"foreign": (key,)}
+    assert [one.taken for one in say(world, **wish).said] == [("BTC", "USD")]
+    assert [one.taken for one in say(world, **wish).said] == [("BTC", "USD")]
+    assert world.position() == (Decimal("0.01") if strategy else 0)
+    require_explained(world)
+
+
+def test_a_fill_that_a_rebase_took_is_its_orders_and_counts_no_more_in_the_balances() -> None:
+    """Said to be absent, its balances taken by a rebase; then the order and its fill show up after all."""
+    world = unresolved_with_a_trade(shown=False)
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(15)
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    word = {"order": order.order_id, "verdict": "absent", "author": "ada", "reason": "not there"}
+    resolve_order(ACCOUNT, VerdictRequest.parse(word), world.services())
+    rebased(world)
+    world.minutes(62)
+    found = world.order(order.order_id)
+    assert (found.state, found.filled_quantity, found.settled) == (OrderState.FILLED, found.venue_filled, True)
+    assert world.position() == found.filled_quantity
+    require_explained(world)
+
+
 # --- refused ---------------------------------------------------------------------------------------------------------
 
 
-def unresolved_with_a_trade() -> World:
-    """An entry whose answer was lost, and which no look-up finds; its trade shows up and belongs to nobody."""
+def unresolved_with_a_trade(*, shown: bool = True) -> World:
+    """An entry whose answer was lost, and which no look-up finds; its trade shows up and belongs to nobody, or (not
+    `shown`) does not show up either."""
     world = World()
     world.open_gate()
     world.buy()
     world.steps.next("venue.submit", lose_answer)
     world.steps.always("venue.lookup", instead(None))
+    if not shown:
+        world.steps.always("venue.trades", instead(TradePage(trades=())))
     world.deliver()
     world.advance(seconds=3)
     world.reconcile()

@@ -307,6 +307,11 @@ class Account(Record):
         external = summed(self.external, flow.amounts)
         return self.bumped(positions=positions, external=external, bookings=booked, taken=taken)
 
+    def already_in(self, trade: VenueTrade) -> dict[str, Decimal]:
+        """What of a trade's changes was in its assets' balances when they were last taken as they were."""
+        changes = trade.asset_changes().items()
+        return {asset: change for asset, change in changes if asset in self.taken and trade.at <= self.taken[asset]}
+
     def with_adoption(self, adoption: Adoption) -> "Account":
         """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""
         held = self.positions.get(adoption.strategy, {})

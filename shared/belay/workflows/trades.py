@@ -21,13 +21,15 @@ from belay.workflows.updates import TRIES
 
 
 class Said(Record):
-    """A trade that is `strategy`'s now, or nobody's here; `already`: it was said before."""
+    """A trade that is `strategy`'s now, or nobody's here; `already`: it was said before. `taken`: assets whose balances
+    were taken with it in them, by a rebase: of those it counts nothing more."""
 
     trade: VenueTrade
     strategy: Name | None
     author: str
     reason: str
     already: bool
+    taken: tuple[str, ...] = ()
 
 
 class Trades(Record):
@@ -137,7 +139,7 @@ def _say(session: Session, request: TradesRequest, trade: VenueTrade) -> Said:
     for _ in range(TRIES):
         account = services.ledger.account(name)
         known = services.ledger.flow(name, trade.key)
-        flow = known or flow_of(trade, request, name, services.clock.now())
+        flow = known or flow_of(trade, request, account, services.clock.now())
         if known is None:
             _require_nobodys(session, account, request, trade)
             try:
@@ -146,6 +148,11 @@ def _say(session: Session, request: TradesRequest, trade: VenueTrade) -> Said:
                 continue
         _require_same(flow, request, trade)
         return Said(
-            trade=trade, strategy=flow.strategy, author=flow.author, reason=flow.evidence, already=known is not None
+            trade=trade,
+            strategy=flow.strategy,
+            author=flow.author,
+            reason=flow.evidence,
+            already=known is not None,
+            taken=tuple(sorted(trade.asset_changes().keys() - flow.amounts.keys())),
         )
     raise Conflict(f"account {name}")
