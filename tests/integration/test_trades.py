@@ -266,6 +266,14 @@ def test_wherever_a_run_stops_that_turns_a_flow_into_a_fill_it_counts_once(fault
             require_fill_instead_of_flow(world)
 
 
+def test_nothing_more_can_be_said_of_a_trade_that_is_our_orders() -> None:
+    world = spoken_of("foreign")
+    world.reconcile()
+    with pytest.raises(InvalidInput, match=r"is a fill of order .*; ada had called it foreign"):
+        SAID["foreign"](world)
+    require_fill_instead_of_flow(world)
+
+
 def test_two_runs_that_turn_a_flow_into_a_fill_at_once_count_it_once() -> None:
     world = spoken_of("foreign")
     world.steps.next("ledger.record_flow", meanwhile(lambda: world.reconcile()))

@@ -90,13 +90,13 @@ class Position(Record):
         return self.moved(changes[base], -changes[quote])
 
     def before(self, trade: VenueTrade) -> "Position":
-        """As if `trade`, which was counted, never had been: exactly so where nothing was since, and the sum of cost and
-        realised P&L always is."""
+        """As if `trade`, which was counted, never had been: in all where nothing was counted since, in quantity and in
+        cost less realised P&L always."""
         base, quote = trade.symbol.split("/")
         changes = trade.asset_changes()
         moved, paid = changes[base], -changes[quote]
         if self.quantity * moved < 0:  # it closed a part, at the average cost that what is left has
-            closed = self.cost * abs(moved / self.quantity)
+            closed = self.cost * abs(moved) / abs(self.quantity)
             changed = {"cost": self.cost + closed, "realised_pnl": self.realised_pnl + closed + paid}
             return self.model_copy(update={"quantity": self.quantity - moved, **changed})
         if abs(self.quantity) > abs(moved) and (self.cost - paid) * moved > 0:

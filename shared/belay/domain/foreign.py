@@ -86,6 +86,11 @@ def flow_of(trade: VenueTrade, request: TradesRequest, account: Account, recorde
     )
 
 
+def back_id(key: str) -> str:
+    """The id of the flow that takes a trade back."""
+    return f"{key}|ours"
+
+
 def taken_back(
     account: Account, flow: Flow | None, trade: VenueTrade, order_id: str, recorded_at: datetime
 ) -> Flow | None:
@@ -100,7 +105,7 @@ def taken_back(
         return None
     return Flow(
         account=account.account,
-        flow_id=f"{trade.key}|ours",
+        flow_id=back_id(trade.key),
         kind=FlowKind.TRADE,
         amounts={asset: -amount for asset, amount in back.items()},
         at=trade.at,

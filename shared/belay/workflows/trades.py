@@ -9,7 +9,7 @@ from typing import Any
 from belay.domain.account import Account
 from belay.domain.errors import Conflict, InvalidInput
 from belay.domain.flows import Flow
-from belay.domain.foreign import LIST, TradesRequest, flow_of, named, require_owned
+from belay.domain.foreign import LIST, TradesRequest, back_id, flow_of, named, require_owned
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.record import Name, Record
@@ -97,6 +97,8 @@ def _wanted(session: Session, request: TradesRequest) -> list[tuple[VenueTrade, 
         trade = named(name, waiting)
         flow = ledger.flow(account, trade.key if trade else name)
         trade = trade or (flow.trade if flow else None)
+        if flow is not None and (back := ledger.flow(account, back_id(flow.flow_id))) is not None:
+            raise InvalidInput("trades.trade", f"{flow.flow_id} is {back.evidence}", "Nothing is to be done.")
         if trade is None:
             raise InvalidInput("trades.trade", f"no trade without an order is known as {name}", LIST)
         _require_same(flow, request, trade)
