@@ -560,6 +560,32 @@ def test_a_record_that_comes_after_a_rebase_took_its_amount_is_not_counted_again
     assert flows(world) == [(FlowKind.REBASE, {"USD": 25})]
 
 
+def rebased_before_its_record() -> tuple[World, VenueFlow]:
+    """A deposit whose record could not be read was taken by a rebase; the record, as it comes later."""
+    world = ready()
+    world.move(recorded=False, USD="1000")
+    late, at = row("late", world.now, USD="1000"), world.now
+    mismatched(world)
+    assert at < world.now
+    assert asked(world, whole=True)["taken"]
+    return world, late
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_rebase_took_is_not_counted_again_however_many_flows_came_since(kept: bool) -> None:
+    """An account of an earlier version does not keep when a balance was taken: its latest flows are asked."""
+    world, late = rebased_before_its_record()
+    many = 101 if kept else 50
+    world.advance(minutes=1)
+    world.move(recorded=False, USD=str(D("0.01") * many))
+    if not kept:
+        world.ledger.save_account(world.account.bumped(taken={}))
+    records(world, late, *(row(f"i{number}", world.now, USD="0.01") for number in range(many)))
+    clean(world)
+    clean(world, minutes=20)
+    assert world.account.external == {"USD": 1000 + D("0.01") * many}
+
+
 def test_a_rebase_that_stopped_before_it_ended_its_incident_ends_it_when_it_is_repeated() -> None:
     world = ready()
     world.move(recorded=False, USD="25")

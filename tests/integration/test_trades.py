@@ -2,18 +2,25 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
-from belay.domain.decisions import Side
+from belay.domain.account import Position, summed
+from belay.domain.decisions import Hold, Side
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import FlowKind
 from belay.domain.foreign import TradesRequest, flow_of
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
-from belay.domain.venues import VenueTrade
+from belay.domain.rebase import RebaseRequest
+from belay.domain.record import digest
+from belay.domain.venues import TradePage, VenueTrade
+from belay.domain.verdicts import VerdictRequest
 from belay.ports import Cursor
+from belay.workflows.rebase import rebase
+from belay.workflows.resolve_order import resolve_order
 from belay.workflows.trades import Trades, answer, trades
 from tests.builders import ACCOUNT, NOW, STRATEGY, SYMBOL
 from tests.world import (
@@ -172,7 +179,7 @@ def test_a_trade_that_becomes_a_fill_meanwhile_is_no_flow() -> None:
     assert len(world.fills()) == 1
 
 
-def test_a_run_that_began_before_does_not_count_the_trade_as_a_fill_as_well() -> None:
+def test_a_trade_that_a_run_counts_as_a_fill_after_it_was_said_to_be_foreign_counts_once() -> None:
     world = unresolved_with_a_trade()
     trade = waiting(world)
     order = world.ledger.orders(ACCOUNT, 1)[0]
@@ -182,25 +189,166 @@ def test_a_run_that_began_before_does_not_count_the_trade_as_a_fill_as_well() ->
     flow = TradesRequest.parse({**FOREIGN, "foreign": (trade.key,)})
 
     def record() -> None:
-        made = flow_of(trade, flow, ACCOUNT, world.wall.now())
+        made = flow_of(trade, flow, world.account, world.wall.now())
         world.ledger.record_flow(made, world.account.with_flow(made))
 
     world.steps.next("ledger.commit", afterwards(record))
     world.reconcile()
-    assert world.fills() == ()
-    assert len(world.ledger.flows(ACCOUNT, 10)) == 1
+    require_fill_instead_of_flow(world)
+
+
+# --- a trade that proves to be ours ----------------------------------------------------------------------------------
+
+SAID: dict[str, Callable[[World], Any]] = {
+    "foreign": lambda world: say(world, foreign=(world.venue_trades()[0].key,)),
+    "given to its strategy": lambda world: say(world, attribute=world.venue_trades()[0].key, strategy=STRATEGY),
+    "given to another": lambda world: say(
+        world, attribute=world.venue_trades()[0].key, strategy="other", new_strategy=True
+    ),
+}
+
+
+def spoken_of(said: str) -> World:
+    """A person said that an order was absent, and whose its trade was; the next run's look-up shows the order."""
+    world = unresolved_with_a_trade()
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(15)
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    word = {"order": order.order_id, "verdict": "absent", "author": "ada", "reason": "not there"}
+    resolve_order(ACCOUNT, VerdictRequest.parse(word), world.services())
+    SAID[said](world)
+    world.minutes(2)
+    assert world.reconcile().clean
+    world.steps.calm()
+    while int(digest(order.order_id)[:8], 16) % 60 != world.now.minute:  # when it is looked up again
+        world.advance(minutes=1)
+    return world
+
+
+def require_fill_instead_of_flow(world: World) -> None:
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    assert (order.filled_quantity, len(world.fills())) == (order.venue_filled, 1)
+    assert {asset: change for asset, change in world.account.external.items() if change} == {}
+    assert world.position() == order.filled_quantity
+    others = [held for strategy, held in world.account.positions.items() if strategy != STRATEGY]
+    assert [position for held in others for position in held.values() if position != Position()] == []
+    back, said = sorted(world.ledger.flows(ACCOUNT, 10), key=lambda flow: flow.fill_of is None)
+    assert (back.fill_of, back.flow_id, said.fill_of) == (order.order_id, f"{said.flow_id}|ours", None)
+    assert summed(back.amounts, said.amounts) == dict.fromkeys(said.amounts, 0)
+    balances = world.venue().balances().total
+    expected = world.account.expected_balances()
+    assert {asset: expected[asset] - balances[asset] for asset in expected} == dict.fromkeys(expected, 0)
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_a_trade_that_proves_to_be_our_orders_is_its_fill_and_no_flow_any_more(said: str) -> None:
+    world = spoken_of(said)
+    world.reconcile()
+    world.minutes(5)
+    require_fill_instead_of_flow(world)
+    assert world.ledger.orders(ACCOUNT, 1)[0].settled
+    assert world.kinds() == [K.WRONG_WORD]
+    assert world.reconcile().clean
+    position = world.account.position(STRATEGY, SYMBOL)
+    trade = world.fills()[0].trade
+    assert position.cost == trade.notional + trade.fees["USD"]
+    assert position.realised_pnl == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_wherever_a_run_stops_that_turns_a_flow_into_a_fill_it_counts_once(fault: Any) -> None:
+    for step, world in disturbed(partial(spoken_of, "given to another"), lambda world: world.reconcile(), fault):
+        with blaming(step):
+            world.minutes(2)
+            world.advance(minutes=58)  # where it stopped before the look-up, that comes again
+            world.reconcile()
+            world.minutes(2)
+            require_fill_instead_of_flow(world)
+
+
+def test_nothing_more_can_be_said_of_a_trade_that_is_our_orders() -> None:
+    world = spoken_of("foreign")
+    world.reconcile()
+    with pytest.raises(InvalidInput, match=r"is a fill of order .*; ada had called it foreign"):
+        SAID["foreign"](world)
+    require_fill_instead_of_flow(world)
+
+
+def test_two_runs_that_turn_a_flow_into_a_fill_at_once_count_it_once() -> None:
+    world = spoken_of("foreign")
+    world.steps.next("ledger.record_flow", meanwhile(lambda: world.reconcile()))
+    world.reconcile()
+    world.minutes(2)
+    require_fill_instead_of_flow(world)
+
+
+# --- after a rebase --------------------------------------------------------------------------------------------------
+
+
+def rebased(world: World) -> World:
+    """The history does not show a trade yet; a person took the balances with it in them. Now it shows it."""
+    world.advance(seconds=30)
+    world.reconcile()
+    wish = RebaseRequest(whole=True, reason="the app", author="ada")
+    assert rebase(ACCOUNT, wish, world.services()).taken
+    world.steps.calm()
+    world.minutes(1)
+    return world
+
+
+def require_explained(world: World) -> None:
+    balances, expected = world.venue().balances().total, world.account.expected_balances()
+    assert {asset: expected[asset] - balances[asset] for asset in expected} == dict.fromkeys(expected, 0)
+    world.minutes(3)
+    assert world.reconcile().clean
+    assert K.BALANCE_MISMATCH not in world.kinds()
+
+
+@pytest.mark.parametrize("strategy", [None, STRATEGY])
+def test_a_trade_that_a_rebase_took_counts_no_more_in_the_balances_whosever_it_is(strategy: str | None) -> None:
+    world = World()
+    world.open_gate()
+    world.advance(seconds=1)
+    world.steps.always("venue.trades", instead(TradePage(trades=())))
+    world.trade_by_hand()
+    rebased(world)
+    key = waiting(world).key
+    wish = {"attribute": key, "strategy": strategy, "new_strategy": True} if strategy else {"foreign": (key,)}
+    assert [one.taken for one in say(world, **wish).said] == [("BTC", "USD")]
+    assert [one.taken for one in say(world, **wish).said] == [("BTC", "USD")]
+    assert world.position() == (Decimal("0.01") if strategy else 0)
+    require_explained(world)
+
+
+def test_a_fill_that_a_rebase_took_is_its_orders_and_counts_no_more_in_the_balances() -> None:
+    """Said to be absent, its balances taken by a rebase; then the order and its fill show up after all."""
+    world = unresolved_with_a_trade(shown=False)
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(15)
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    word = {"order": order.order_id, "verdict": "absent", "author": "ada", "reason": "not there"}
+    resolve_order(ACCOUNT, VerdictRequest.parse(word), world.services())
+    rebased(world)
+    world.minutes(62)
+    found = world.order(order.order_id)
+    assert (found.state, found.filled_quantity, found.settled) == (OrderState.FILLED, found.venue_filled, True)
+    assert world.position() == found.filled_quantity
+    require_explained(world)
 
 
 # --- refused ---------------------------------------------------------------------------------------------------------
 
 
-def unresolved_with_a_trade() -> World:
-    """An entry whose answer was lost, and which no look-up finds; its trade shows up and belongs to nobody."""
+def unresolved_with_a_trade(*, shown: bool = True) -> World:
+    """An entry whose answer was lost, and which no look-up finds; its trade shows up and belongs to nobody, or (not
+    `shown`) does not show up either."""
     world = World()
     world.open_gate()
     world.buy()
     world.steps.next("venue.submit", lose_answer)
     world.steps.always("venue.lookup", instead(None))
+    if not shown:
+        world.steps.always("venue.trades", instead(TradePage(trades=())))
     world.deliver()
     world.advance(seconds=3)
     world.reconcile()

@@ -188,7 +188,7 @@ class SoloVenue:
         rows = [row for row in self.solo.movements.rows if row.visible_from <= self.solo.now]
         pending = [row.at for row in rows if row.status == "pending" and row.at >= start]
         return FlowPage(
-            flows=tuple(flow for row in rows if start <= row.updated_at <= end for flow in self._of_list(row)),
+            flows=tuple(flow for row in rows if start <= row.at <= end for flow in self._of_list(row)),
             read_until=min([end, *pending]),  # what is pending is asked for again
         )
 
@@ -223,7 +223,7 @@ class SoloVenue:
                 flow_id=f"{row.kind}:{row.movement_id}",
                 kind=KINDS.get(row.kind, FlowKind.ADJUSTMENT),
                 amounts=amounts,
-                at=row.updated_at,
+                at=row.at,
                 evidence=f"{row.kind} {row.status}",
             )
 

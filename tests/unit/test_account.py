@@ -98,6 +98,27 @@ def test_a_sell_counted_before_its_buy_realises_only_when_the_buy_arrives() -> N
     assert early.after(bought("2", "100")) == Position(realised_pnl=Decimal(-20))
 
 
+@pytest.mark.parametrize(
+    "trade",
+    [bought("1", "150"), sold("0.5", "150"), bought("3", "90"), sold("1", "80")],
+    ids=lambda t: f"{t.side} {t.quantity}",
+)
+def test_a_trade_that_is_taken_back_leaves_what_was_before_it(trade: VenueTrade) -> None:
+    held = after(bought("1", "100"), bought("1", "120"))
+    assert held.after(trade).before(trade) == held
+
+
+@pytest.mark.parametrize("later", [sold("2", "130"), sold("3", "130"), bought("1", "70"), sold("1.5", "10")])
+@pytest.mark.parametrize("trade", [bought("1", "150"), sold("1", "150")], ids=lambda t: str(t.side))
+def test_what_was_paid_stays_the_sum_whatever_was_traded_before_a_trade_is_taken_back(
+    trade: VenueTrade, later: VenueTrade
+) -> None:
+    start = after(bought("2", "100"))
+    held, never = start.after(trade).after(later).before(trade), start.after(later)
+    assert held.quantity == never.quantity
+    assert round(held.cost - held.realised_pnl, 9) == round(never.cost - never.realised_pnl, 9)
+
+
 def test_a_sell_beyond_the_position_closes_it_and_opens_the_rest() -> None:
     held = after(bought("1", "100"), sold("3", "200"))
     assert held == Position(quantity=Decimal(-2), cost=Decimal(-400), realised_pnl=Decimal(100))

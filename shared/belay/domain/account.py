@@ -9,7 +9,7 @@ from pydantic import Field
 
 from belay.domain.decisions import Side
 from belay.domain.documents import AccountDocument
-from belay.domain.flows import Flow, FlowKind
+from belay.domain.flows import TAKES, Flow, FlowKind
 from belay.domain.record import ZERO, NonNegative, OpenEnum, Positive, Record, Symbol, Utc, base_asset
 from belay.domain.venues import VenueTrade
 
@@ -88,6 +88,20 @@ class Position(Record):
         base, quote = trade.symbol.split("/")
         changes = trade.asset_changes()
         return self.moved(changes[base], -changes[quote])
+
+    def before(self, trade: VenueTrade) -> "Position":
+        """As if `trade`, which was counted, never had been: in all where nothing was counted since, in quantity and in
+        cost less realised P&L always."""
+        base, quote = trade.symbol.split("/")
+        changes = trade.asset_changes()
+        moved, paid = changes[base], -changes[quote]
+        if self.quantity * moved < 0:  # it closed a part, at the average cost that what is left has
+            closed = self.cost * abs(moved) / abs(self.quantity)
+            changed = {"cost": self.cost + closed, "realised_pnl": self.realised_pnl + closed + paid}
+            return self.model_copy(update={"quantity": self.quantity - moved, **changed})
+        if abs(self.quantity) > abs(moved) and (self.cost - paid) * moved > 0:
+            return self.model_copy(update={"quantity": self.quantity - moved, "cost": self.cost - paid})
+        return self.moved(-moved, -paid)
 
     def corrected(self, trade: VenueTrade, true: VenueTrade) -> "Position":
         """After `trade`, which was counted, proves to have been `true`, which differs in its fees.
@@ -181,7 +195,8 @@ class Account(Record):
     the three together are what the venue should hold. `adoptions` are the parts of the opening that are positions of
     strategies now. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
     were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by
-    an operator's word, each with the venue time until which it is looked up on.
+    an operator's word, each with the venue time until which it is looked up on. `taken`: the venue time at which
+    an asset's balance was last taken as it was, by a rebase or when it entered the opening after `opened_at`.
     """
 
     account: str
@@ -199,6 +214,7 @@ class Account(Record):
     retired: tuple[Symbol, ...] = ()
     identity: VenueIdentity | None = None
     watched: dict[str, Utc] = {}
+    taken: dict[str, Utc] = {}
 
     @property
     def needs(self) -> int:
@@ -274,17 +290,27 @@ class Account(Record):
         )
 
     def with_flow(self, flow: Flow) -> "Account":
-        """Count one flow; a trade that was given to a strategy moves its position too. What an asset held before it
-        was first used belongs to the opening."""
+        """Count one flow; a trade that was given to a strategy moves its position too, and back where it is taken
+        back. What an asset held before it was first used belongs to the opening."""
+        taken = self.taken
+        if flow.kind in TAKES:
+            taken = {**taken, **{asset: max(flow.at, taken.get(asset, flow.at)) for asset in flow.amounts}}
         if flow.kind is FlowKind.OPENING:
-            return self.bumped(opening=summed(self.opening or {}, flow.amounts))
+            return self.bumped(opening=summed(self.opening or {}, flow.amounts), taken=taken)
         positions = self.positions
         if flow.strategy is not None and flow.trade is not None:
             held, symbol = positions.get(flow.strategy, {}), flow.trade.symbol
-            position = self.position(flow.strategy, symbol).after(flow.trade)
+            position = self.position(flow.strategy, symbol)
+            position = position.before(flow.trade) if flow.fill_of else position.after(flow.trade)
             positions = {**positions, flow.strategy: {**held, symbol: position}}
-        booked = counted(self.bookings, flow.trade.bookings if flow.trade else {})
-        return self.bumped(positions=positions, external=summed(self.external, flow.amounts), bookings=booked)
+        booked = counted(self.bookings, flow.trade.bookings if flow.trade and not flow.fill_of else {})
+        external = summed(self.external, flow.amounts)
+        return self.bumped(positions=positions, external=external, bookings=booked, taken=taken)
+
+    def already_in(self, trade: VenueTrade) -> dict[str, Decimal]:
+        """What of a trade's changes was in its assets' balances when they were last taken as they were."""
+        changes = trade.asset_changes().items()
+        return {asset: change for asset, change in changes if asset in self.taken and trade.at <= self.taken[asset]}
 
     def with_adoption(self, adoption: Adoption) -> "Account":
         """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""

@@ -21,12 +21,17 @@ class FlowKind(StrEnum):
     OPENING = "opening"
 
 
+# Those by which an asset's balance is taken as it is.
+TAKES = frozenset({FlowKind.OPENING, FlowKind.REBASE})
+
+
 class Flow(Record):
     """Amounts by asset that came (or, negative, went), fees included, at venue time `at`.
 
     `flow_id` is the venue's own id behind the name of its list, a trade's key, or an operator's. `evidence` is the
     venue's word for it, or the operator's reason. `trade`: the trade that nobody's order explains, where it is one;
     `strategy` has the position that came of it.
+    `fill_of`: the order whose fill that trade proved to be; then this takes back what it was counted as before.
     """
 
     account: str
@@ -39,6 +44,7 @@ class Flow(Record):
     evidence: str
     strategy: str | None = None
     trade: VenueTrade | None = None
+    fill_of: str | None = None
 
     @property
     def needs(self) -> int:

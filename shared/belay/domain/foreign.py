@@ -68,13 +68,15 @@ def named(name: str, trades: Iterable[VenueTrade]) -> VenueTrade | None:
     return found[0] if found else None
 
 
-def flow_of(trade: VenueTrade, request: TradesRequest, account: str, recorded_at: datetime) -> Flow:
-    """The trade as a flow: it is known by the trade's own key, so that it counts once, whenever it is read again."""
+def flow_of(trade: VenueTrade, request: TradesRequest, account: Account, recorded_at: datetime) -> Flow:
+    """The trade as a flow: it is known by the trade's own key, so that it counts once, whenever it is read again. What
+    of it was in a balance when that was taken as it was, is left out."""
+    taken = account.already_in(trade)
     return Flow(
-        account=account,
+        account=account.account,
         flow_id=trade.key,
         kind=FlowKind.TRADE,
-        amounts=trade.asset_changes(),
+        amounts={asset: change for asset, change in trade.asset_changes().items() if asset not in taken},
         at=trade.at,
         recorded_at=recorded_at,
         author=request.author,
@@ -82,6 +84,44 @@ def flow_of(trade: VenueTrade, request: TradesRequest, account: str, recorded_at
         strategy=request.strategy,
         trade=trade,
     )
+
+
+def back_id(key: str) -> str:
+    """The id of the flow that takes a trade back."""
+    return f"{key}|ours"
+
+
+def taken_back(
+    account: Account, flow: Flow | None, trade: VenueTrade, order_id: str, recorded_at: datetime
+) -> Flow | None:
+    """What takes back what `trade` was counted as, before it counts as a fill of an order: as a flow, or in a balance
+    that was taken as it was. None where it was nothing.
+
+    Args:
+        flow: the trade as a person spoke of it.
+    """
+    back = dict(account.already_in(trade)) if flow is None else {**trade.asset_changes(), **flow.amounts}
+    if not back:
+        return None
+    return Flow(
+        account=account.account,
+        flow_id=back_id(trade.key),
+        kind=FlowKind.TRADE,
+        amounts={asset: -amount for asset, amount in back.items()},
+        at=trade.at,
+        recorded_at=recorded_at,
+        author="belay",
+        evidence=f"a fill of order {order_id}; {_counted_as(flow, back)}",
+        strategy=flow.strategy if flow else None,
+        trade=trade if flow is None else flow.trade,
+        fill_of=order_id,
+    )
+
+
+def _counted_as(flow: Flow | None, amounts: Iterable[str]) -> str:
+    if flow is None:
+        return f"the balance of {', '.join(sorted(amounts))} was taken with it"
+    return f"{flow.author} had {f'given it to {flow.strategy}' if flow.strategy else 'called it foreign'}"
 
 
 def require_owned(account: Account, strategy: str | None, trade: VenueTrade) -> None:

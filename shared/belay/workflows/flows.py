@@ -6,11 +6,12 @@ A flow shifts what is expected and is nobody's profit. What an asset held before
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 
 from belay.domain.account import Account
 from belay.domain.balances import unopened
 from belay.domain.errors import Conflict, VenueUnavailable
-from belay.domain.flows import FeeRow, Flow, FlowKind, VenueFlow
+from belay.domain.flows import TAKES, FeeRow, Flow, FlowKind, VenueFlow
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import compared
@@ -30,7 +31,7 @@ OVERLAPS = (timedelta(hours=1), timedelta(days=1))
 # By then a row has left what is read again: what is still shown, such as a right that the key lacks, stands.
 TOLD_AGAIN = OVERLAPS[-1] + 2 * EVERY
 MOST_READS = 10  # of the venue's records, in one look
-LATEST = 100  # flows among which a balance that was taken as it is is looked for
+LATEST = 100  # flows that are asked where the account does not know of an asset when its balance was taken
 
 
 def read_flows(session: Session, views: Views) -> int:
@@ -119,13 +120,15 @@ def taken_at(ledger: Ledger, account: Account) -> Callable[[str], datetime]:
     """By asset, when its balance was last taken as it was: at the opening, when it entered that, or by a rebase."""
     if account.opened_at is None:
         raise ValueError(f"the books of {account.account} are not open")
-    latest = dict[str, datetime]()
-    for flow in ledger.flows(account.account, LATEST):
-        if flow.kind in (FlowKind.OPENING, FlowKind.REBASE):
-            for asset in flow.amounts:
-                latest.setdefault(asset, flow.at)
     opened_at = account.opened_at
-    return lambda asset: latest.get(asset, opened_at)
+
+    @cache
+    def before() -> dict[str, datetime]:
+        """What was taken before the account kept it."""
+        flows = (flow for flow in reversed(ledger.flows(account.account, LATEST)) if flow.kind in TAKES)
+        return {asset: flow.at for flow in flows for asset in flow.amounts}
+
+    return lambda asset: account.taken.get(asset) or before().get(asset, opened_at)
 
 
 def _correct(services: Services, order: Order, rows: Iterable[FeeRow], at: datetime) -> int:

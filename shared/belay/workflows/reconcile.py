@@ -6,34 +6,31 @@ is that one's: it is told, its symbol waits, and the rest goes on.
 
 from collections.abc import Callable, Container
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from belay.domain.account import Account
 from belay.domain.balances import rounded_now, uncompared
 from belay.domain.errors import Conflict, Unreadable, VenueUnavailable
 from belay.domain.identity import identity_of
 from belay.domain.incidents import IncidentKind
-from belay.domain.orders import Order
 from belay.domain.proofs import Proof
 from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Unattributed, compared
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.texts import bounded
-from belay.domain.transitions import Change, Stamp, record_fill
 from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services
 from belay.workflows import integrity
+from belay.workflows.fills import count_fill
 from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents
 from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
 from belay.workflows.outage import clock_mismatch, end_outage, note_outage, venue_time
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
-from belay.workflows.resolve import attach, close_unknown
+from belay.workflows.resolve import attach
 from belay.workflows.restore import first_proven
 from belay.workflows.session import Session, open_session
 from belay.workflows.settling import owed_fills, settle_orders
-from belay.workflows.updates import update_order
 from belay.workflows.views import Views, next_cursor, read
 from belay.workflows.windows import Budget
 
@@ -266,21 +263,6 @@ def _repaired(session: Session, finding: Finding, both: Compared) -> int:
         case Filled() | Unattributed() if finding.trade.key not in views.waiting:
             services.ledger.store_unattributed(session.document.account, finding.trade)
     return 0
-
-
-def count_fill(services: Services, order_id: str, trade: VenueTrade, detail: dict[str, Any] | None = None) -> bool:
-    """Count a trade as a fill of an order, unless it is one already, or a flow. The account is read before the flow is
-    looked for, and either of the two moves it on: so it is never both."""
-
-    def counted(order: Order, account: Account, stamp: Stamp) -> Change | None:
-        if services.ledger.flow(order.account, trade.key) is not None:
-            return None
-        return record_fill(order, account, trade, stamp, detail)
-
-    filled = update_order(services, order_id, trade.at, counted)
-    if filled is not None:
-        close_unknown(services, filled, f"the venue reports trade {trade.trade_id}")
-    return filled is not None
 
 
 def _open_books(session: Session, views: Views) -> bool:

@@ -26,8 +26,8 @@ from belay.domain.verdicts import (
     watched_until,
 )
 from belay.ports import Services
+from belay.workflows.fills import count_fill
 from belay.workflows.integrity import examine
-from belay.workflows.reconcile import count_fill
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.resolve import attach
 from belay.workflows.session import CLOCKS_APART, Session, open_session
@@ -240,13 +240,15 @@ def _count_rows(session: Session, order: Order, request: VerdictRequest, asked: 
     trades = evidenced(order, request.trades, profile)
     counted = _counted(session, order)
     waiting = {trade.key: trade for trade in services.ledger.unattributed_trades(order.account)}
+    flows = (services.ledger.flow(order.account, trade.key) for trade in trades)
+    told = {**waiting, **{flow.flow_id: flow.trade for flow in flows if flow is not None and flow.trade is not None}}
     require_fitting(order, trades, counted, asked.at)
     for number, trade in enumerate(trades):
-        _require_free(session, order, number, trade, waiting.get(trade.key))
+        _require_free(session, order, number, trade, told.get(trade.key))
     evidence = {"author": request.author, "reason": request.reason, "evidence": "the venue's rows, by an operator"}
     for trade in trades:
         known = waiting.get(trade.key)
-        count_fill(services, order.order_id, known or trade, evidence)
+        count_fill(services, order.order_id, told.get(trade.key, trade), evidence)
         if known is not None:
             services.ledger.drop_unattributed(order.account, known)
             waited = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"]
@@ -262,13 +264,15 @@ def _counted(session: Session, order: Order) -> frozenset[str]:
 
 
 def _require_free(session: Session, order: Order, number: int, trade: VenueTrade, known: VenueTrade | None) -> None:
-    """Raises InvalidInput: the row is another order's, or a flow, or is not what the venue itself told of the trade."""
+    """Raises InvalidInput: the row is another order's, or a flow that is not known to be this one's, or is not what the
+    venue itself told of the trade."""
     ledger, field = session.services.ledger, f"resolve_order.trades.{number}"
     owner = ledger.order_of_venue_id(order.account, trade.symbol, trade.venue_order_id)
     if owner not in (None, order.order_id):
         problem = f"the venue's order {trade.venue_order_id} is our order {owner}"
         raise InvalidInput(f"{field}.venue_order_id", problem, "Give the rows of this order.")
-    if flow := ledger.flow(order.account, trade.key):
+    flow = ledger.flow(order.account, trade.key)
+    if flow is not None and trade.venue_order_id not in order.venue_order_ids:
         problem = f"trade {trade.trade_id} was counted by {flow.author} as a flow"
         raise InvalidInput(f"{field}.trade_id", problem, "It counts once; `belay flows` tells it.")
     if known is not None and (known.quantity, known.price) != (trade.quantity, trade.price):

@@ -9,7 +9,7 @@ from typing import Any
 from belay.domain.account import Account
 from belay.domain.errors import Conflict, InvalidInput
 from belay.domain.flows import Flow
-from belay.domain.foreign import LIST, TradesRequest, flow_of, named, require_owned
+from belay.domain.foreign import LIST, TradesRequest, back_id, flow_of, named, require_owned
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.record import Name, Record
@@ -21,13 +21,15 @@ from belay.workflows.updates import TRIES
 
 
 class Said(Record):
-    """A trade that is `strategy`'s now, or nobody's here; `already`: it was said before."""
+    """A trade that is `strategy`'s now, or nobody's here; `already`: it was said before. `taken`: assets whose balances
+    were taken with it in them, by a rebase: of those it counts nothing more."""
 
     trade: VenueTrade
     strategy: Name | None
     author: str
     reason: str
     already: bool
+    taken: tuple[str, ...] = ()
 
 
 class Trades(Record):
@@ -95,6 +97,8 @@ def _wanted(session: Session, request: TradesRequest) -> list[tuple[VenueTrade, 
         trade = named(name, waiting)
         flow = ledger.flow(account, trade.key if trade else name)
         trade = trade or (flow.trade if flow else None)
+        if flow is not None and (back := ledger.flow(account, back_id(flow.flow_id))) is not None:
+            raise InvalidInput("trades.trade", f"{flow.flow_id} is {back.evidence}", "Nothing is to be done.")
         if trade is None:
             raise InvalidInput("trades.trade", f"no trade without an order is known as {name}", LIST)
         _require_same(flow, request, trade)
@@ -137,7 +141,7 @@ def _say(session: Session, request: TradesRequest, trade: VenueTrade) -> Said:
     for _ in range(TRIES):
         account = services.ledger.account(name)
         known = services.ledger.flow(name, trade.key)
-        flow = known or flow_of(trade, request, name, services.clock.now())
+        flow = known or flow_of(trade, request, account, services.clock.now())
         if known is None:
             _require_nobodys(session, account, request, trade)
             try:
@@ -146,6 +150,11 @@ def _say(session: Session, request: TradesRequest, trade: VenueTrade) -> Said:
                 continue
         _require_same(flow, request, trade)
         return Said(
-            trade=trade, strategy=flow.strategy, author=flow.author, reason=flow.evidence, already=known is not None
+            trade=trade,
+            strategy=flow.strategy,
+            author=flow.author,
+            reason=flow.evidence,
+            already=known is not None,
+            taken=tuple(sorted(trade.asset_changes().keys() - flow.amounts.keys())),
         )
     raise Conflict(f"account {name}")

@@ -37,6 +37,8 @@ OVERLAP = timedelta(seconds=60)
 OWED = timedelta(days=1)
 # A price of something held that is older than this is no price any more: its market stands still.
 PRICE_BOUND = timedelta(hours=1)
+# Flows among which an order's missing fills are looked for.
+LATEST = 100
 
 
 class Gap(Record):
@@ -172,10 +174,12 @@ def read(session: Session, budget: Budget | None = None) -> Views:
     waiting = [trade for trade in kept if trade.understood]
     not_ours = {trade.key for trade in kept if not trade.understood}
     later += [f"the trade {key} that waits for its order" for key in sorted(not_ours)]
-    trades = {trade.key: trade for trade in (*waiting, *(trade for history in histories for trade in history.trades))}
+    said = _said(session, account, watched.values())
+    told = (trade for history in histories for trade in history.trades)
+    trades = {trade.key: trade for trade in (*said, *waiting, *told)}
     trades = {key: trade for key, trade in trades.items() if key not in not_ours}
     dealt_with = {key for cursor in cursors.values() if cursor for key in cursor.recent_keys}
-    dealt_with -= {trade.key for trade in waiting}
+    dealt_with -= {trade.key for trade in (*said, *waiting)}
     new_trades = [trade for trade in trades.values() if trade.key not in dealt_with]
     orders, by_venue_id = _match(session, found, shown, lookups, new_trades, gaps)
     strays = [trade for trade in new_trades if not _named(trade, orders, by_venue_id)]
@@ -193,7 +197,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
         last_proof=ledger.last_proof(account_name),
     )
     stored = frozenset(trade.key for trade in waiting)
-    counted = _counted(session, compared, new_trades, stored)
+    counted = _counted(session, compared, new_trades, stored, {trade.key for trade in said})
     absent = [order_id for order_id in account.reservations if order_id not in found]
     unreadable = [order_id for order_id in absent if ledger.is_later(order_id)]
     return Views(
@@ -364,6 +368,14 @@ def _waiting(
     )
 
 
+def _said(session: Session, account: Account, watched: Iterable[Order]) -> tuple[VenueTrade, ...]:
+    """The trades that a person spoke of, and that prove to be fills which the venue still owes to an order."""
+    owed = {(order.symbol, name) for order in watched if not order.explained for name in order.venue_order_ids}
+    flows = session.services.ledger.flows(account.account, LATEST) if owed and account.external else ()
+    trades = (flow.trade for flow in flows if flow.trade is not None and flow.fill_of is None)
+    return tuple(trade for trade in trades if (trade.symbol, trade.venue_order_id) in owed)
+
+
 def _named(trade: VenueTrade, orders: dict[str, Order], by_venue_id: dict[tuple[str, str], str]) -> bool:
     return trade.client_order_id in orders or (trade.symbol, trade.venue_order_id) in by_venue_id
 
@@ -395,7 +407,11 @@ def _match(
 
 
 def _counted(
-    session: Session, view: LedgerView, trades: Collection[VenueTrade], waiting: frozenset[str]
+    session: Session,
+    view: LedgerView,
+    trades: Collection[VenueTrade],
+    waiting: frozenset[str],
+    said: Collection[str],
 ) -> frozenset[str]:
     """The fills of the orders that these trades belong to, and the flows: a cursor that was not moved on does not know
     of them. What waits without an owner is no flow, or it would not wait."""
@@ -403,7 +419,7 @@ def _counted(
     stories = (session.services.ledger.story(decision_id) for decision_id in sorted(owners))
     fills = {fill.key for story in stories if story for fill in story.fills}
     # Where nobody ever recorded a flow, none is looked for.
-    doubtful = [trade for trade in trades if trade.key not in fills] if view.account.external else []
+    doubtful = [trade for trade in trades if trade.key not in {*fills, *said}] if view.account.external else []
     asked = (trade.key for trade in doubtful if trade.key not in waiting or view.owner(trade))
     flows = {key for key in asked if session.services.ledger.flow(session.document.account, key)}
     return frozenset(fills | flows)

@@ -362,7 +362,7 @@ def only(method: str, *rows: dict[str, Any], **query: str) -> dict[str, VenueFlo
 FLOWS: dict[str, tuple[str, dict[str, str], dict[str, Any], str, FlowKind, dict[str, str], datetime]] = {
     "a deposit": (
         "sapiGetCapitalDepositHisrec", {}, DEPOSIT,
-        "deposit:769800519366885376", FlowKind.DEPOSIT, {"BNB": "0.001"}, AT + timedelta(minutes=1),
+        "deposit:769800519366885376", FlowKind.DEPOSIT, {"BNB": "0.001"}, AT,
     ),
     "a deposit that cannot be withdrawn yet": (
         "sapiGetCapitalDepositHisrec", {}, {**DEPOSIT, "status": 6, "completeTime": 0},
@@ -371,7 +371,7 @@ FLOWS: dict[str, tuple[str, dict[str, str], dict[str, Any], str, FlowKind, dict[
     "a withdrawal and its fee": (
         "sapiGetCapitalWithdrawHistory", {}, WITHDRAWAL,
         "withdrawal:b6ae22b3aa844210a7041aee7589627c", FlowKind.WITHDRAWAL, {"USDT": "-8.914"},
-        START + timedelta(minutes=40, seconds=41),
+        START + timedelta(minutes=30),
     ),
     "a distribution": (
         "sapiGetAssetAssetDividend", {}, DIVIDEND,

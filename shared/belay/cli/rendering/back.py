@@ -49,6 +49,8 @@ def said(out: Terminal, document: Document) -> None:
         already = " [dim](already)[/]" if one["already"] else ""
         whose = f"given to {one['strategy']}" if one["strategy"] else "foreign"
         out.print(f"  [green]{whose}[/]: {_trade(one['trade'])}{already}")
+        if one.get("taken"):  # an older reconciler does not say it
+            out.print(f"    A rebase took {', '.join(one['taken'])} with it: nothing more of that is counted.")
     _ended(out, document)
     out.print(f"  {len(document['left'])} trade(s) still wait for their order.")
 
