@@ -53,7 +53,7 @@ from belay.workflows.doctor import Examined
 from belay.workflows.execute import Executed
 from belay.workflows.reconcile import Reconciled
 from belay.workflows.resolve_order import Choice, Resolved
-from belay.workflows.retire import Retired
+from belay.workflows.retire import Retired, TakenBack
 from belay.workflows.trades import Said, Trades
 from tests.builders import (
     NOW,
@@ -245,6 +245,7 @@ RETIRED = Retired(
     listed=True,
     resolved=("symbol_unavailable:x",),
 )
+TAKEN_BACK = TakenBack(account=ACCOUNT, symbol=SYMBOL, record=make_flow(), listed=True)
 REBASED = Rebased(
     account=ACCOUNT,
     taken=False,
@@ -271,6 +272,7 @@ ANSWERS: dict[str, Any] = {
     "resolve": LOOKED,
     "resolve_order": RESOLVED,
     "retire": RETIRED,
+    "take_back": TAKEN_BACK,
     "trades": SAID,
 }
 SURROUNDINGS = Surroundings(
@@ -304,7 +306,7 @@ def commands(ledger: InMemoryLedger) -> Iterator[tuple[str, ...]]:
     yield from ((name, "--csv") for name in ("positions", "fills", "flows", "orders"))
     yield ("resolve", open_order.order_id, "--account", ACCOUNT)
     yield ("trades", "foreign", "T1", "--reason", "x")
-    yield ("symbols", "retire", SYMBOL, "--reason", "x")
+    yield from (("symbols", word, SYMBOL, "--reason", "x") for word in ("retire", "take-back"))
 
 
 def test_every_command_shows_the_sample_as_it_is(ledger: InMemoryLedger) -> None:

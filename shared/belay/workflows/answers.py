@@ -13,6 +13,7 @@ REQUESTS: dict[str, Callable[[Mapping[str, Any], Services], dict[str, Any]]] = {
     "resolve": look.answer,
     "resolve_order": resolve_order.answer,
     "retire": retire.answer,
+    "take_back": retire.answer_take_back,
     "same_venue": identity.answer,
     "trades": trades.answer,
 }

@@ -320,7 +320,11 @@ def _prove(session: Session, run_id: str, views: Views, judged: Judged, alarmed:
     rounding, bookings = rounded_now(found, last)
     known = {**(last.prices if last else {}), **views.prices}
     entering = uncompared(account, session.document)
-    because = {**dict.fromkeys(entering, "an asset of it has yet to enter the opening"), **judged.uncovered}
+    because = {
+        **dict.fromkeys(account.given_up.intersection(session.document.symbols), "it is retired"),
+        **dict.fromkeys(entering, "an asset of it has yet to enter the opening"),
+        **judged.uncovered,
+    }
     proof = Proof(
         account=account.account,
         fingerprint=session.fingerprint,

@@ -268,7 +268,7 @@ def _symbols(session: Session, account: Account, watched: Iterable[Order]) -> li
 
 
 def _listed(session: Session, account: Account) -> frozenset[str]:
-    return frozenset({*session.document.symbols, *account.held_symbols()} - frozenset(account.retired))
+    return frozenset({*session.document.symbols, *account.held_symbols()} - account.given_up)
 
 
 def _cursors(session: Session, symbols: Iterable[str], gaps: Gaps, later: list[str]) -> dict[str, Cursor | None]:
@@ -331,7 +331,7 @@ def _taken_as_they_are(session: Session, row: UnreadRow) -> bool:
 
 def _prices(session: Session, account: Account, now: datetime, gaps: Gaps) -> dict[str, Price]:
     """Of everything that is held, which is what others' limits are judged by."""
-    exposed = sorted(account.exposed_symbols(session.document) - frozenset(account.retired))
+    exposed = sorted(account.exposed_symbols(session.document) - account.given_up)
     ask = session.market_data.price
     tried = {symbol: gaps.tried(symbol, f"price of {symbol}", partial(ask, symbol)) for symbol in exposed}
     prices = {symbol: price for symbol, price in tried.items() if price is not None}

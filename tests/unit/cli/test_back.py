@@ -161,6 +161,17 @@ def test_a_symbol_is_retired(office: Office) -> None:
     assert "may leave the account document now" in told
 
 
+def test_a_symbol_is_taken_back(office: Office) -> None:
+    office.answer = {"account": ACCOUNT, "symbol": SYMBOL, "record": {"flow_id": "x"}, "listed": True}
+    told = office.text("symbols", "take-back", SYMBOL, "--reason", "listed again")
+    assert asked(office, "take_back")["symbol"] == SYMBOL
+    assert f"{SYMBOL} is not retired" in told
+    office.answer = {**office.answer, "record": None, "listed": False}
+    told = office.text("symbols", "take-back", SYMBOL, "--reason", "listed again")
+    assert "(already)" in told
+    assert "belay account set FILE" in told
+
+
 def test_a_rebase_tells_what_differs_and_takes_it_when_it_is_asked_to(office: Office) -> None:
     shift = {"before": "100", "after": "90", "amount": "-10"}
     office.answer = {"account": ACCOUNT, "taken": False, "shifts": {"USD": shift}, "flow_id": None, "resolved": []}

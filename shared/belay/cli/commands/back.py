@@ -25,7 +25,9 @@ trades = typer.Typer(
     help="Trades that no order explains: list, attribute, foreign.", epilog="Example: belay trades list"
 )
 trades.callback()(begin)
-symbols = typer.Typer(help="Symbols: retire.", epilog='Example: belay symbols retire BTC/USD --reason "delisted"')
+symbols = typer.Typer(
+    help="Symbols: retire, take-back.", epilog='Example: belay symbols retire BTC/USD --reason "delisted"'
+)
 symbols.callback()(begin)
 
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
@@ -159,3 +161,16 @@ def retire(
     request = RetireRequest.parse({"symbol": symbol, "reason": reason, "author": author})
     desk = session.open()
     session.show(operations.ask(desk, session.one_account(desk), "retire", request), told.retired)
+
+
+@command(symbols, 'belay symbols take-back BTC/USD --reason "listed again"', name="take-back")
+def take_back(
+    session: Session,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
+    reason: Why,
+    author: Author = "operator",
+) -> None:
+    """Make a retired symbol an ordinary one again: it is read and compared, and takes entries."""
+    request = RetireRequest.parse({"symbol": symbol, "reason": reason, "author": author}, "take_back")
+    desk = session.open()
+    session.show(operations.ask(desk, session.one_account(desk), "take_back", request), told.taken_back)

@@ -72,6 +72,16 @@ def retired(out: Terminal, document: Document) -> None:
 
 
 @shows
+def taken_back(out: Terminal, document: Document) -> None:
+    already = "" if document["record"] else " [dim](already)[/]"
+    out.print(f"Account {document['account']}: {document['symbol']} is not retired{already}")
+    if document["listed"]:
+        out.print("  Entries go out in it once a reconciliation has read it, unless a stop stands: `belay status`.")
+    else:
+        out.print("  The account document does not have it: `belay account set FILE`.")
+
+
+@shows
 def rebased(out: Terminal, document: Document) -> None:
     outcome = "taken as it is" if document["taken"] else "differs"
     for asset, shift in document["shifts"].items():
