@@ -47,8 +47,17 @@ class Gap(Record):
     problem: str
     kind: Literal["silent", "behind", "unavailable", "not_understood", "failed"]
 
+    @property
+    def of_price(self) -> bool:
+        """Whether it is only not known what something is worth: no balance hangs on that."""
+        return self.what == price_of(self.symbol)
+
     def __str__(self) -> str:
         return f"{self.what}: {self.problem}"
+
+
+def price_of(symbol: str) -> str:
+    return f"price of {symbol}"
 
 
 class Gaps(list[Gap]):
@@ -333,12 +342,12 @@ def _prices(session: Session, account: Account, now: datetime, gaps: Gaps) -> di
     """Of everything that is held, which is what others' limits are judged by."""
     exposed = sorted(account.exposed_symbols(session.document) - account.given_up)
     ask = session.market_data.price
-    tried = {symbol: gaps.tried(symbol, f"price of {symbol}", partial(ask, symbol)) for symbol in exposed}
+    tried = {symbol: gaps.tried(symbol, price_of(symbol), partial(ask, symbol)) for symbol in exposed}
     prices = {symbol: price for symbol, price in tried.items() if price is not None}
     for symbol, price in prices.items():
         if now - price.at > PRICE_BOUND and not _dust(session, account, symbol, price):
             problem = f"the last one is of {price.at:%FT%TZ}"
-            gaps.append(Gap(symbol=symbol, what=f"price of {symbol}", problem=problem, kind="unavailable"))
+            gaps.append(Gap(symbol=symbol, what=price_of(symbol), problem=problem, kind="unavailable"))
     return prices
 
 

@@ -91,6 +91,8 @@ def rebased(out: Terminal, document: Document) -> None:
         out.print("No balance differs.")
     elif not document["taken"]:
         out.print('To take one as it is: belay rebase --asset ASSET --reason "…"')
+    for problem in document["unread"]:
+        out.print(f"  [yellow]not read[/]: {problem}")
     _ended(out, document)
 
 
