@@ -145,11 +145,10 @@ def test_selling_all_of_nothing_is_refused_at_once_and_stores_nothing() -> None:
 def test_a_sell_of_all_that_is_repeated_once_it_filled_is_the_same_order() -> None:
     world = World()
     world.holding("0.1")
-    for _ in range(2):
-        told = place(world, side="sell", quantity=None, strategy="ema-cross")
-        world.deliver()
-        world.minutes(2)
-    assert told["state"] == S.FILLED
+    place(world, side="sell", quantity=None, strategy="ema-cross")
+    world.deliver()
+    world.minutes(2)
+    assert place(world, side="sell", quantity=None, strategy="ema-cross")["state"] == S.FILLED
 
 
 def test_limits_hold_for_orders_by_hand() -> None:

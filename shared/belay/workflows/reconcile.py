@@ -23,7 +23,7 @@ from belay.domain.transitions import Change, Stamp, record_fill
 from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services
 from belay.workflows import integrity
-from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents
+from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents, positions_short
 from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
@@ -188,7 +188,12 @@ def compare_both(session: Session, views: Views, examination: Examination) -> Co
     views = views.model_copy(update={"later": later})
     findings = compare(views.ledger, views.venue)
     mismatches = [f for f in findings if isinstance(f, Mismatch) and f.subject not in examination.later]
-    mismatches += [*facts(views), *integrity.mismatches(flawed, ledger.unreadable(account)), *clock_mismatch(views)]
+    mismatches += [
+        *facts(views),
+        *positions_short(session, views),
+        *integrity.mismatches(flawed, ledger.unreadable(account)),
+        *clock_mismatch(views),
+    ]
     return Compared(views, {**flawed, **examination.later}, findings, mismatches)
 
 

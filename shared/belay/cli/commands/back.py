@@ -17,6 +17,7 @@ from belay.domain.errors import InvalidInput
 from belay.domain.foreign import TradesRequest
 from belay.domain.retirement import RetireRequest
 from belay.domain.verdicts import VerdictRequest
+from belay.domain.write_off import WriteOffRequest
 
 PANEL = "The way back"
 
@@ -102,6 +103,25 @@ def _amount(given: str) -> tuple[str, str]:
     if not equals:
         raise InvalidInput("--amount", f"{given} has no =", "Write it as USD=-12.5: actual minus expected.")
     return asset, amount
+
+
+@command(app, 'belay write-off BTC/USD --strategy ema-cross-btc --price 60000 --reason "sold in the app"', panel=PANEL)
+def write_off(
+    session: Session,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
+    strategy: Annotated[str, typer.Option(help="Whose position it was.")],
+    reason: Why,
+    quantity: Annotated[
+        str | None, typer.Option(help="In base currency; without it, what is short.", show_default=False)
+    ] = None,
+    price: Annotated[str, typer.Option(help="What a unit brought, in quote currency.")] = "0",
+    author: Author = "operator",
+) -> None:
+    """Take from a strategy's position what the account has no longer; its profit follows."""
+    wish = {"symbol": symbol, "strategy": strategy, "quantity": quantity, "price": price}
+    request = WriteOffRequest.parse({**wish, "reason": reason, "author": author})
+    desk = session.open()
+    session.show(operations.ask(desk, session.one_account(desk), "write_off", request), told.written_off)
 
 
 @command(trades, "belay trades list", name="list")

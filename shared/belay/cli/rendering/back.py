@@ -1,5 +1,6 @@
 """What a person said of orders, trades, balances and symbols, and what came of it, as text for a terminal."""
 
+from decimal import Decimal
 from typing import Any
 
 from belay.cli import words
@@ -69,6 +70,15 @@ def retired(out: Terminal, document: Document) -> None:
     if document["listed"]:
         out.print("  It may leave the account document now: `belay account set FILE`.")
     _ended(out, document)
+
+
+@shows
+def written_off(out: Terminal, document: Document) -> None:
+    record, short = document["record"], document["short"]
+    out.print(f"Account {document['account']}: {record['strategy']}: {record['evidence']}")
+    out.print(f"  It holds {words.number(document['left'])} {document['symbol']} now.")
+    if Decimal(short) > 0:
+        out.print(f"  [yellow]{words.number(short)} is short still[/]: belay write-off takes that from whom it was.")
 
 
 @shows
