@@ -53,8 +53,9 @@ from belay.workflows.doctor import Examined
 from belay.workflows.execute import Executed
 from belay.workflows.reconcile import Reconciled
 from belay.workflows.resolve_order import Choice, Resolved
-from belay.workflows.retire import Retired
+from belay.workflows.retire import Retired, TakenBack
 from belay.workflows.trades import Said, Trades
+from belay.workflows.write_off import WrittenOff
 from tests.builders import (
     NOW,
     STRATEGY,
@@ -245,6 +246,8 @@ RETIRED = Retired(
     listed=True,
     resolved=("symbol_unavailable:x",),
 )
+WRITTEN_OFF = WrittenOff(account=ACCOUNT, symbol=SYMBOL, record=make_flow(), left=Decimal(1), short=Decimal(1))
+TAKEN_BACK = TakenBack(account=ACCOUNT, symbol=SYMBOL, record=make_flow(), listed=True)
 REBASED = Rebased(
     account=ACCOUNT,
     taken=False,
@@ -271,6 +274,8 @@ ANSWERS: dict[str, Any] = {
     "resolve": LOOKED,
     "resolve_order": RESOLVED,
     "retire": RETIRED,
+    "take_back": TAKEN_BACK,
+    "write_off": WRITTEN_OFF,
     "trades": SAID,
 }
 SURROUNDINGS = Surroundings(
@@ -304,7 +309,8 @@ def commands(ledger: InMemoryLedger) -> Iterator[tuple[str, ...]]:
     yield from ((name, "--csv") for name in ("positions", "fills", "flows", "orders"))
     yield ("resolve", open_order.order_id, "--account", ACCOUNT)
     yield ("trades", "foreign", "T1", "--reason", "x")
-    yield ("symbols", "retire", SYMBOL, "--reason", "x")
+    yield from (("symbols", word, SYMBOL, "--reason", "x") for word in ("retire", "take-back"))
+    yield ("write-off", SYMBOL, "--strategy", STRATEGY, "--reason", "x")
 
 
 def test_every_command_shows_the_sample_as_it_is(ledger: InMemoryLedger) -> None:

@@ -133,6 +133,24 @@ def test_a_sell_of_what_nobody_holds_is_denied() -> None:
     assert placed(world).state is S.DENIED
 
 
+def test_selling_all_of_nothing_is_refused_at_once_and_stores_nothing() -> None:
+    world = ready()
+    with pytest.raises(InvalidInput, match=f"nothing to sell: ema-cross holds 0 {SYMBOL}"):
+        place(world, side="sell", quantity=None, strategy="ema-cross")
+    assert world.ledger.order(ID) is None
+    world.minutes(8)
+    assert world.kinds() == []
+
+
+def test_a_sell_of_all_that_is_repeated_once_it_filled_is_the_same_order() -> None:
+    world = World()
+    world.holding("0.1")
+    place(world, side="sell", quantity=None, strategy="ema-cross")
+    world.deliver()
+    world.minutes(2)
+    assert place(world, side="sell", quantity=None, strategy="ema-cross")["state"] == S.FILLED
+
+
 def test_limits_hold_for_orders_by_hand() -> None:
     world = ready()
     bound = world.document.limits.max_order_notional

@@ -8,7 +8,7 @@ import pytest
 
 from belay.domain.account import StopLevel, strictest
 from belay.domain.decisions import Hold
-from belay.domain.errors import InvalidInput, VenueUnavailable
+from belay.domain.errors import InvalidInput, SymbolUnavailable, VenueUnavailable
 from belay.domain.flows import FeeRow, FlowKind, FlowPage, VenueFlow
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import OrderState
@@ -16,6 +16,8 @@ from belay.domain.rebase import Rebased, RebaseRequest
 from belay.domain.venues import Balances, Outcome, OutcomeKind, TradePage, UnreadRow, VenueTrade
 from belay.workflows import identity, rebase
 from tests.builders import ACCOUNT, NOW, SYMBOL, make_buy, make_document, make_paper_settings
+from tests.integration.test_isolation import delisted
+from tests.integration.test_isolation import two_symbols as with_ether
 from tests.world import (
     FAULTS,
     Fault,
@@ -519,6 +521,39 @@ def test_a_rebase_is_refused_where_not_everything_could_be_read() -> None:
     world.move(recorded=False, USD="25")
     world.steps.next("venue.trades", instead(VenueUnavailable("no answer")))
     assert "not everything could be read" in asked(world, whole=True)["problem"]
+
+
+def test_what_differs_is_told_also_where_not_everything_could_be_read() -> None:
+    world = ready()
+    world.move(recorded=False, USD="25")
+    world.steps.next("venue.trades", instead(VenueUnavailable("no answer")))
+    told = asked(world)
+    assert told["shifts"].keys() == {"USD"}
+    assert told["unread"] == ["trades of BTC/USD: no answer"]
+
+
+def test_a_symbol_that_is_halted_keeps_no_balance_from_being_taken() -> None:
+    """Its trades and balances are read; that it has no price of now concerns none of them."""
+    world = World()
+    world.holding()
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(2)
+    world.steps.always("market.price", instead(SymbolUnavailable("BTC/USD is halted")))
+    world.move(recorded=False, USD="25")
+    world.minutes(3)
+    assert asked(world)["unread"] == ["price of BTC/USD: BTC/USD is halted"]
+    assert asked(world, assets=["USD"])["taken"]
+
+
+def test_what_was_not_read_of_one_symbol_keeps_no_other_ones_balance_from_being_taken() -> None:
+    world = with_ether()
+    world.move(recorded=False, BTC="1")
+    delisted(world)
+    world.advance(minutes=1)
+    assert "trades of ETH/USD" in asked(world, assets=["USD"])["problem"], "which may have moved it"
+    assert "belay symbols retire ETH/USD" in asked(world, assets=["ETH"])["remedy"]
+    assert asked(world, assets=["BTC"])["taken"]
+    assert world.account.external == {"BTC": 1}
 
 
 def test_a_rebase_is_refused_while_balances_move() -> None:

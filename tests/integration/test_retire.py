@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from belay.domain.account import StopLevel
-from belay.domain.decisions import Side
+from belay.domain.account import Position, StopLevel
+from belay.domain.decisions import Hold, Side
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import FlowKind
 from belay.domain.incidents import IncidentKind
+from belay.domain.orders import Order, OrderState
 from belay.domain.record import ZERO
 from belay.domain.retirement import RetireRequest
-from belay.workflows.retire import Retired, answer, retire
+from belay.workflows.retire import Retired, TakenBack, answer, retire, take_back
 from tests.builders import ACCOUNT, STRATEGY, SYMBOL, make_incident, make_limits, make_stop
 from tests.world import FAULTS, World, blaming, disturbed, meanwhile
 
@@ -151,3 +152,91 @@ def test_what_is_no_symbol_of_the_account_is_refused() -> None:
     told = answer({"account": ACCOUNT, "retire": {"symbol": OTHER, "reason": "x"}}, world.services())
     assert (told["error"], told["problem"]) == ("retire.symbol", f"{OTHER} is not one of the account's symbols")
     assert answer({"account": ACCOUNT, "retire": {"symbol": SYMBOL}}, world.services())["error"] == "retire.reason"
+
+
+# --- it trades again --------------------------------------------------------------------------------------------------
+
+
+def taking_back(world: World, **wish: Any) -> TakenBack:
+    return take_back(ACCOUNT, RetireRequest.parse({**WISH, "reason": "listed again", **wish}), world.services())
+
+
+def retired() -> World:
+    """The symbol is retired, still in the document, and the operator's stop is gone."""
+    world = holding()
+    retiring(world)
+    stops = world.ledger.operator_stops(ACCOUNT)
+    world.ledger.save_operator_stops(stops.changed(()))
+    world.reconcile()
+    return world
+
+
+def lines_of(world: World, order: Order) -> dict[str, dict[str, str]]:
+    story = world.ledger.story(order.decision_id)
+    assert story is not None
+    (checked,) = [event.detail["limits"] for event in story.events if "limits" in event.detail]
+    return {line["limit"]: line for line in checked}
+
+
+def test_an_entry_in_a_retired_symbol_is_denied_and_says_how_it_is_taken_back() -> None:
+    world = retired()
+    order = world.buy(quantity="0.02")
+    world.deliver()
+    assert world.state(order) is OrderState.DENIED
+    line = lines_of(world, order)["retired"]
+    assert (line["value"], line["verdict"]) == (f"{SYMBOL} is retired", "deny")
+    assert f"belay symbols take-back {SYMBOL}" in line["bound"]
+
+
+def test_a_retired_symbol_that_is_taken_back_trades_once_it_was_read() -> None:
+    world = retired()
+    told = taking_back(world)
+    assert (told.listed, world.account.retired) == (True, ())
+    (record, *_) = world.ledger.flows(ACCOUNT, 9)
+    assert record == told.record
+    assert (record.amounts, record.author) == ({}, "ada")
+    assert "listed again" in record.evidence
+    waiting = world.buy(quantity="0.02")
+    world.deliver()
+    assert world.state(waiting) is OrderState.CREATED, "no proof has read the symbol yet"
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(3)
+    assert world.state(waiting) is OrderState.FILLED
+    assert world.reconcile().clean
+    world.move(recorded=False, BTC="-0.01")
+    world.minutes(2)
+    assert world.kinds() == [IncidentKind.BALANCE_MISMATCH], "it is compared again"
+
+
+def test_taken_back_twice_it_is_done_once() -> None:
+    world = retired()
+    taking_back(world)
+    before = world.account
+    assert taking_back(world).record is None
+    assert world.account == before
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_happens_at_any_step_a_repetition_takes_it_back_once(fault: Any) -> None:
+    for step, world in disturbed(retired, taking_back, fault):
+        with blaming(step):
+            taking_back(world)
+            assert len(world.ledger.flows(ACCOUNT, 9)) == 2
+            assert world.account.retired == ()
+
+
+def test_what_is_no_symbol_of_the_account_cannot_be_taken_back() -> None:
+    with pytest.raises(InvalidInput, match=f"{OTHER} is not one of the account's symbols"):
+        taking_back(retired(), symbol=OTHER)
+
+
+def test_a_position_in_a_retired_symbol_is_compared_and_counts_in_the_limits() -> None:
+    """It came after all, such as by a trade that was given to the strategy: retired or not, it is there."""
+    world = retired()
+    positions = {STRATEGY: {SYMBOL: Position(quantity=Decimal("0.1"), cost=Decimal(1000))}}
+    world.ledger.save_account(world.account.bumped(positions=positions))
+    assert world.account.given_up == frozenset()
+    assert SYMBOL in world.account.exposed_symbols(world.document) - world.account.given_up
+    world.move(recorded=False, BTC="-0.05")
+    world.minutes(3)
+    assert IncidentKind.BALANCE_MISMATCH in world.kinds()

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from belay.cli.main import app
 from belay.domain.account import StopLevel
 from belay.domain.decisions import Hold, Side
 from belay.domain.errors import InvalidInput
+from belay.domain.flows import FlowKind
 from belay.domain.incidents import IncidentKind, Looked, ResolveRequest
 from belay.domain.manual import ManualOrder
 from belay.domain.orders import Order, OrderState
@@ -47,7 +49,7 @@ from tests.world import (
     refuse,
 )
 
-K, S = IncidentKind, OrderState
+K, S, D = IncidentKind, OrderState, Decimal
 ROWS = [
     {
         "trade_id": "T1",
@@ -434,6 +436,59 @@ def test_a_symbol_that_was_delisted_is_retired_and_leaves_the_document(tmp_path:
     typed(world, "account", "set", str(file))
     require_clean(world)
     assert world.account.position("ema-cross", ETHER).quantity == ZERO
+
+
+def coins_gone() -> World:
+    """A strategy's 0.1 BTC; a withdrawal that the venue's records name took 0.04 of it."""
+    world = World()
+    world.holding("0.1")
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(2)
+    world.move(FlowKind.WITHDRAWAL, BTC="-0.04")
+    world.minutes(4)
+    return world
+
+
+def test_coins_of_a_strategy_that_were_withdrawn_are_written_off() -> None:
+    world = coins_gone()
+    assert world.kinds() == [K.POSITION_MISMATCH]
+    assert stays_open(world, K.POSITION_MISMATCH) == "the fact still stands"
+    (incident,) = world.incidents()
+    assert "strategies hold 0.1 BTC, 0.04 more" in incident.actual
+    (printed,) = [command for command in commands(incident) if "write-off" in command]
+    words = shlex.split(printed.replace("STRATEGY", "ema-cross"))[1:]
+    cost = world.account.position("ema-cross", SYMBOL).cost
+    assert "written off at 12000" in typed(world, *words, "--price", "12000")
+    position = world.account.position("ema-cross", SYMBOL)
+    assert (position.quantity, position.cost) == (D("0.06"), cost * D("0.6"))
+    assert position.realised_pnl == 480 - cost * D("0.4")
+    assert "no more" in typed(world, *words, code=2), "a repetition takes nothing"
+    require_clean(world)
+    assert world.account.position("ema-cross", SYMBOL) == position
+
+
+def test_what_is_short_and_too_little_to_be_sold_is_no_incident() -> None:
+    world = World()
+    world.holding("0.1")
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(2)
+    world.move(FlowKind.WITHDRAWAL, BTC="-0.00000001")
+    world.minutes(4)
+    assert world.kinds() == []
+    assert world.reconcile().clean
+
+
+def test_coins_that_come_back_end_it() -> None:
+    world = coins_gone()
+    world.move(FlowKind.DEPOSIT, BTC="0.04")
+    require_clean(world)
+
+
+def test_no_more_is_written_off_than_is_short_nor_from_whom_it_was_not() -> None:
+    world = coins_gone()
+    for words in (("--strategy", "ema-cross", "--quantity", "0.05"), ("--strategy", "another")):
+        typed(world, "write-off", SYMBOL, *words, "--reason", "x", code=2)
+    assert world.position() == D("0.1")
 
 
 def test_fees_that_the_venue_never_tells_are_taken_as_estimated_by_a_persons_word() -> None:

@@ -81,6 +81,15 @@ def test_what_is_retired_is_in_use_no_longer() -> None:
     assert in_use(make_account(traded=traded, retired=("ETH/USD",)), both) == {"USD", "BTC"}
 
 
+def test_what_is_retired_and_held_or_ordered_again_is_in_use() -> None:
+    retired = make_account(traded={"USD": Decimal(1)}, retired=("ETH/USD",))
+    held = retired.bumped(positions={STRATEGY: {"ETH/USD": Position(quantity=Decimal(1))}})
+    ordered = retired.bumped(reservations={"o": make_reservation(symbol="ETH/USD")})
+    assert "ETH" not in in_use(retired, make_document())
+    assert "ETH" in in_use(held, make_document())
+    assert "ETH" in in_use(ordered, make_document())
+
+
 def test_an_asset_that_nothing_uses_is_not_compared() -> None:
     account = opened(USD="10", BTC="0", DOGE="5")
     assert differences(account, make_document(), None, held(USD="10")).keys() == {"USD", "BTC"}

@@ -87,6 +87,7 @@ def test_an_entry_within_its_limits_goes_as_asked_with_one_line_for_each_limit()
     assert [line.limit for line in allowed.lines] == [
         "identity",
         "records",
+        "retired",
         "stop",
         "clock_offset_seconds",
         "unresolved_order_in_symbol",

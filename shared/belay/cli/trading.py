@@ -12,7 +12,7 @@ from belay.cli.views import order_line
 from belay.domain.errors import InvalidInput
 from belay.domain.manual import ManualOrder, decided
 from belay.domain.orders import Order, OrderEvent, OrderState
-from belay.domain.record import iso
+from belay.domain.record import iso, plain
 from belay.domain.transitions import Stamp
 from belay.ports import CancelRequest
 
@@ -25,7 +25,8 @@ def place(desk: Desk, asked: ManualOrder, write_id: str) -> Document:
     """Store a manual order and publish it; the same one again is published again while it still waits.
 
     Raises:
-        InvalidInput: the account has no document or not this symbol, or the id names another order.
+        InvalidInput: the account has no document or not this symbol, or the id names another order; or the whole of a
+            position is to be sold and there is none.
     """
     configuration = desk.ledger.configuration(asked.account)
     if configuration is None:
@@ -38,6 +39,7 @@ def place(desk: Desk, asked: ManualOrder, write_id: str) -> Document:
     if stored is None:
         if desk.ledger.order(asked.order_id) is not None:
             raise InvalidInput("--id", "names an order that was not placed by hand", "Leave --id out for a new one.")
+        _require_something_to_sell(desk, asked)
         stamp = Stamp(write_id=write_id, exchange_time=None, recorded_at=desk.now())
         made = decided(asked, desk.stage, desk.venue_time(document), configuration.version, stamp)
         stored = desk.ledger.record_decision(made[0], (made[1],), (made[2],))
@@ -48,6 +50,17 @@ def place(desk: Desk, asked: ManualOrder, write_id: str) -> Document:
     if order.state is OrderState.CREATED:
         desk.publish(order)
     return order_line(order)
+
+
+def _require_something_to_sell(desk: Desk, asked: ManualOrder) -> None:
+    """An exit that finds nothing would only lapse, and be one more incident."""
+    if not asked.sells_all:
+        return
+    held = desk.ledger.account(asked.account).position(asked.strategy, asked.symbol).quantity
+    if held <= 0:
+        problem = f"there is nothing to sell: {asked.strategy} holds {plain(held)} {asked.symbol}"
+        remedy = "See `belay positions`. If an incident asked for it: `belay incidents resolve ID --reason …`."
+        raise InvalidInput("--quantity", problem, remedy)
 
 
 def cancel(desk: Desk, order_id: str, reason: str) -> Document:

@@ -241,6 +241,12 @@ class Account(Record):
     def held_symbols(self) -> frozenset[str]:
         return frozenset(s for held in self.positions.values() for s, position in held.items() if position.quantity)
 
+    @property
+    def given_up(self) -> frozenset[str]:
+        """The retired symbols that nobody reads: in one nothing is held and no order is open."""
+        reserved = {reservation.symbol for reservation in self.reservations.values()}
+        return frozenset(self.retired) - self.held_symbols() - reserved
+
     def submissions_since(self, at: datetime) -> int:
         return sum(1 for submission in self.submissions if submission > at - RATE_WINDOW)
 
@@ -335,6 +341,9 @@ class Account(Record):
 
     def with_retired(self, symbol: str) -> "Account":
         return self.bumped(retired=tuple(sorted({*self.retired, symbol})))
+
+    def without_retired(self, symbol: str) -> "Account":
+        return self.bumped(retired=tuple(held for held in self.retired if held != symbol))
 
     def with_stop(self, stop: Stop) -> "Account":
         return self.bumped(stops=(*self.stops, stop))

@@ -85,10 +85,10 @@ class Difference(Record):
 
 def in_use(account: Account, document: AccountDocument) -> frozenset[str]:
     """The assets that a symbol, a position, an order or a fee uses: any other never stops anything."""
-    symbols = {*document.symbols, *account.held_symbols()} - set(account.retired)
+    symbols = {*document.symbols, *account.held_symbols()} - account.given_up
     symbols |= {held.symbol for held in account.reservations.values()}
     used = {document.quote, *(asset for symbol in symbols for asset in symbol.split("/"))}
-    return frozenset(used | (account.traded.keys() - {base_asset(symbol) for symbol in account.retired}))
+    return frozenset(used | (account.traded.keys() - {base_asset(symbol) for symbol in account.given_up}))
 
 
 def unopened(account: Account, document: AccountDocument) -> frozenset[str]:

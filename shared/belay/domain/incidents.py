@@ -33,6 +33,7 @@ class IncidentKind(OpenEnum):
     IDENTITY_CHANGED = "identity_changed"
     FEE_UNCONFIRMED = "fee_unconfirmed"
     WRONG_WORD = "wrong_word"
+    POSITION_MISMATCH = "position_mismatch"
 
 
 # What is looked at again by every run: the text follows the fact, and a fact that is gone ends the incident.
@@ -48,6 +49,7 @@ ENDS_BY_RULE = frozenset(
         IncidentKind.NOT_RECONCILED,
         IncidentKind.STALE_PROOF,
         IncidentKind.SYMBOL_UNAVAILABLE,
+        IncidentKind.POSITION_MISMATCH,
     }
 )
 # How `expected` of an order's incident ends where its order was never sent: there is nothing to ask the venue about.

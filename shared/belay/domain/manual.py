@@ -44,6 +44,10 @@ class ManualOrder(Record):
             raise ValueError("a sell is sized by quantity, or without one sells the whole position")
         return self
 
+    @property
+    def sells_all(self) -> bool:
+        return self.side is Side.SELL and self.quantity is None
+
     def decision_id(self, stage: str) -> str:
         return f"{stage}.{self.account}.{MANUAL}.{self.order_id}"
 

@@ -54,10 +54,11 @@ class Shift(Record):
 
 class Rebased(Record):
     """What differs by asset, and whether it was `taken` as it is: then `flow_id` is the record of it, and `resolved`
-    are the incidents that ended with it."""
+    are the incidents that ended with it. `unread`: what could not be read, so that a difference may come of it."""
 
     account: str
     taken: bool
     shifts: dict[str, Shift]
     flow_id: str | None = None
     resolved: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()

@@ -1,4 +1,9 @@
-"""Retiring a symbol: what strategies hold of it is written off at cost, so that it can leave the account document."""
+"""Retiring a symbol: what strategies hold of it is written off at cost, so that it can leave the account document.
+
+Until a person takes it back no entry goes out in it.
+"""
+
+from typing import Self
 
 from pydantic import Field, ValidationError
 
@@ -10,27 +15,27 @@ from belay.domain.record import Record, Symbol, Utc, joined
 
 
 class RetireRequest(Record):
-    """The symbol that a person retires, with the reason, which is kept."""
+    """The symbol that a person retires, or takes back, with the reason, which is kept."""
 
     symbol: Symbol
     reason: str = Field(min_length=1, max_length=500)
     author: str = Field(default="operator", min_length=1, max_length=200)
 
     @classmethod
-    def parse(cls, wish: object) -> "RetireRequest":
+    def parse(cls, wish: object, field: str = "retire") -> Self:
         """Raises InvalidInput, which names the field."""
         try:
             return cls.model_validate(wish)
         except ValidationError as error:
-            raise InvalidInput.from_validation("retire", error, "See `belay symbols retire --help`.") from None
+            raise InvalidInput.from_validation(field, error, "See `belay symbols --help`.") from None
 
 
-def require_known(symbol: str, account: Account, document: AccountDocument) -> None:
+def require_known(symbol: str, account: Account, document: AccountDocument, field: str = "retire.symbol") -> None:
     """Raises InvalidInput: nothing is known of the symbol."""
     known = {*document.symbols, *account.held_symbols(), *account.retired}
     if symbol not in known:
         problem = f"{symbol} is not one of the account's symbols"
-        raise InvalidInput("retire.symbol", problem, f"Use one of {', '.join(sorted(known))}.")
+        raise InvalidInput(field, problem, f"Use one of {', '.join(sorted(known))}.")
 
 
 def require_quiet(symbol: str, account: Account, stops: OperatorStops) -> None:
@@ -69,9 +74,28 @@ def written_off(account: Account, request: RetireRequest, recorded_at: Utc) -> t
         position = account.position(strategy, symbol)
         told = f"{position.quantity:f} {symbol} written off at its cost of {position.cost:f}"
         after = account.with_write_off(strategy, symbol)
-    flow = Flow(
+    flow = _record("retired", told, account, request, recorded_at, strategy)
+    # One step of the account: its version moves on by one.
+    return flow, after.with_retired(symbol).model_copy(update={"version": account.version + 1})
+
+
+def taken_back(account: Account, request: RetireRequest, recorded_at: Utc) -> tuple[Flow, Account] | None:
+    """The record of taking a symbol back; None where it is not retired.
+
+    What was written off stays so: coins that are still there are from now on in the account and no strategy's.
+    """
+    if request.symbol not in account.retired:
+        return None
+    flow = _record("taken-back", f"{request.symbol} is no longer retired", account, request, recorded_at, None)
+    return flow, account.without_retired(request.symbol)
+
+
+def _record(
+    what: str, told: str, account: Account, request: RetireRequest, recorded_at: Utc, strategy: str | None
+) -> Flow:
+    return Flow(
         account=account.account,
-        flow_id=joined("retired", symbol, strategy or "", str(account.version)),
+        flow_id=joined(what, request.symbol, strategy or "", str(account.version)),
         kind=FlowKind.ADJUSTMENT,
         amounts={},
         at=recorded_at,
@@ -80,5 +104,3 @@ def written_off(account: Account, request: RetireRequest, recorded_at: Utc) -> t
         evidence=f"{told}: {request.reason}",
         strategy=strategy,
     )
-    # One step of the account: its version moves on by one.
-    return flow, after.with_retired(symbol).model_copy(update={"version": account.version + 1})

@@ -185,6 +185,14 @@ def identity_line(account: Account, document: AccountDocument) -> Line:
     return _line("identity", field or "unchanged", "unchanged", field is None, LineVerdict.WAIT)
 
 
+def _retired(case: Case) -> Line:
+    """Nobody reads a symbol that was given up: nothing of it is proven, and what is held of it counts in no limit."""
+    symbol = case.order.symbol
+    if symbol not in case.account.retired:
+        return _line("retired", "no", "no", True)
+    return _line("retired", f"{symbol} is retired", f'no: belay symbols take-back {symbol} --reason "…"', False)
+
+
 def _identity(case: Case) -> Line:
     return identity_line(case.account, case.document)
 
@@ -266,6 +274,7 @@ def _balance_age(case: Case) -> Line:
 ENTRY_CHECKS: tuple[Check, ...] = (
     _identity,
     _records,
+    _retired,
     _stop,
     _clock_offset,
     _unresolved_in_symbol,
@@ -297,7 +306,7 @@ def _position_notional(case: Case) -> tuple[str, Decimal | None, str]:
 def _aggregate_exposure(case: Case) -> tuple[str, Decimal | None, str]:
     """Everything held at its value plus what open buys may add; unknown without every held symbol's value."""
     bound = case.document.limits.max_aggregate_exposure
-    held = case.account.exposed_symbols(case.document) - frozenset(case.account.retired)
+    held = case.account.exposed_symbols(case.document) - case.account.given_up
     if without := sorted(symbol for symbol in held if case.value_of(symbol) is None):
         return "max_aggregate_exposure", None, f"no price of {', '.join(without)}"
     used = _reserved_buys(case) + sum((_held_notional(case, symbol) for symbol in held), ZERO)

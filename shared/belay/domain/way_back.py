@@ -135,6 +135,14 @@ WAYS: dict[IncidentKind, Way] = {
         ("belay explain {order}", RESOLVE),
         "test_what_was_said_wrongly_of_an_order_is_over_once_a_person_says_so",
     ),
+    K.POSITION_MISMATCH: Way(
+        "the account has again what its strategies hold",
+        (
+            "belay positions",
+            f"belay write-off {{symbol}} --strategy STRATEGY {REASON}",
+        ),
+        "test_coins_of_a_strategy_that_were_withdrawn_are_written_off",
+    ),
 }
 OF_A_LATER_VERSION = Way("what that version says", (), "")
 

@@ -7,6 +7,7 @@ asked for at once.
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 from belay.domain.account import StopLevel
@@ -14,8 +15,9 @@ from belay.domain.documents import AccountDocument
 from belay.domain.errors import WrittenByLater
 from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind
 from belay.domain.reconciliation import Mismatch, compared
-from belay.domain.record import base_asset, quote_asset
+from belay.domain.record import base_asset, plain, quote_asset
 from belay.domain.venues import UnreadRow
+from belay.domain.write_off import held_of, short_symbols
 from belay.ports import Suspicion
 from belay.workflows.outage import UNREACHABLE
 from belay.workflows.session import Session
@@ -82,6 +84,16 @@ def facts(views: Views) -> Iterator[Mismatch]:
     size = len(views.ledger.account.model_dump_json())
     if size > MOST_BYTES:
         yield _too_large(size)
+
+
+def positions_short(session: Session, views: Views) -> Iterator[Mismatch]:
+    """Symbols of which strategies hold more than the account should have, unless it is too little to be sold at all."""
+    for symbol, short in short_symbols(views.ledger.account).items():
+        price = views.prices.get(symbol)
+        with suppress(Exception):  # what cannot be judged is told
+            if price is not None and session.market_data.market(symbol).too_small(short, price.value):
+                continue
+        yield _short(symbol, short, views)
 
 
 def open_incidents(session: Session, mismatches: Iterable[Mismatch], views: Views) -> None:
@@ -235,6 +247,19 @@ def _unavailable(symbol: str, problem: str) -> Mismatch:
         action="Look at the venue's announcements. Its entries wait, everything else goes on; what is held of it is "
         "valued at its last price or its cost. If it is gone for good: belay symbols retire writes that off; then "
         "leave it out of the document, belay account set.",
+    )
+
+
+def _short(symbol: str, short: Decimal, views: Views) -> Mismatch:
+    account, asset = views.ledger.account, base_asset(symbol)
+    return Mismatch(
+        kind=IncidentKind.POSITION_MISMATCH,
+        subject=symbol,
+        symbol=symbol,
+        expected=f"at most the {plain(account.expected_balances()[asset])} {asset} that the account should have",
+        actual=f"strategies hold {plain(held_of(account, asset))} {asset}, {plain(short)} more",
+        action="Coins of a strategy left by another way than its orders: belay flows. Bring them back; or say whose "
+        f"they were and what they brought: belay write-off {symbol} --strategy STRATEGY --price PRICE.",
     )
 
 

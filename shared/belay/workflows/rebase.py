@@ -1,6 +1,6 @@
 """Take balances as they are, where a person knows why and no record of the venue does. Sends nothing to the venue."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from belay.domain.balances import Difference
@@ -11,7 +11,7 @@ from belay.domain.orders import NEVER_SENT
 from belay.domain.rebase import Rebased, RebaseRequest, Shift
 from belay.domain.reconciliation import compared
 from belay.domain.record import Utc
-from belay.domain.venues import readable
+from belay.domain.venues import UnreadRow, readable
 from belay.ports import Services
 from belay.workflows.flows import filled
 from belay.workflows.identity import refuse_other_identity
@@ -52,7 +52,8 @@ def rebase(account: str, request: RebaseRequest, services: Services) -> Rebased:
         asked = tuple(found) if request.whole or not request.wants_something else request.assets
         shifts = _shifts(asked, found)
         if not request.wants_something:
-            return Rebased(account=account, taken=False, shifts=shifts)
+            return Rebased(account=account, taken=False, shifts=shifts, unread=_unread(views))
+        _require_read(asked if request.assets else shifts, views)
         _require_seen(request, shifts)
         if not shifts:
             return Rebased(account=account, taken=False, shifts={}, resolved=_end(session, asked, request))
@@ -72,12 +73,34 @@ def _compared(views: Views) -> dict[str, Difference]:
     if account.opening is None:
         problem = f"the balances of {account.account} at its start are not known yet"
         raise InvalidInput("account", problem, "Ask again once a reconciliation has recorded them.")
-    if not views.clocks_agree:
-        problem = f"the venue's clock is {views.offset.total_seconds():.0f} s from this machine's"
-        raise InvalidInput("account", problem, "Ask again once they agree.")
-    if unread := [*views.gaps, *(f"{row.key}: {row.problem}" for row in views.venue.balances.unread)]:
-        raise InvalidInput("account", f"not everything could be read: {unread[0]}", AGAIN)
     return compared(views.ledger, views.venue)
+
+
+def _unread(views: Views) -> tuple[str, ...]:
+    apart = f"the venue's clock is {views.offset.total_seconds():.0f} s from this machine's"
+    clocks = () if views.clocks_agree else (apart,)
+    return (*clocks, *map(str, views.gaps), *(_row_told(row) for row in views.venue.balances.unread))
+
+
+def _row_told(row: UnreadRow) -> str:
+    return f"{row.key}: {row.problem}"
+
+
+def _require_read(assets: Collection[str], views: Views) -> None:
+    """What could not be read and may have moved one of these assets: then its difference may come of that alone. What
+    something is worth moves nothing; a fee may be taken in any asset that no symbol names."""
+    if not views.clocks_agree:
+        raise InvalidInput("account", _unread(views)[0], "Ask again once they agree.")
+    account = views.ledger.account
+    named = {a for s in (*views.ledger.document.symbols, *account.held_symbols()) for a in s.split("/")}
+    for gap in views.gaps:
+        if not gap.of_price and any(asset in gap.symbol.split("/") or asset not in named for asset in assets):
+            gone = f" If {gap.symbol} is gone for good: belay symbols retire {gap.symbol}."
+            remedy = f"{AGAIN}{gone if gap.kind == 'unavailable' else ''}"
+            raise InvalidInput("account", f"not everything could be read: {gap}", remedy)
+    for row in views.venue.balances.unread:
+        if not row.assets or any(asset in row.assets for asset in assets):
+            raise InvalidInput("account", f"not everything could be read: {_row_told(row)}", AGAIN)
 
 
 def _shifts(asked: tuple[str, ...], found: Mapping[str, Difference]) -> dict[str, Shift]:

@@ -21,7 +21,7 @@ from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services
 from belay.workflows import integrity
 from belay.workflows.fills import count_fill
-from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents
+from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents, positions_short
 from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
@@ -185,7 +185,12 @@ def compare_both(session: Session, views: Views, examination: Examination) -> Co
     views = views.model_copy(update={"later": later})
     findings = compare(views.ledger, views.venue)
     mismatches = [f for f in findings if isinstance(f, Mismatch) and f.subject not in examination.later]
-    mismatches += [*facts(views), *integrity.mismatches(flawed, ledger.unreadable(account)), *clock_mismatch(views)]
+    mismatches += [
+        *facts(views),
+        *positions_short(session, views),
+        *integrity.mismatches(flawed, ledger.unreadable(account)),
+        *clock_mismatch(views),
+    ]
     return Compared(views, {**flawed, **examination.later}, findings, mismatches)
 
 
@@ -302,7 +307,11 @@ def _prove(session: Session, run_id: str, views: Views, judged: Judged, alarmed:
     rounding, bookings = rounded_now(found, last)
     known = {**(last.prices if last else {}), **views.prices}
     entering = uncompared(account, session.document)
-    because = {**dict.fromkeys(entering, "an asset of it has yet to enter the opening"), **judged.uncovered}
+    because = {
+        **dict.fromkeys(account.given_up.intersection(session.document.symbols), "it is retired"),
+        **dict.fromkeys(entering, "an asset of it has yet to enter the opening"),
+        **judged.uncovered,
+    }
     proof = Proof(
         account=account.account,
         fingerprint=session.fingerprint,

@@ -1,7 +1,8 @@
 """A symbol is retired: the positions in it are written off at cost, and it may leave the account document. Asks no
 venue, since one that has delisted it answers nothing.
 
-Each position is one conditional step; a repetition finishes what a stop left undone.
+Each position is one conditional step; a repetition finishes what a stop left undone. A symbol that trades again is
+taken back in one more.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from belay.domain.errors import Conflict, InvalidInput
 from belay.domain.flows import Flow
 from belay.domain.incidents import IncidentKind
 from belay.domain.record import Record, Symbol
-from belay.domain.retirement import RetireRequest, require_known, require_quiet, written_off
+from belay.domain.retirement import RetireRequest, require_known, require_quiet, taken_back, written_off
 from belay.ports import Services
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.session import Session, open_session
@@ -32,8 +33,25 @@ class Retired(Record):
     resolved: tuple[str, ...]
 
 
+class TakenBack(Record):
+    """`record` is that of taking the symbol back; None where it was not retired: nothing was left to do.
+
+    `listed`: the account document has the symbol, so that it is traded again once a reconciliation has read it.
+    """
+
+    account: str
+    symbol: Symbol
+    record: Flow | None
+    listed: bool
+
+
 def answer(event: Mapping[str, Any], services: Services) -> Answer:
     return answered(event, "retire", lambda account, wish: retire(account, RetireRequest.parse(wish), services))
+
+
+def answer_take_back(event: Mapping[str, Any], services: Services) -> Answer:
+    field = "take_back"
+    return answered(event, field, lambda account, wish: take_back(account, RetireRequest.parse(wish, field), services))
 
 
 def retire(account: str, request: RetireRequest, services: Services) -> Retired:
@@ -56,6 +74,29 @@ def retire(account: str, request: RetireRequest, services: Services) -> Retired:
         listed=request.symbol in session.document.symbols,
         resolved=end_incidents(services, account, ended, f"retired: {request.reason}", request.author),
     )
+
+
+def take_back(account: str, request: RetireRequest, services: Services) -> TakenBack:
+    """Make a retired symbol an ordinary one again. Asked twice, it is done once.
+
+    Raises:
+        InvalidInput: it is not one of the account's symbols.
+        Conflict: others kept changing the account.
+    """
+    session = open_session(services, account)
+    listed = request.symbol in session.document.symbols
+    for _ in range(TRIES):
+        held = services.ledger.account(account)
+        require_known(request.symbol, held, session.document, "take_back.symbol")
+        found = taken_back(held, request, session.clock.now())
+        if found is None:
+            return TakenBack(account=account, symbol=request.symbol, record=None, listed=listed)
+        try:
+            services.ledger.record_flow(*found)
+        except Conflict:
+            continue
+        return TakenBack(account=account, symbol=request.symbol, record=found[0], listed=listed)
+    raise Conflict(f"account {account}")
 
 
 def _step(session: Session, request: RetireRequest) -> Flow | None:

@@ -49,8 +49,17 @@ class Gap(Record):
     problem: str
     kind: Literal["silent", "behind", "unavailable", "not_understood", "failed"]
 
+    @property
+    def of_price(self) -> bool:
+        """Whether it is only not known what something is worth: no balance hangs on that."""
+        return self.what == price_of(self.symbol)
+
     def __str__(self) -> str:
         return f"{self.what}: {self.problem}"
+
+
+def price_of(symbol: str) -> str:
+    return f"price of {symbol}"
 
 
 class Gaps(list[Gap]):
@@ -272,7 +281,7 @@ def _symbols(session: Session, account: Account, watched: Iterable[Order]) -> li
 
 
 def _listed(session: Session, account: Account) -> frozenset[str]:
-    return frozenset({*session.document.symbols, *account.held_symbols()} - frozenset(account.retired))
+    return frozenset({*session.document.symbols, *account.held_symbols()} - account.given_up)
 
 
 def _cursors(session: Session, symbols: Iterable[str], gaps: Gaps, later: list[str]) -> dict[str, Cursor | None]:
@@ -335,14 +344,14 @@ def _taken_as_they_are(session: Session, row: UnreadRow) -> bool:
 
 def _prices(session: Session, account: Account, now: datetime, gaps: Gaps) -> dict[str, Price]:
     """Of everything that is held, which is what others' limits are judged by."""
-    exposed = sorted(account.exposed_symbols(session.document) - frozenset(account.retired))
+    exposed = sorted(account.exposed_symbols(session.document) - account.given_up)
     ask = session.market_data.price
-    tried = {symbol: gaps.tried(symbol, f"price of {symbol}", partial(ask, symbol)) for symbol in exposed}
+    tried = {symbol: gaps.tried(symbol, price_of(symbol), partial(ask, symbol)) for symbol in exposed}
     prices = {symbol: price for symbol, price in tried.items() if price is not None}
     for symbol, price in prices.items():
         if now - price.at > PRICE_BOUND and not _dust(session, account, symbol, price):
             problem = f"the last one is of {price.at:%FT%TZ}"
-            gaps.append(Gap(symbol=symbol, what=f"price of {symbol}", problem=problem, kind="unavailable"))
+            gaps.append(Gap(symbol=symbol, what=price_of(symbol), problem=problem, kind="unavailable"))
     return prices
 
 

@@ -161,10 +161,24 @@ def test_a_symbol_is_retired(office: Office) -> None:
     assert "may leave the account document now" in told
 
 
+def test_a_symbol_is_taken_back(office: Office) -> None:
+    office.answer = {"account": ACCOUNT, "symbol": SYMBOL, "record": {"flow_id": "x"}, "listed": True}
+    told = office.text("symbols", "take-back", SYMBOL, "--reason", "listed again")
+    assert asked(office, "take_back")["symbol"] == SYMBOL
+    assert f"{SYMBOL} is not retired" in told
+    office.answer = {**office.answer, "record": None, "listed": False}
+    told = office.text("symbols", "take-back", SYMBOL, "--reason", "listed again")
+    assert "(already)" in told
+    assert "belay account set FILE" in told
+
+
 def test_a_rebase_tells_what_differs_and_takes_it_when_it_is_asked_to(office: Office) -> None:
     shift = {"before": "100", "after": "90", "amount": "-10"}
-    office.answer = {"account": ACCOUNT, "taken": False, "shifts": {"USD": shift}, "flow_id": None, "resolved": []}
-    assert "USD differs: expected 100, there are 90, by -10" in office.text("rebase")
+    empty = {"account": ACCOUNT, "taken": False, "flow_id": None, "resolved": []}
+    office.answer = {**empty, "shifts": {"USD": shift}, "unread": ["price of ETH/USD: halted"]}
+    told = office.text("rebase")
+    assert "USD differs: expected 100, there are 90, by -10" in told
+    assert "not read: price of ETH/USD: halted" in told
     office.asked.clear()
     office.answer = {**office.answer, "taken": True}
     told = office.text("rebase", "--asset", "USD", "--amount", "USD=-10", "--reason", "a fee by hand")

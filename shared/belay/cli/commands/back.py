@@ -17,6 +17,7 @@ from belay.domain.errors import InvalidInput
 from belay.domain.foreign import TradesRequest
 from belay.domain.retirement import RetireRequest
 from belay.domain.verdicts import VerdictRequest
+from belay.domain.write_off import WriteOffRequest
 
 PANEL = "The way back"
 
@@ -25,7 +26,9 @@ trades = typer.Typer(
     help="Trades that no order explains: list, attribute, foreign.", epilog="Example: belay trades list"
 )
 trades.callback()(begin)
-symbols = typer.Typer(help="Symbols: retire.", epilog='Example: belay symbols retire BTC/USD --reason "delisted"')
+symbols = typer.Typer(
+    help="Symbols: retire, take-back.", epilog='Example: belay symbols retire BTC/USD --reason "delisted"'
+)
 symbols.callback()(begin)
 
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
@@ -102,6 +105,25 @@ def _amount(given: str) -> tuple[str, str]:
     return asset, amount
 
 
+@command(app, 'belay write-off BTC/USD --strategy ema-cross-btc --price 60000 --reason "sold in the app"', panel=PANEL)
+def write_off(
+    session: Session,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
+    strategy: Annotated[str, typer.Option(help="Whose position it was.")],
+    reason: Why,
+    quantity: Annotated[
+        str | None, typer.Option(help="In base currency; without it, what is short.", show_default=False)
+    ] = None,
+    price: Annotated[str, typer.Option(help="What a unit brought, in quote currency.")] = "0",
+    author: Author = "operator",
+) -> None:
+    """Take from a strategy's position what the account has no longer; its profit follows."""
+    wish = {"symbol": symbol, "strategy": strategy, "quantity": quantity, "price": price}
+    request = WriteOffRequest.parse({**wish, "reason": reason, "author": author})
+    desk = session.open()
+    session.show(operations.ask(desk, session.one_account(desk), "write_off", request), told.written_off)
+
+
 @command(trades, "belay trades list", name="list")
 def list_trades(session: Session) -> None:
     """List the trades that wait for their order, each with its key."""
@@ -159,3 +181,16 @@ def retire(
     request = RetireRequest.parse({"symbol": symbol, "reason": reason, "author": author})
     desk = session.open()
     session.show(operations.ask(desk, session.one_account(desk), "retire", request), told.retired)
+
+
+@command(symbols, 'belay symbols take-back BTC/USD --reason "listed again"', name="take-back")
+def take_back(
+    session: Session,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Such as BTC/USD.")],
+    reason: Why,
+    author: Author = "operator",
+) -> None:
+    """Make a retired symbol an ordinary one again: it is read and compared, and takes entries."""
+    request = RetireRequest.parse({"symbol": symbol, "reason": reason, "author": author}, "take_back")
+    desk = session.open()
+    session.show(operations.ask(desk, session.one_account(desk), "take_back", request), told.taken_back)

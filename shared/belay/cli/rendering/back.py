@@ -1,5 +1,6 @@
 """What a person said of orders, trades, balances and symbols, and what came of it, as text for a terminal."""
 
+from decimal import Decimal
 from typing import Any
 
 from belay.cli import words
@@ -74,6 +75,25 @@ def retired(out: Terminal, document: Document) -> None:
 
 
 @shows
+def written_off(out: Terminal, document: Document) -> None:
+    record, short = document["record"], document["short"]
+    out.print(f"Account {document['account']}: {record['strategy']}: {record['evidence']}")
+    out.print(f"  It holds {words.number(document['left'])} {document['symbol']} now.")
+    if Decimal(short) > 0:
+        out.print(f"  [yellow]{words.number(short)} is short still[/]: belay write-off takes that from whom it was.")
+
+
+@shows
+def taken_back(out: Terminal, document: Document) -> None:
+    already = "" if document["record"] else " [dim](already)[/]"
+    out.print(f"Account {document['account']}: {document['symbol']} is not retired{already}")
+    if document["listed"]:
+        out.print("  Entries go out in it once a reconciliation has read it, unless a stop stands: `belay status`.")
+    else:
+        out.print("  The account document does not have it: `belay account set FILE`.")
+
+
+@shows
 def rebased(out: Terminal, document: Document) -> None:
     outcome = "taken as it is" if document["taken"] else "differs"
     for asset, shift in document["shifts"].items():
@@ -83,6 +103,8 @@ def rebased(out: Terminal, document: Document) -> None:
         out.print("No balance differs.")
     elif not document["taken"]:
         out.print('To take one as it is: belay rebase --asset ASSET --amount ASSET=AMOUNT --reason "…"')
+    for problem in document["unread"]:
+        out.print(f"  [yellow]not read[/]: {problem}")
     _ended(out, document)
 
 
