@@ -138,7 +138,7 @@ WAYS: dict[IncidentKind, Way] = {
     K.POSITION_MISMATCH: Way(
         "the account has again what its strategies hold",
         (
-            "belay positions",
+            "belay flows",
             f"belay write-off {{symbol}} --strategy STRATEGY {REASON}",
         ),
         "test_coins_of_a_strategy_that_were_withdrawn_are_written_off",

@@ -259,7 +259,7 @@ def _short(symbol: str, short: Decimal, views: Views) -> Mismatch:
         expected=f"at most the {plain(account.expected_balances()[asset])} {asset} that the account should have",
         actual=f"strategies hold {plain(held_of(account, asset))} {asset}, {plain(short)} more",
         action="Coins of a strategy left by another way than its orders: belay flows. Bring them back; or say whose "
-        f"they were and what they brought: belay write-off {symbol} --strategy STRATEGY --price PRICE.",
+        f"they were, and with --price what they brought: belay write-off {symbol} --strategy STRATEGY.",
     )
 
 
