@@ -109,6 +109,7 @@ simulate: $(READY)
 
 soak: setup
 	@$(BIN)/python -m tests.soak --seeds="$${SEEDS-}" --intents="$${INTENTS-}" --seed="$${SEED-}"
+	@$(BIN)/python -m tests.real_account
 
 # ---- Housekeeping -----------------------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ def test_the_version_before_is_the_one_that_reads_tolerantly() -> None:
     assert (PREVIOUS["version"], SCHEMA) == ("0.1.1", 2)
 
 
-def test_what_says_nothing_new_goes_from_hand_to_hand(before: Path) -> None:
+def test_r48_what_says_nothing_new_goes_from_hand_to_hand(before: Path) -> None:
     opened = (("reconcile", OLD), ("buy", "0.1"), ("minutes", OLD, 2), ("next_hour",), ("buy", "0.02", "9000"))
     answers, rows = at_work(before, None, *opened, ("minutes", OLD, 1))
     assert answers[-1]["clean"], answers
@@ -93,7 +93,7 @@ def test_what_says_nothing_new_goes_from_hand_to_hand(before: Path) -> None:
     assert told[1]["clean"], told
 
 
-def test_the_version_before_leaves_an_account_alone_that_flows_have_moved(before: Path) -> None:
+def test_r48_the_version_before_leaves_an_account_alone_that_flows_have_moved(before: Path) -> None:
     _, rows = at_work(ROOT, None, ("reconcile", NEW), ("buy", "0.1"), ("minutes", NEW, 2), ("next_hour",))
     (order,), rows = at_work(ROOT, changed(rows, "STATE", external={"USD": "100"}), ("buy", "0.1"))
     answers, after = at_work(
@@ -110,7 +110,7 @@ def test_the_version_before_leaves_an_account_alone_that_flows_have_moved(before
         assert {key: kept.get(key) for key in bodies(rows, table)} == bodies(rows, table)
 
 
-def test_the_version_before_shows_stops_and_cancels_what_it_may_not_act_on(before: Path) -> None:
+def test_r48_the_version_before_shows_stops_and_cancels_what_it_may_not_act_on(before: Path) -> None:
     _, rows = at_work(ROOT, None, ("reconcile", NEW), ("minutes", NEW, 1))
     (order, *_), rows = at_work(ROOT, rows, ("buy", "0.02", "9000"), ("minutes", NEW, 2))
     rows = changed(rows, "STATE", external={"USD": "100"})
@@ -123,7 +123,7 @@ def test_the_version_before_shows_stops_and_cancels_what_it_may_not_act_on(befor
     assert any("look" in body for body in bodies(after, "configuration", "STOPS").values())
 
 
-def test_new_kinds_of_incidents_and_flows_raise_nothing_in_the_version_before(before: Path) -> None:
+def test_r48_new_kinds_of_incidents_and_flows_raise_nothing_in_the_version_before(before: Path) -> None:
     _, rows = at_work(ROOT, None, ("reconcile", NEW), ("minutes", NEW, 1))
     incident = next(item for item in rows["accounts"] if item["sk"]["S"] == "STATE")
     body = {

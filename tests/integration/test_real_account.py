@@ -1,59 +1,25 @@
 """Two hundred steps of an ordinary account: at the end it is clean, or its incidents print what makes it clean."""
 
 from decimal import Decimal
-from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.real_account.owner import act, calm
-from tests.real_account.way_back import deal, lead_back
+from tests.real_account.lives import VENUES, require_the_way_back
 from tests.real_account.world import ACCOUNT, START, World
 from tests.venue_server.solo import Solo
-from tests.venue_server.wallets import unbalanced
-
-STEPS = 200
 
 
-def lived(venue: str, seed: int, folder: Path, steps: int = STEPS) -> tuple[World, list[str]]:
-    """An account after so many minutes, in each of which its owner or its strategy did something; now and then somebody
-    looks at the incidents, so that it trades again."""
-    solo = Solo(venue, START, seed=seed, markets=6)
-    solo.act("set_terms", rounded=True)
-    world, chance, story = World(solo), Random(seed), []
-    world.minute()
-    for step in range(steps):
-        if step % 8 == 7:
-            deal(world, folder)
-        story.append(f"{world.now():%H:%M} {act(world, chance)}")
-        world.minute()
-    calm(world)
-    return world, story
-
-
-def require_the_way_back(venue: str, seed: int, folder: Path, steps: int = STEPS) -> None:
-    world, story = lived(venue, seed, folder, steps)
-    try:
-        lead_back(world, folder)
-        assert unbalanced(world.solo.truth()) == {}
-        assert world.unexplained() == {}
-        assert len(set(world.venue.accepted)) == len(world.venue.accepted)
-    except BaseException as error:
-        error.add_note(f"{venue} {seed}: " + "; ".join(story))
-        raise
-
-
-@pytest.mark.parametrize("venue", ["binance", "kraken"])
+@pytest.mark.parametrize("venue", VENUES)
 @settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 1_000_000))
 def test_an_account_is_clean_or_says_how_it_becomes_clean(venue: str, seed: int, tmp_path_factory: Any) -> None:
     require_the_way_back(venue, seed, tmp_path_factory.mktemp("rows"))
 
 
-@pytest.mark.parametrize("venue", ["binance", "kraken"])
+@pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize("movement", ["withdrawal", "deposit"])
 def test_what_moved_a_balance_before_a_rebase_took_it_counts_once_however_late_it_is_final(
     venue: str, movement: str

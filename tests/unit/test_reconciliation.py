@@ -114,7 +114,7 @@ def test_an_open_order_that_nobody_knows_is_a_mismatch() -> None:
     """hummingbot #3374, OctoBot #1333, freqtrade #11608: sweep what you do not know."""
     (found,) = reconcile(ledger(), venue(make_venue_order(client_order_id="someone")))
     assert isinstance(found, Mismatch)
-    assert (found.kind, found.subject, found.symbol) == (KIND.UNKNOWN_VENUE_ORDER, "V1", SYMBOL)
+    assert (found.kind, found.subject, found.symbol) == (KIND.UNKNOWN_VENUE_ORDER, f"{SYMBOL}:V1", SYMBOL)
     assert found.action
 
 

@@ -1,0 +1,44 @@
+"""Many lives of an account, one seed each: `python -m tests.real_account --runs 1000`."""
+
+import argparse
+import sys
+import traceback
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.real_account.lives import VENUES, require_the_way_back
+
+RUNS, PROCESSES = 1000, 2
+
+
+def failure(venue: str, seed: int) -> str:
+    """What went wrong in one life; empty where nothing did."""
+    with TemporaryDirectory() as folder:
+        try:
+            require_the_way_back(venue, seed, Path(folder))
+        except AssertionError:
+            return traceback.format_exc(limit=-3)
+    return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--seed", type=int, default=0, help="of the first one")
+    asked = parser.parse_args()
+    lives = [(VENUES[n % len(VENUES)], asked.seed + n // len(VENUES)) for n in range(asked.runs)]
+    failed = 0
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        ends = pool.map(failure, *zip(*lives, strict=True))
+        for number, ((venue, seed), told) in enumerate(zip(lives, ends, strict=True), 1):
+            if told:
+                failed += 1
+                print(f"{venue} {seed}: {told}", flush=True)
+            if number % 50 == 0 or number == len(lives):
+                print(f"lives of an account  {number} of {len(lives)}, {failed} stuck or wrong", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
