@@ -34,9 +34,9 @@ def main() -> int:
         for number, ((venue, seed), told) in enumerate(zip(lives, ends, strict=True), 1):
             if told:
                 failed += 1
-                print(f"{venue} {seed}: {told}", flush=True)
+                sys.stdout.write(f"{venue} {seed}: {told}\n")
             if number % 50 == 0 or number == len(lives):
-                print(f"lives of an account  {number} of {len(lives)}, {failed} stuck or wrong", flush=True)
+                sys.stdout.write(f"lives of an account  {number} of {len(lives)}, {failed} stuck or wrong\n")
     return 1 if failed else 0
 
 
