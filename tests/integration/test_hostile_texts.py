@@ -100,7 +100,7 @@ UNSEEN = {
     *("Gap", "Line", "RebaseRequest", "ResolveRequest", "SameVenue", "SameVenueRequest", "Scheduled"),
     *("ManualOrder", "Observed", "Outcome", "Reading", "Requirement", "Rest", "Situation", "Stamp", "State"),
     *("FeeRow", "Holding", "Mark", "RetireRequest", "TradeRow", "TradesRequest", "UnreadRow", "Valued", "VenueFlow"),
-    *("VerdictRequest", "Worth"),
+    *("VerdictRequest", "Worth", "WriteOffRequest"),
     *("Suspicion", "SwitchValue", "Terms", "TradePage", "VenueProfile", "VenueState", "VenueView", "Verdict", "Views"),
 }  # fmt: skip
 
@@ -234,7 +234,7 @@ RESOLVED = Resolved(
 )
 SAID = Trades(
     account=ACCOUNT,
-    said=(Said(trade=make_trade(), strategy=STRATEGY, author="ada", reason="x", already=True),),
+    said=(Said(trade=make_trade(), strategy=STRATEGY, author="ada", reason="x", already=True, taken=("USD",)),),
     resolved=("unattributed_trade:x",),
     left=(make_trade("T2"),),
 )
@@ -254,6 +254,7 @@ REBASED = Rebased(
     shifts={"USD": Shift(before=Decimal(1), after=Decimal(2), amount=Decimal(1))},
     flow_id="rebase:x",
     resolved=("balance_mismatch:USD",),
+    unread=("price of ETH/USD: it is halted",),
 )
 LOOKED = Looked(
     account=ACCOUNT,

@@ -593,7 +593,7 @@ def test_each_venue_tells_the_owner_what_a_key_may_do(new_trader: NewTrader) -> 
     assert (told["enableWithdrawals"], told["enableSpotAndMarginTrading"]) == (True, True)
     kraken = new_trader("kraken", trade=False)
     told = kraken.ccxt.privatePostGetApiKeyInfo()["result"]["permissions"]
-    assert told == ["query-funds", "query-open-trades", "query-closed-trades"]
+    assert told == ["query-funds", "query-open-trades", "query-closed-trades", "query-ledger"]
 
 
 # --- clocks ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from belay.domain.venues import Outcome, OutcomeKind
 from belay.ports import Cursor
 from belay.workflows import (
     execute,
+    fills,
     findings,
     flows,
     look,
@@ -322,7 +323,7 @@ PIPELINE = (
     Mutation("traps an exit behind a limit", ((risk, "EXIT_CHECKS", (*risk.EXIT_CHECKS, risk._reconciliation_age)),)),
     Mutation("stores a proof that raced", ((InMemoryLedger, "store_proof", _stores_any_proof),)),
     Mutation("lets the later decision win", ((InMemoryLedger, "record_decision", _later_decision_wins),)),
-    Mutation("ignores fills of finished orders", ((reconcile, "record_fill", _ignores_late_fills),)),
+    Mutation("ignores fills of finished orders", ((fills, "record_fill", _ignores_late_fills),)),
     Mutation(
         "opens the gate without a proof",
         ((risk, "ENTRY_CHECKS", tuple(c for c in risk.ENTRY_CHECKS if c is not risk._reconciliation_age)),),

@@ -20,7 +20,7 @@ from belay.adapters.live.accounts import LiveAccounts
 from belay.adapters.memory.ledger import InMemoryLedger
 from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, ManualClock
 from belay.bootstrap import Connections, KeptVenues
-from belay.domain.account import Account, StopLevel, strictest
+from belay.domain.account import Account, StopLevel, strictest, summed
 from belay.domain.decisions import Buy, Reduce, Side, Trade
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import AccountRefused
@@ -440,7 +440,8 @@ class Desk:
 
     def _check_balances(self) -> None:
         truth = {asset: Decimal(amount) for asset, amount in self.server.truth(self.venue)["balances"].items()}
-        expected = self.account.expected_balances()
+        proof = self.ledger.last_proof(ACCOUNT)
+        expected = summed(self.account.expected_balances(), proof.rounding if proof else {})
         assert {asset: amount for asset, amount in expected.items() if amount} == {
             asset: amount for asset, amount in truth.items() if amount
         }

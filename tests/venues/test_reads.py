@@ -23,6 +23,8 @@ BROKEN = (
 )
 LOOKUPS = {"binance": "query_order", "kraken": "closed_orders"}
 READS = ("lookup", "open_orders", "trades", "balances", "time")
+# Answers after which nothing is asked for a while, whatever the symbol.
+WAITS_WITH_EVERYTHING = ("rate_limited", "banned")
 OUTAGE_SECONDS = 150
 GATE_SECONDS = 120
 
@@ -61,11 +63,17 @@ def test_a_lost_answer_is_not_concluded_from_broken_reads_and_is_found_afterward
     order = entered(desk, "accept_close")
     desk.server.add_fault(fault, kind=LOOKUPS[venue] if read == "lookup" else read, times=None)
     desk.go_on(OUTAGE_SECONDS)
-    assert not any(run.clean for run in desk.reconciled[1:])
-    waiting = nothing_goes_out(desk)
+    assert not any(run.clean and order.symbol not in run.uncovered for run in desk.reconciled[1:])
+    elsewhere = desk.by_hand(2, symbol=desk.pair("ETH"))
+    desk.deliver()
+    # What cannot be looked up keeps its own symbol from being covered, and no other.
+    assert bool(desk.sent(elsewhere)) == (read == "lookup" and fault not in WAITS_WITH_EVERYTHING)
     desk.server.clear_faults()
     desk.settle()
-    assert (desk.state(order), desk.state(waiting)) == (S.FILLED, S.FILLED)
+    # Trades that are not understood are an incident of each symbol, which stops it.
+    stopped = (read, fault) == ("trades", "accept_braces")
+    assert (desk.state(order), desk.state(elsewhere)) == (S.FILLED, S.DENIED if stopped else S.FILLED)
+    desk.go_on(120)  # an incident is over once two runs have not seen its fact
     desk.check()
 
 

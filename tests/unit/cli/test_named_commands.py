@@ -120,5 +120,5 @@ def test_what_an_incident_says_is_to_be_done_is_among_the_commands_that_it_print
 
 
 def printed(kind: IncidentKind) -> list[tuple[str, Any, list[str]]]:
-    known = dict.fromkeys(("order", "asset", "symbol", "incident"), "X")
+    known = {**dict.fromkeys(("order", "asset", "symbol", "incident"), "X"), "amount": ""}
     return [one for template in WAYS[kind].commands for one in named(template.format(**known))]

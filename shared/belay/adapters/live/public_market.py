@@ -184,7 +184,12 @@ class CcxtMarketData:
         """The exchange's clock; the local one for an exchange that does not tell."""
         if not self._exchange.has.get("fetchTime"):
             return datetime.now(UTC)
-        return self._believed("time", self._told_time)
+        try:
+            return self._believed("time", self._told_time)
+        except NotUnderstood as error:
+            problem = str(error)
+        # A venue that does not even tell its time so is not the one that answers.
+        raise VenueUnavailable(problem)
 
     def _told_time(self) -> datetime:
         told = self._instant(self._ask("fetch_time"))
