@@ -109,7 +109,6 @@ simulate: $(READY)
 
 soak: setup
 	@$(BIN)/python -m tests.soak --seeds="$${SEEDS-}" --intents="$${INTENTS-}" --seed="$${SEED-}"
-	@$(BIN)/python -m tests.real_account
 
 # ---- Housekeeping -----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 """`python -m tests.soak`: the demo for many seeds, then hundreds of orders by hand at each venue's server, with every
-fault; then books and ledger.
+fault; then books and ledger; then a thousand lives of an ordinary account.
 
 Writes build/soak/summary.json. Exit code 0: no order twice, none unaccounted for, nine of ten in the venue's books.
 """
@@ -51,7 +51,7 @@ def main(given: Sequence[str] | None = None) -> int:
     path.write_text(json.dumps(summary, indent=2) + "\n")
     _show(Console(highlight=False), done, summary)
     sys.stdout.write(f"Written to {path}\n")
-    return 0 if summary["passed"] else 1
+    return 0 if summary["passed"] and _lives() else 1
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -70,6 +70,11 @@ def _demo(seed: int) -> bool:
     environment = os.environ | {"SEED": str(seed), "OUTPUT": str(BUILD / f"demo-{seed}")}
     command = [sys.executable, "-m", "belay.cli.main", "demo"]
     return subprocess.run(command, env=environment, check=False).returncode == 0
+
+
+def _lives() -> bool:
+    """Whether every account that lives beside Belay ends clean, or says how it becomes clean."""
+    return subprocess.run([sys.executable, "-m", "tests.real_account"], check=False).returncode == 0
 
 
 def _summary(done: list[Compared], seed: int, seconds: float) -> dict[str, Any]:
