@@ -151,7 +151,7 @@ def test_binances_largest_orders(binance_reader: Reader) -> None:
 def test_another_process_acts_in_json(kraken_reader: Reader) -> None:
     def control(**order: Any) -> Any:
         request = Request(f"{kraken_reader.server.url}/_control", json.dumps(order).encode(), method="POST")  # noqa: S310
-        with urlopen(request) as answer:  # noqa: S310
+        with urlopen(request) as answer:  # nosec B310 # noqa: S310
             return json.loads(answer.read())
 
     told = control(do="act", venue="kraken", name="deposit_from_outside", asset="BTC", amount="0.5", credited_after=60)
