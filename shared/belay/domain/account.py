@@ -224,6 +224,15 @@ class Account(Record):
     def position(self, strategy: str, symbol: str) -> Position:
         return self.positions.get(strategy, {}).get(symbol, Position())
 
+    def left_to_sell(self, strategy: str, symbol: str, besides: str | None = None) -> Decimal:
+        """A strategy's position minus what exits that are open or unknown may still sell of it, `besides` one order."""
+        leaving = (
+            held.quantity
+            for held in self.reservations.values()
+            if (held.strategy, held.symbol) == (strategy, symbol) and held.reducing and held.order_id != besides
+        )
+        return self.position(strategy, symbol).quantity - sum(leaving, ZERO)
+
     def symbol_quantity(self, symbol: str) -> Decimal:
         """Base currency held in a symbol: all strategies' positions and what was there before them."""
         before = self.unadopted(base_asset(symbol))

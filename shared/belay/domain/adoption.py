@@ -232,12 +232,7 @@ def take_over(
 def _require_owned(seen: VenueOrder, account: Account, strategy: str) -> None:
     if seen.side is Side.BUY:
         return
-    leaving = (
-        held.quantity
-        for held in account.reservations.values()
-        if (held.strategy, held.symbol) == (strategy, seen.symbol) and held.reducing
-    )
-    left = account.position(strategy, seen.symbol).quantity - sum(leaving, ZERO)
+    left = account.left_to_sell(strategy, seen.symbol)
     if seen.quantity > left:
         problem = f"{seen.client_order_id} sells {seen.quantity} {seen.symbol}, {strategy} has {left} to sell"
         remedy = "Let it adopt the balance first, or in the same command."

@@ -10,7 +10,7 @@ from belay.domain.account import Account
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import Flow, FlowKind
-from belay.domain.record import ZERO, Name, Record, Symbol
+from belay.domain.record import Name, Record, Symbol
 from belay.domain.venues import VenueTrade
 
 LIST = "`belay trades list` shows those that wait."
@@ -132,12 +132,7 @@ def require_owned(account: Account, strategy: str | None, trade: VenueTrade) -> 
     """
     if strategy is None or trade.side is Side.BUY:
         return
-    leaving = (
-        held.quantity
-        for held in account.reservations.values()
-        if (held.strategy, held.symbol) == (strategy, trade.symbol) and held.reducing
-    )
-    left = account.position(strategy, trade.symbol).quantity - sum(leaving, ZERO)
+    left = account.left_to_sell(strategy, trade.symbol)
     if trade.quantity > left:
         problem = f"the trade sells {trade.quantity} {trade.symbol}, {strategy} has {left} to sell"
         raise InvalidInput("trades.strategy", problem, "Give it to the strategy that sold, or call it foreign.")

@@ -328,15 +328,7 @@ def _available_quote(case: Case) -> tuple[str, Decimal | None, str]:
 
 def _own_position(case: Case) -> tuple[str, Decimal | None, str]:
     order = case.order
-    leaving = sum(
-        (
-            r.quantity
-            for r in case.account.reservations.values()
-            if (r.strategy, r.symbol) == (order.strategy, order.symbol) and r.reducing and r.order_id != order.order_id
-        ),
-        ZERO,
-    )
-    left = case.account.position(order.strategy, order.symbol).quantity - leaving
+    left = case.account.left_to_sell(order.strategy, order.symbol, besides=order.order_id)
     return "own_position", left, str(left)
 
 

@@ -61,8 +61,7 @@ def written_off_of(account: Account, request: WriteOffRequest, recorded_at: Utc)
     """
     symbol, strategy = request.symbol, request.strategy
     position, short = account.position(strategy, symbol), short_of(account, base_asset(symbol))
-    leaving = (r for r in account.reservations.values() if (r.strategy, r.symbol) == (strategy, symbol) and r.reducing)
-    free = position.quantity - sum((r.quantity for r in leaving), ZERO)
+    free = account.left_to_sell(strategy, symbol)
     quantity = request.quantity or min(short, free)
     if short <= 0 or quantity > short:
         problem = f"strategies hold {plain(short)} {base_asset(symbol)} more than the account should have, no more"

@@ -81,7 +81,7 @@ def facts(views: Views) -> Iterator[Mismatch]:
     for gap in views.gaps:
         if gap.kind in ("unavailable", "not_understood", "failed"):
             yield _told_of(gap)
-    size = len(views.ledger.account.model_dump_json())
+    size = len(views.ledger.account.text)
     if size > MOST_BYTES:
         yield _too_large(size)
 
@@ -139,20 +139,20 @@ def judge(session: Session, mismatches: Iterable[Mismatch], views: Views, owed: 
     for incident_id in over:
         resolution = f"gone in two looks, at {gone[incident_id]:%FT%TZ} and {now:%FT%TZ}"
         end_incident(session.services, account, incident_id, resolution)
-    later = f"of a later version, or not to be read: {', '.join(views.later)}" if views.later else ""
-    open_still = sorted(one.incident_id for one in missing if _in_flight(one.kind, one.subject, views))
-    later = later or (f"not conclusive yet: {', '.join(open_still)}" if open_still else "")
-    return Judged(_against(after, found, doubtful, seen) or later, _uncovered(views, found), bool(over))
+    reasons = (
+        ("mismatch", _against(after, found)),
+        ("not conclusive yet", sorted(key for key in doubtful if seen[key].symbol is None)),
+        ("of a later version, or not to be read", views.later),
+        ("not conclusive yet", sorted(i.incident_id for i in missing if _in_flight(i.kind, i.subject, views))),
+    )
+    reason = next((f"{why}: {', '.join(of)}" for why, of in reasons if of), "")
+    return Judged(reason, _uncovered(views, found), bool(over))
 
 
-def _against(after: Suspicion, found: Mapping[str, Mismatch], doubtful: set[str], seen: Mapping[str, Mismatch]) -> str:
+def _against(after: Suspicion, found: Mapping[str, Mismatch]) -> list[str]:
     """What concerns the whole account. The rest only keeps its symbol from being covered."""
     scoped = {key for key, mismatch in found.items() if mismatch.symbol or not mismatch.stops}
-    against = [key for key in after.first_seen if key not in scoped and key != UNREACHABLE]
-    if against:
-        return f"mismatch: {', '.join(against)}"
-    open_still = sorted(key for key in doubtful if seen[key].symbol is None)
-    return f"not conclusive yet: {', '.join(open_still)}" if open_still else ""
+    return [key for key in after.first_seen if key not in scoped and key != UNREACHABLE]
 
 
 def _uncovered(views: Views, found: Mapping[str, Mismatch]) -> dict[str, str]:

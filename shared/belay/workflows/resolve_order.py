@@ -35,7 +35,6 @@ from belay.workflows.updates import AUTHOR, open_incident, update_as_judged
 from belay.workflows.views import OVERLAP
 
 MOST_PAGES = 50
-MOST_FILLS = 1_000
 
 
 class Choice(Record):

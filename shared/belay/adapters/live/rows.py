@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -16,7 +15,6 @@ from belay.adapters.live.reading import (
     number,
     order_fields,
     plain_text,
-    read_instant,
     read_number,
     read_order,
     read_text,
@@ -112,14 +110,6 @@ def read_trades(
     _require_few(len(doubts))
     ids = tuple(text for row in rows if (text := _raw(row, fields.id, "id")))
     return Trades(tuple(trades), tuple(doubts), ids, len(rows))
-
-
-def time_of(profile: CcxtProfile, row: dict[str, Any]) -> datetime | None:
-    fields = trade_fields(profile)
-    try:
-        return read_instant(row, (fields.time,), fields.unit)
-    except (Unbelievable, ValueError):
-        return None
 
 
 # --- balances --------------------------------------------------------------------------------------------------------
