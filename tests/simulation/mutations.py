@@ -20,6 +20,7 @@ from belay.workflows import (
     fills,
     findings,
     flows,
+    gaps,
     look,
     pending,
     reconcile,
@@ -27,7 +28,7 @@ from belay.workflows import (
     resolve_order,
     settling,
     updates,
-    views,
+    venue_view,
     windows,
 )
 from belay.workflows.evaluate import evaluate
@@ -345,11 +346,11 @@ BESIDE = (
     Mutation("takes any difference for rounding", ((balances, "_rounding", _rounds_anything),), True),
     Mutation("counts a flow as profit", ((Account, "with_flow", _is_profit),), True),
     Mutation("counts a flow twice", ((flows, "record", _counts_what_it_reads),), True),
-    Mutation("drops an order's row that it cannot read", ((views, "unread", lambda rows: ()),), True),
+    Mutation("drops an order's row that it cannot read", ((venue_view, "unread", lambda rows: ()),), True),
     Mutation("drops a trade's row that it cannot read", ((windows, "_window", _drops_rows),), True),
     Mutation(
         "lets one symbol stop the rest",
-        ((findings.Failures, "kept", _raises_at_once), (views.Gaps, "tried", _tries_once)),
+        ((findings.Failures, "kept", _raises_at_once), (gaps.Gaps, "tried", _tries_once)),
         True,
     ),
     Mutation("takes a person's word without asking the venue", ((resolve_order, "_ask", _asks_nobody),), True),

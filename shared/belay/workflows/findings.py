@@ -19,10 +19,11 @@ from belay.domain.record import base_asset, plain, quote_asset
 from belay.domain.venues import UnreadRow
 from belay.domain.write_off import held_of, short_symbols
 from belay.ports import Suspicion
+from belay.workflows.gaps import Gap, told
 from belay.workflows.outage import UNREACHABLE
 from belay.workflows.session import Session
 from belay.workflows.updates import end_incident, open_incident
-from belay.workflows.views import Gap, Views, told
+from belay.workflows.views import Views
 
 SPACING = timedelta(seconds=10)
 # Of the account's item: DynamoDB takes 400 KB.
