@@ -50,15 +50,11 @@ def _reconcile(account: str, context: LambdaContext, failed: list[str]) -> dict[
     return result
 
 
-def _accounts(event: dict[str, Any]) -> tuple[str, ...]:
-    if "Records" in event:
-        return tuple(account for record in event["Records"] if (account := _followed_up(record)))
-    return (str(event["account"]),)
-
-
-def _followed_up(record: dict[str, Any]) -> str | None:
-    if account := message_field(record, "account"):
-        return str(account)
-    error = InvalidInput("follow-up.account", "is missing", "Send only what Belay published.")
-    updates.refuse_event(SERVICES, {"body": record.get("body")}, error)
-    return None
+def _accounts(event: dict[str, Any]) -> list[str]:
+    if "Records" not in event:
+        return [str(event["account"])]
+    asked_for = [(message_field(record, "account"), record) for record in event["Records"]]
+    for record in (record for account, record in asked_for if not account):
+        error = InvalidInput("follow-up.account", "is missing", "Send only what Belay published.")
+        updates.refuse_event(SERVICES, {"body": record.get("body")}, error)
+    return [str(account) for account, _ in asked_for if account]

@@ -25,8 +25,8 @@ LATEST = 100
 
 class Known(NamedTuple):
     """What the ledger says before the venue is asked. `orders`: by id, those that are open, hold a reservation, or
-    ended by an operator's word and have their turn. `watched`: those of them that the venue is asked about. `symbols`: whose
-    trades are read, `gone` those that are neither listed in the document nor held. `missing` are ids that hold a
+    ended by an operator's word and have their turn. `watched`: those of them that the venue is asked about. `symbols`:
+    whose trades are read, `gone` those that are neither listed in the document nor held. `missing` are ids that hold a
     reservation and are not in the ledger, `later` those that only a later version can read."""
 
     account: Account
