@@ -1,7 +1,10 @@
 """What a ledger in memory holds, and how a change to an order goes into it, whole or not at all. Speaks to nobody."""
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import wraps
 from threading import RLock
+from typing import Concatenate
 
 from belay.adapters.memory.drawers import Drawer, Line, Standing
 from belay.adapters.records import fill_position, order_position
@@ -9,7 +12,7 @@ from belay.domain.account import Account, OperatorStops
 from belay.domain.chain import Acceptance, Anchor, place
 from belay.domain.decisions import DecisionRecord
 from belay.domain.documents import Configuration
-from belay.domain.errors import Unreadable
+from belay.domain.errors import Conflict, Unreadable, WrittenByLater
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
 from belay.domain.incidents import Incident, IncidentEntry
@@ -20,6 +23,17 @@ from belay.domain.slots import EPOCH, Tick
 from belay.domain.transitions import Change, Requirement
 from belay.domain.venues import VenueTrade
 from belay.ports import CancelRequest, Cursor, RefusedEvent, Suspicion
+
+
+def locked[B: Books, **P, T](method: Callable[Concatenate[B, P], T]) -> Callable[Concatenate[B, P], T]:
+    """Run a method as one step that no other thread sees half done."""
+
+    @wraps(method)
+    def run(self: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 class Books:
@@ -171,3 +185,14 @@ class Books:
     def _append(self, event: OrderEvent, writer: str) -> None:
         self._events[event.order_id][event.sequence] = event
         self._writers[event.order_id, event.sequence] = writer
+
+    def _save_account(self, account: Account) -> None:
+        stored = self._account_of(account.account)
+        if self._accounts.holds(account.account, account):
+            return
+        if not (account.understood and stored.understood) and not account.differs_in_stops_only(stored):
+            raise WrittenByLater("account")
+        if stored.version == account.version - 1:
+            self._accounts[account.account] = account
+        elif not self._accounts.holds(account.account, account):
+            raise Conflict("account")
