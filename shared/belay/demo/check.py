@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from belay.demo.check_figures import FAULT_SEED, FIGURES
 from belay.demo.check_rows import Database
-from belay.demo.check_rules import CHECKS, FAULT_SEED, FIGURES, Check
+from belay.demo.check_rules import CHECKS, Check
 
 SUMMARY = "summary.json"
 # The emulator's log has this line once for each worker that ended while it was invoked, in the entry of its function.
