@@ -190,6 +190,15 @@ TRIES: dict[str, Try] = {
     "take an intent out of its queue": lambda c, s: c("sqs").receive_message(
         QueueUrl=s.stack.outputs["IntentsQueueUrl"], VisibilityTimeout=0
     ),
+    # Delayed past the end of this run, so that no reconciliation meets what the other attempts write over.
+    "ask for an account's reconciliation (a follow-up)": lambda c, s: c("sqs").send_message(
+        QueueUrl=s.stack.outputs["FollowUpsQueueUrl"],
+        MessageBody=json.dumps({"account": s.account.name}),
+        DelaySeconds=900,
+    ),
+    "take a follow-up out of its queue": lambda c, s: c("sqs").receive_message(
+        QueueUrl=s.stack.outputs["FollowUpsQueueUrl"], VisibilityTimeout=0
+    ),
     "tell on-call": lambda c, s: c("sns").publish(TopicArn=s.stack.outputs["IncidentsTopicArn"], Message="roles"),
     "trade at the paper venue": lambda c, s: c("dynamodb").put_item(
         TableName=s.stack.outputs["PaperVenueTableName"], Item=key("TEST#roles", "row")
