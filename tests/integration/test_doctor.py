@@ -30,11 +30,11 @@ from belay.bootstrap import NoSwitch
 from belay.cli.desk import Desk, FunctionFailed, Switch, desk_over
 from belay.cli.main import app
 from belay.domain.account import StopLevel
-from belay.domain.checkup import Subscription, Surroundings, SwitchView
 from belay.domain.decisions import Side, TimeInForce
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import AccountRefused
 from belay.domain.proofs import fingerprint
+from belay.domain.surroundings import Subscription, Surroundings, SwitchView
 from belay.domain.venues import OrderRequest, OutcomeKind
 from belay.local.programs import ROOT
 from belay.ports import Clock, MarketData, Services, Venue

@@ -33,13 +33,14 @@ from belay.demo.exported import Exported, read_exported
 from belay.demo.run import show_summary
 from belay.domain import way_back
 from belay.domain.account import Adoption, StopLevel, VenueIdentity
-from belay.domain.checkup import Finding, Level, Subscription, Surroundings, SwitchView
+from belay.domain.checkup import Finding, Level
 from belay.domain.decisions import Cancel, DecisionRecord, Side
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident, IncidentEntry, IncidentKind, Looked
 from belay.domain.orders import OrderState, Verdict, Word
 from belay.domain.rebase import Rebased, Shift
 from belay.domain.reconciliation import Mismatch
+from belay.domain.surroundings import Subscription, Surroundings, SwitchView
 from belay.domain.texts import shown
 from belay.local import up
 from belay.local.programs import StackError

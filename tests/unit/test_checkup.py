@@ -16,31 +16,32 @@ from belay.domain.checkup import (
     DoctorRequest,
     Finding,
     Level,
-    ProfileFacts,
-    Subscription,
-    Surroundings,
-    SwitchView,
     fail,
     judge_access,
     judge_balances,
     judge_clock,
-    judge_gate,
-    judge_hosts,
-    judge_incidents,
     judge_keys,
-    judge_limits,
-    judge_on_call,
     judge_orders,
-    judge_profile,
     judge_refusal,
     judge_size,
-    judge_stops,
-    judge_switch,
     ok,
-    plain,
 )
 from belay.domain.errors import InvalidInput
 from belay.domain.risk import LineVerdict, check
+from belay.domain.surroundings import (
+    ProfileFacts,
+    Subscription,
+    Surroundings,
+    SwitchView,
+    judge_gate,
+    judge_hosts,
+    judge_incidents,
+    judge_limits,
+    judge_on_call,
+    judge_profile,
+    judge_stops,
+    judge_switch,
+)
 from tests.builders import (
     PRICE,
     make_account,
@@ -76,13 +77,6 @@ def test_a_request_that_is_none_is_refused_and_not_repeated(asked: Any) -> None:
     with pytest.raises(InvalidInput, match=r"^doctor") as refused:
         DoctorRequest.parse(asked)
     assert "planted" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"), [("0.50000000", "0.5"), ("100000.00", "100000"), ("1E+5", "100000"), ("0.00001", "0.00001")]
-)
-def test_numbers_are_shown_plainly(number: str, shown: str) -> None:
-    assert plain(Decimal(number)) == shown
 
 
 # --- keys ---------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Records as text: read strictly from people, tolerantly from a store, and written back as they were stored."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import InvalidInput
 from belay.domain.incidents import Incident
 from belay.domain.orders import Order, OrderState, require_legal
-from belay.domain.record import SCHEMA, Record, digest
+from belay.domain.record import SCHEMA, Record, digest, plain
 from tests.builders import (
     make_account,
     make_configuration,
@@ -143,3 +144,10 @@ def test_an_order_in_an_unknown_state_is_not_understood_and_moves_nowhere() -> N
     assert make_order().understood
     with pytest.raises(Exception, match="PARKED to SUBMITTED is not a transition"):
         require_legal(order, OrderState.SUBMITTED)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [("0.50000000", "0.5"), ("100000.00", "100000"), ("1E+5", "100000"), ("0.00001", "0.00001")]
+)
+def test_numbers_are_shown_plainly(number: str, shown: str) -> None:
+    assert plain(Decimal(number)) == shown

@@ -21,11 +21,11 @@ from belay.adapters.clock import SystemClock
 from belay.adapters.paper.clock import ReplayClock
 from belay.adapters.paper.table import DynamoPaperStore
 from belay.domain.account import StopLevel
-from belay.domain.checkup import Subscription, Surroundings, SwitchView
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError
 from belay.domain.orders import Order
 from belay.domain.proofs import Proof, fingerprint
+from belay.domain.surroundings import Subscription, Surroundings, SwitchView
 from belay.ports import Clock, KillSwitch, Ledger
 
 INVOCATION = Config(connect_timeout=5, read_timeout=90, retries={"total_max_attempts": 1})

@@ -11,28 +11,21 @@ from belay.adapters.live.profiles.model import CcxtProfile
 from belay.cli import views
 from belay.cli.desk import Desk
 from belay.cli.operations import require_live
-from belay.domain.checkup import (
-    Finding,
-    Function,
-    Level,
+from belay.domain.checkup import Finding, Function, Level, fail, judge_keys, ok, refused, warn
+from belay.domain.documents import AccountDocument, Configuration
+from belay.domain.errors import BelayError, InvalidInput, Unreadable
+from belay.domain.surroundings import (
     ProfileFacts,
     SwitchView,
-    fail,
     judge_gate,
     judge_hosts,
     judge_incidents,
-    judge_keys,
     judge_limits,
     judge_on_call,
     judge_profile,
     judge_stops,
     judge_switch,
-    ok,
-    refused,
-    warn,
 )
-from belay.domain.documents import AccountDocument, Configuration
-from belay.domain.errors import BelayError, InvalidInput, Unreadable
 from belay.workflows.doctor import Examined
 
 type Document = dict[str, Any]

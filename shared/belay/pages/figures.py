@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from belay.domain.fills import Fill
 from belay.domain.market import Candle
-from belay.domain.record import ZERO
+from belay.domain.record import ZERO, plain
 from belay.domain.texts import bounded
 
 type Figure = dict[str, Any]
@@ -88,7 +88,7 @@ def _marks(strategy: str, side: str, colour: str, fills: Sequence[Fill], links: 
         "name": f"{_plain(strategy)} {what}",
         "x": [_instant(fill.trade.at) for fill in shown],
         "y": [float(fill.trade.price) for fill in shown],
-        "text": [f"{fill.trade.quantity.normalize():f}" for fill in shown],
+        "text": [plain(fill.trade.quantity) for fill in shown],
         "customdata": [links.get(fill.order_id, "") for fill in shown],
         "hovertemplate": f"{what} %{{text}} at %{{y:,.2f}}<br>%{{x}}<extra>{_plain(strategy)}</extra>",
         "marker": {"symbol": symbol, "size": 10, "color": colour, "line": {"color": CARD, "width": 1}},

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from belay.domain.account import Account
 from belay.domain.fills import Fill
 from belay.domain.orders import Order
-from belay.domain.record import ZERO, base_asset, iso
+from belay.domain.record import ZERO, base_asset, iso, plain
 from belay.pages.figures import Point, drawdowns
 from belay.ports import Ledger
 
@@ -52,10 +52,10 @@ def figures(ledger: Ledger, account_name: str, quote: str, closes: Sequence[Clos
         "orders_by_state": _tally(order.state for order in orders),
         "denied_by": _tally(row["cause"].removeprefix("denied: ") for row in rows if row["state"] == "DENIED"),
         "positions": _positions(account),
-        "realised_pnl": text(_realised(account)),
+        "realised_pnl": plain(_realised(account)),
         "fees": _fees(fills),
-        "equity_start": text(begin.value),
-        "equity_end": text(points[-1].value),
+        "equity_start": plain(begin.value),
+        "equity_end": plain(points[-1].value),
         "max_drawdown": _deepest((begin, *points)),
         "buy_and_hold": {symbol: _held(symbol, begin.value, closes) for symbol in closes[0].prices},
         "incidents_open": sum(incident.status == "open" for incident in ledger.incidents(account_name)),
@@ -94,8 +94,8 @@ def _deepest(points: Sequence[Point]) -> Document:
     before = [point for point in points if point.at <= lowest.at]
     peak = max(before, key=lambda point: point.value)
     return {
-        "fraction": text(-lowest.value),
-        "amount": text(peak.value - before[-1].value),
+        "fraction": plain(-lowest.value),
+        "amount": plain(peak.value - before[-1].value),
         "peak_at": iso(peak.at),
         "trough_at": iso(lowest.at),
     }
@@ -104,16 +104,16 @@ def _deepest(points: Sequence[Point]) -> Document:
 def _held(symbol: str, begin: Decimal, closes: Sequence[Close]) -> Document:
     """What the opening equity had become, spent on a symbol at the first close and left alone, without any costs."""
     first, last = closes[0].prices[symbol], closes[-1].prices[symbol]
-    return {"first_close": text(first), "last_close": text(last), "equity_end": text(begin * last / first)}
+    return {"first_close": plain(first), "last_close": plain(last), "equity_end": plain(begin * last / first)}
 
 
 def _positions(account: Account) -> Document:
     return {
         strategy: {
             symbol: {
-                "quantity": text(position.quantity),
-                "cost": text(position.cost),
-                "realised_pnl": text(position.realised_pnl),
+                "quantity": plain(position.quantity),
+                "cost": plain(position.cost),
+                "realised_pnl": plain(position.realised_pnl),
             }
             for symbol, position in held.items()
         }
@@ -150,8 +150,8 @@ def _order_row(order: Order, ledger: Ledger) -> Document:
         "reason": order.reason,
         "state": order.state,
         "cause": cause,
-        "filled_quantity": text(order.filled_quantity),
-        "average_price": text(order.average_price) if order.average_price is not None else None,
+        "filled_quantity": plain(order.filled_quantity),
+        "average_price": plain(order.average_price) if order.average_price is not None else None,
         "fees": _texts(order.fees),
     }
 
@@ -164,24 +164,19 @@ def _fill_row(fill: Fill) -> Document:
         "symbol": trade.symbol,
         "side": trade.side,
         "trade_id": trade.trade_id,
-        "quantity": text(trade.quantity),
-        "price": text(trade.price),
+        "quantity": plain(trade.quantity),
+        "price": plain(trade.price),
         "fees": _texts(trade.fees),
         "at": iso(trade.at),
     }
 
 
 def _equity_row(point: Point, close: Close) -> Document:
-    return {"at": iso(point.at), "closes": _texts(close.prices), "equity": text(point.value)}
-
-
-def text(amount: Decimal) -> str:
-    """An exact amount, without exponent and without zeros that say nothing."""
-    return f"{amount.normalize():f}" if amount else "0"
+    return {"at": iso(point.at), "closes": _texts(close.prices), "equity": plain(point.value)}
 
 
 def _texts(amounts: Mapping[str, Decimal]) -> dict[str, str]:
-    return {name: text(amount) for name, amount in sorted(amounts.items())}
+    return {name: plain(amount) for name, amount in sorted(amounts.items())}
 
 
 def _tally(words: Iterable[str]) -> dict[str, int]:

@@ -9,7 +9,6 @@ from belay.domain.checkup import (
     DoctorRequest,
     Finding,
     Function,
-    SwitchView,
     fail,
     judge_access,
     judge_balances,
@@ -18,11 +17,11 @@ from belay.domain.checkup import (
     judge_refusal,
     judge_size,
     ok,
-    plain,
     warn,
 )
 from belay.domain.errors import AccountRefused, BelayError, InvalidInput, SymbolUnavailable, VenueUnavailable
-from belay.domain.record import Record
+from belay.domain.record import Record, plain
+from belay.domain.surroundings import SwitchView
 from belay.domain.venues import VenueOrder, readable
 from belay.ports import Services
 from belay.workflows.session import Session, open_session

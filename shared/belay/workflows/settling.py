@@ -119,10 +119,11 @@ def _something_moved(order: Order, views: Views) -> bool:
 
 def _confirm(order: Order, session: Session, views: Views) -> bool:
     """One delayed look-up after a rejection or a proof of absence; an exit that may go out again keeps its place."""
-    now, profile = views.venue.time, session.venue.profile
-    if order.terminal_at is None or now < order.terminal_at + timedelta(seconds=profile.history_lag_seconds):
+    now = views.venue.time
+    if order.terminal_at is None or now < order.terminal_at + views.lag:
         return False
-    again = order.reducing and order.state is OrderState.NOT_SENT and profile.resend == "after_absence"
+    resend = session.venue.profile.resend == "after_absence"
+    again = order.reducing and order.state is OrderState.NOT_SENT and resend
     if again and now < order.expires_at:
         if not order.misses:
             cause = "absence confirmed, may be sent again"
@@ -133,7 +134,7 @@ def _confirm(order: Order, session: Session, views: Views) -> bool:
 
 def _release(order: Order, session: Session, views: Views, cause: str = "settled") -> bool:
     """Settle a finished order once its fills explain what the venue says was filled, after the history lag."""
-    now, lag = views.venue.time, timedelta(seconds=session.venue.profile.history_lag_seconds)
+    now, lag = views.venue.time, views.lag
     if order.terminal_at is None or now < order.terminal_at + lag:
         return False
     overdue = now >= order.terminal_at + lag + UNKNOWN_BOUND
