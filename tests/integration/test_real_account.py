@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.real_account.lives import VENUES, require_the_way_back
+from tests.real_account.venue import InMemory
 from tests.real_account.world import ACCOUNT, START, World
-from tests.venue_server.solo import Solo
 
 
 @pytest.mark.parametrize("venue", VENUES)
@@ -25,14 +25,14 @@ def test_what_moved_a_balance_before_a_rebase_took_it_counts_once_however_late_i
     venue: str, movement: str
 ) -> None:
     """A withdrawal takes from the balance when it is asked for; a deposit is credited long before it is unlocked."""
-    solo = Solo(venue, START, seed=1, markets=6)
-    world, asset = World(solo), "USDT" if venue == "binance" else "USD"
+    place = InMemory(venue, START, seed=1)
+    world, asset = World(place), "USDT" if venue == "binance" else "USD"
     world.minute()
     world.minute()
     if movement == "withdrawal":
-        solo.act("withdraw", asset=asset, amount=Decimal(40), fee=Decimal(1), done_after=30 * 60)
+        place.act("withdraw", asset=asset, amount=Decimal(40), fee=Decimal(1), done_after=30 * 60)
     else:
-        solo.act("deposit_from_outside", asset=asset, amount=Decimal(100), unlocked_after=30 * 60, lag=20 * 60)
+        place.act("deposit_from_outside", asset=asset, amount=Decimal(100), unlocked_after=30 * 60, lag=20 * 60)
     for _ in range(3):
         world.minute()
     assert world.command("rebase", "--asset", asset, "--reason", "I know of it").exit_code == 0
@@ -43,9 +43,9 @@ def test_what_moved_a_balance_before_a_rebase_took_it_counts_once_however_late_i
 
 
 def test_a_withdrawal_that_was_pending_when_the_books_were_opened_is_in_the_opening() -> None:
-    solo = Solo("binance", START, seed=1, markets=6)
-    world = World(solo)
-    solo.act("withdraw", asset="USDT", amount=Decimal(40), fee=Decimal(1), done_after=10 * 60)
+    place = InMemory("binance", START, seed=1)
+    world = World(place)
+    place.act("withdraw", asset="USDT", amount=Decimal(40), fee=Decimal(1), done_after=10 * 60)
     for _ in range(30):
         world.minute()
     assert world.unexplained() == {}

@@ -7,10 +7,13 @@ row that was spoiled is one that is not understood.
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from belay.adapters.live.profiles import load_profile
+from belay.bootstrap import Connections, KeptVenues
 from belay.domain.checkup import Access
 from belay.domain.decisions import Side
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import SymbolUnavailable
 from belay.domain.flows import FeeRow, FlowKind, FlowPage, VenueFlow
 from belay.domain.market import Candle, Market, Price
@@ -27,6 +30,7 @@ from belay.domain.venues import (
     VenueStatus,
     VenueTrade,
 )
+from belay.ports import Clock, Venues
 from tests.venue_server.movements import Movement
 from tests.venue_server.orders import NewOrder, Order, Plan, Refused, Status, Trade
 from tests.venue_server.solo import Solo
@@ -59,6 +63,28 @@ KINDS = {
     "adjustment": FlowKind.ADJUSTMENT,
 }
 PAGE = 10
+MARKETS = 6
+
+
+class InMemory(Solo):
+    """The account of a world that reaches it directly. Implements `world.Place`."""
+
+    def __init__(self, venue: str, start: datetime, seed: int = 0) -> None:
+        super().__init__(venue, start, seed=seed, markets=MARKETS)
+        self.options: dict[str, Any] = {}
+
+    def connect(self, _function: str, clock: Clock) -> Venues:
+        return Directly(self, clock)
+
+
+class Directly(KeptVenues):
+    def __init__(self, solo: Solo, clock: Clock) -> None:
+        super().__init__()
+        self._solo, self._clock = solo, clock
+
+    def _connect(self, _document: AccountDocument) -> Connections:
+        venue = SoloVenue(self._solo)
+        return Connections(self._clock, venue, venue)
 
 
 class SoloVenue:
@@ -67,7 +93,6 @@ class SoloVenue:
     def __init__(self, solo: Solo) -> None:
         self.profile: VenueProfile = load_profile(solo.venue).domain()
         self.solo = solo
-        self.accepted: list[str] = []
 
     @property
     def _kraken(self) -> bool:
@@ -247,7 +272,6 @@ class SoloVenue:
             order = self.solo.books.place(new, now, Plan())
         except Refused as refused:
             return Outcome(kind=OutcomeKind.REJECTED, code=refused.refusal.value, exchange_time=now)
-        self.accepted.append(request.client_order_id)
         shown = _row(order)
         assert isinstance(shown, VenueOrder)
         return Outcome(kind=OutcomeKind.ACCEPTED, code="ok", venue_order=shown, exchange_time=now)

@@ -69,14 +69,14 @@ def _deal_with(world: World, incident: Incident, folder: Path) -> Iterator[str]:
 
 
 def _cancel_at_the_venue(world: World, incident: Incident) -> None:
-    for order in world.solo.books.open():
+    for order in world.place.books.open():
         if f"{order.request.symbol}:{order.venue_order_id}" == incident.subject:
-            world.solo.act("cancel", order_id=order.venue_order_id, symbol=order.request.symbol)
+            world.place.act("cancel", order_id=order.venue_order_id, symbol=order.request.symbol)
 
 
 def _rows(world: World, incident: Incident, folder: Path) -> Path:
     """The venue's rows of an order's trades, as a person copies them."""
-    trades = [trade for trade in world.solo.books.trades if trade.client_order_id == incident.subject]
+    trades = [trade for trade in world.place.books.trades if (trade.client_order_id or "").replace("-", "") == incident.subject]
     rows = [
         {
             "trade_id": trade.trade_id,
