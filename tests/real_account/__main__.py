@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from belay.adapters.aws.telemetry import logger
 from tests.real_account.lives import VENUES, require_the_way_back
 
 RUNS, PROCESSES = 1000, 2
@@ -15,6 +16,7 @@ RUNS, PROCESSES = 1000, 2
 
 def failure(venue: str, seed: int, *, wire: bool) -> str:
     """What went wrong in one life; empty where nothing did."""
+    logger.setLevel("ERROR")  # of the adapters: a life over the wire opens many connections
     with TemporaryDirectory() as folder:
         try:
             require_the_way_back(venue, seed, Path(folder), wire=wire)

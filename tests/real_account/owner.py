@@ -237,8 +237,15 @@ def move(world: World, chance: Random) -> None:
 
 
 def halt_market(world: World, chance: Random) -> None:
-    status = "" if chance.random() < 0.6 else "cancel_only" if world.place.venue == "kraken" else "HALT"
-    world.place.act("set_status", symbol=_symbol(world, chance), status=status)
+    """For a few minutes, or for so long that what waits for it lapses."""
+    symbol, status = _symbol(world, chance), "cancel_only" if world.place.venue == "kraken" else "HALT"
+    world.place.act("set_status", symbol=symbol, status=status)
+    world.later(chance.choice((3, 15)), lambda: _resume(world, symbol))
+
+
+def _resume(world: World, symbol: str) -> None:
+    if symbol in world.listed():
+        world.place.act("set_status", symbol=symbol, status="")
 
 
 def delist(world: World, chance: Random) -> None:
