@@ -6,6 +6,7 @@ from random import Random
 
 from tests.real_account.owner import act, calm
 from tests.real_account.served import served
+from tests.real_account.truth import wrong
 from tests.real_account.venue import InMemory
 from tests.real_account.way_back import deal, lead_back
 from tests.real_account.world import START, Place, World
@@ -46,6 +47,7 @@ def require_the_way_back(venue: str, seed: int, folder: Path, steps: int = STEPS
             lead_back(world, folder)
             assert unbalanced(world.place.truth()) == {}
             assert world.unexplained() == {}
+            assert wrong(world) == []
             assert len(set(world.accepted())) == len(world.accepted())
         except BaseException as error:
             error.add_note(f"{venue} {seed}: " + "; ".join(story))

@@ -126,7 +126,7 @@ def earn(world: World, chance: Random) -> None:
 
 
 def interest(world: World, chance: Random) -> None:
-    world.place.act("dividend", asset=_base(world, chance), amount=_amount(chance, 8, 1) / 1000)
+    world.place.act("dividend", asset=_base(world, chance), amount=_amount(chance, 5, 1) / 1000)
 
 
 def transfer(world: World, chance: Random) -> None:

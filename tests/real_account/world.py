@@ -224,6 +224,12 @@ class World:
 
     # --- what is so ---
 
+    def compared(self) -> set[str]:
+        """The assets whose balance has to add up: those in use."""
+        account = self.ledger.account(ACCOUNT)
+        written_off = {symbol.split("/")[0] for symbol in account.retired}
+        return {*self.document.assets, *account.traded} - written_off
+
     def unexplained(self) -> dict[str, Decimal]:
         """By asset, what the venue holds beyond opening, fills, flows and recorded rounding; assets in use only. What a
         wallet's rounding may have made of the bookings that no proof has absorbed yet is no more than half a unit each.
@@ -232,8 +238,7 @@ class World:
         assert proof is not None
         expected, wallets = account.expected_balances(), self.place.books.wallets
         differing: dict[str, Decimal] = {}
-        written_off = {symbol.split("/")[0] for symbol in account.retired}
-        for asset in sorted({*self.document.assets, *account.traded} - written_off):
+        for asset in sorted(self.compared()):
             known = expected.get(asset, Decimal(0)) + proof.rounding.get(asset, Decimal(0))
             residual = wallets.owned(asset) - known
             since = account.bookings.get(asset, 0) - proof.bookings.get(asset, 0)
