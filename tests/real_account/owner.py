@@ -200,7 +200,9 @@ def spoil(world: World, chance: Random) -> None:
     orders = [order for order in _foreign(world) if not order.raw]
     if orders:
         order = chance.choice(orders)
-        world.place.act("spoil_order", order_id=order.venue_order_id, symbol=order.request.symbol, raw={"status": "ODD"})
+        world.place.act(
+            "spoil_order", order_id=order.venue_order_id, symbol=order.request.symbol, raw={"status": "ODD"}
+        )
 
 
 def spoil_trade(world: World, chance: Random) -> None:
