@@ -4,7 +4,7 @@ What a row says is the books' business (see tests/venue_server, with its sources
 row that was spoiled is one that is not understood.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -212,9 +212,15 @@ class SoloVenue:
             return FlowPage(flows=tuple(self._of_ledger(entries)), fees=tuple(self._fees(entries)), read_until=end)
         rows = [row for row in self.solo.movements.rows if row.visible_from <= self.solo.now]
         pending = [row.at for row in rows if row.status == "pending" and row.at >= start]
+        inside = [row for row in rows if start <= row.at <= end]
+        out = tuple(self._of_list(row for row in inside if row.status == "pending" and row.kind == "withdrawal"))
         return FlowPage(
-            flows=tuple(flow for row in rows if start <= row.at <= end for flow in self._of_list(row)),
+            flows=(*self._of_list(row for row in inside if row.status in ("done", "credited")), *out),
             read_until=min([end, *pending]),  # what is pending is asked for again
+            coming=tuple(self._of_list(row for row in inside if row.status == "pending" and row.kind != "withdrawal")),
+            out=out,
+            void=tuple(self._of_list(row for row in inside if row.status == "failed")),
+            as_of=end,
         )
 
     def _of_ledger(self, entries: list[Entry]) -> Iterator[VenueFlow]:
@@ -240,17 +246,17 @@ class SoloVenue:
         for trade_id, told in fees.items():
             yield FeeRow(trade_id=trade_id, fees={asset: fee for asset, fee in told.items() if fee})
 
-    def _of_list(self, row: Movement) -> Iterator[VenueFlow]:
+    def _of_list(self, rows: Iterable[Movement]) -> Iterator[VenueFlow]:
         """Binance's lists, as far as a movement has one."""
-        amounts = LISTS[row.kind](row) if row.kind in LISTS and row.status in ("done", "credited") else {}
-        if amounts:
-            yield VenueFlow(
-                flow_id=f"{row.kind}:{row.movement_id}",
-                kind=KINDS.get(row.kind, FlowKind.ADJUSTMENT),
-                amounts=amounts,
-                at=row.at,
-                evidence=f"{row.kind} {row.status}",
-            )
+        for row in rows:
+            if row.kind in LISTS:
+                yield VenueFlow(
+                    flow_id=f"{row.kind}:{row.movement_id}",
+                    kind=KINDS.get(row.kind, FlowKind.ADJUSTMENT),
+                    amounts=LISTS[row.kind](row),
+                    at=row.at,
+                    evidence=f"{row.kind} {row.movement_id}",
+                )
 
     # --- orders -----------------------------------------------------------------------------------------
 
