@@ -4,13 +4,16 @@ What a row says is the books' business (see tests/venue_server, with its sources
 row that was spoiled is one that is not understood.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from belay.adapters.live.profiles import load_profile
+from belay.bootstrap import Connections, KeptVenues
 from belay.domain.checkup import Access
 from belay.domain.decisions import Side
+from belay.domain.documents import AccountDocument
 from belay.domain.errors import SymbolUnavailable
 from belay.domain.flows import FeeRow, FlowKind, FlowPage, VenueFlow
 from belay.domain.market import Candle, Market, Price
@@ -27,6 +30,7 @@ from belay.domain.venues import (
     VenueStatus,
     VenueTrade,
 )
+from belay.ports import Clock, Venues
 from tests.venue_server.movements import Movement
 from tests.venue_server.orders import NewOrder, Order, Plan, Refused, Status, Trade
 from tests.venue_server.solo import Solo
@@ -59,6 +63,28 @@ KINDS = {
     "adjustment": FlowKind.ADJUSTMENT,
 }
 PAGE = 10
+MARKETS = 6
+
+
+class InMemory(Solo):
+    """The account of a world that reaches it directly. Implements `world.Place`."""
+
+    def __init__(self, venue: str, start: datetime, seed: int = 0) -> None:
+        super().__init__(venue, start, seed=seed, markets=MARKETS)
+        self.options: dict[str, Any] = {}
+
+    def connect(self, _function: str, clock: Clock) -> Venues:
+        return Directly(self, clock)
+
+
+class Directly(KeptVenues):
+    def __init__(self, solo: Solo, clock: Clock) -> None:
+        super().__init__()
+        self._solo, self._clock = solo, clock
+
+    def _connect(self, _document: AccountDocument) -> Connections:
+        venue = SoloVenue(self._solo)
+        return Connections(self._clock, venue, venue)
 
 
 class SoloVenue:
@@ -67,7 +93,6 @@ class SoloVenue:
     def __init__(self, solo: Solo) -> None:
         self.profile: VenueProfile = load_profile(solo.venue).domain()
         self.solo = solo
-        self.accepted: list[str] = []
 
     @property
     def _kraken(self) -> bool:
@@ -187,9 +212,15 @@ class SoloVenue:
             return FlowPage(flows=tuple(self._of_ledger(entries)), fees=tuple(self._fees(entries)), read_until=end)
         rows = [row for row in self.solo.movements.rows if row.visible_from <= self.solo.now]
         pending = [row.at for row in rows if row.status == "pending" and row.at >= start]
+        inside = [row for row in rows if start <= row.at <= end]
+        out = tuple(self._of_list(row for row in inside if row.status == "pending" and row.kind == "withdrawal"))
         return FlowPage(
-            flows=tuple(flow for row in rows if start <= row.at <= end for flow in self._of_list(row)),
+            flows=(*self._of_list(row for row in inside if row.status in ("done", "credited")), *out),
             read_until=min([end, *pending]),  # what is pending is asked for again
+            coming=tuple(self._of_list(row for row in inside if row.status == "pending" and row.kind != "withdrawal")),
+            out=out,
+            void=tuple(self._of_list(row for row in inside if row.status == "failed")),
+            as_of=end,
         )
 
     def _of_ledger(self, entries: list[Entry]) -> Iterator[VenueFlow]:
@@ -215,17 +246,17 @@ class SoloVenue:
         for trade_id, told in fees.items():
             yield FeeRow(trade_id=trade_id, fees={asset: fee for asset, fee in told.items() if fee})
 
-    def _of_list(self, row: Movement) -> Iterator[VenueFlow]:
+    def _of_list(self, rows: Iterable[Movement]) -> Iterator[VenueFlow]:
         """Binance's lists, as far as a movement has one."""
-        amounts = LISTS[row.kind](row) if row.kind in LISTS and row.status in ("done", "credited") else {}
-        if amounts:
-            yield VenueFlow(
-                flow_id=f"{row.kind}:{row.movement_id}",
-                kind=KINDS.get(row.kind, FlowKind.ADJUSTMENT),
-                amounts=amounts,
-                at=row.at,
-                evidence=f"{row.kind} {row.status}",
-            )
+        for row in rows:
+            if row.kind in LISTS:
+                yield VenueFlow(
+                    flow_id=f"{row.kind}:{row.movement_id}",
+                    kind=KINDS.get(row.kind, FlowKind.ADJUSTMENT),
+                    amounts=LISTS[row.kind](row),
+                    at=row.at,
+                    evidence=f"{row.kind} {row.movement_id}",
+                )
 
     # --- orders -----------------------------------------------------------------------------------------
 
@@ -247,7 +278,6 @@ class SoloVenue:
             order = self.solo.books.place(new, now, Plan())
         except Refused as refused:
             return Outcome(kind=OutcomeKind.REJECTED, code=refused.refusal.value, exchange_time=now)
-        self.accepted.append(request.client_order_id)
         shown = _row(order)
         assert isinstance(shown, VenueOrder)
         return Outcome(kind=OutcomeKind.ACCEPTED, code="ok", venue_order=shown, exchange_time=now)

@@ -5,6 +5,7 @@ order that somebody left open at the venue is cancelled there, as its incident s
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,18 +66,31 @@ def _deal_with(world: World, incident: Incident, folder: Path) -> Iterator[str]:
         done = world.command(*words)
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
-        yield f"{shlex.join(words)} -> {done.exit_code} {(done.stdout + done.stderr).strip()[-300:]}"
+        told = (done.stdout + done.stderr).strip()
+        yield f"{shlex.join(words)} -> {done.exit_code} {told[-300:]}"
+        yield from _cancelled(world, told)
+
+
+def _cancelled(world: World, told: str) -> Iterator[str]:
+    """What a refusal names as in its way is cancelled by the command that it prints."""
+    for order_id in re.findall(r"belay cancel ([0-9a-f]{32})", told):
+        done = world.command("cancel", order_id, "--reason", "in the way")
+        yield f"cancel {order_id} -> {done.exit_code} {(done.stdout + done.stderr).strip()[-300:]}"
 
 
 def _cancel_at_the_venue(world: World, incident: Incident) -> None:
-    for order in world.solo.books.open():
+    for order in world.place.books.open():
         if f"{order.request.symbol}:{order.venue_order_id}" == incident.subject:
-            world.solo.act("cancel", order_id=order.venue_order_id, symbol=order.request.symbol)
+            world.place.act("cancel", order_id=order.venue_order_id, symbol=order.request.symbol)
 
 
 def _rows(world: World, incident: Incident, folder: Path) -> Path:
     """The venue's rows of an order's trades, as a person copies them."""
-    trades = [trade for trade in world.solo.books.trades if trade.client_order_id == incident.subject]
+    trades = [
+        trade
+        for trade in world.place.books.trades
+        if (trade.client_order_id or "").replace("-", "") == incident.subject
+    ]
     rows = [
         {
             "trade_id": trade.trade_id,

@@ -1,4 +1,7 @@
-"""Belay with everything in memory at a venue that keeps its own books, minute by minute, and an operator's desk."""
+"""Belay at a venue that keeps its own books, minute by minute, with its ledger in memory and an operator's desk.
+
+How it reaches the venue is the place's business: in memory (`venue.InMemory`) or over the wire (`served.Served`).
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from typer.testing import CliRunner, Result
 
@@ -22,14 +25,14 @@ from belay.domain.incidents import Incident
 from belay.domain.proofs import fingerprint
 from belay.domain.slots import Slot, Tick
 from belay.domain.strategy import State, StrategyParameters
-from belay.ports import Services
+from belay.ports import Clock, Services, Venues
 from belay.workflows.answers import REQUESTS
 from belay.workflows.evaluate import evaluate
 from belay.workflows.execute import execute
 from belay.workflows.reconcile import Reconciled, reconcile
-from tests.real_account.venue import SoloVenue
 from tests.rights import Restricted
-from tests.venue_server.solo import Solo
+from tests.venue_server.books import Books
+from tests.venue_server.movements import Movements
 
 START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 ACCOUNT, STRATEGY, STAGE, LAYER = "real", "trend", "dev", "layer:1"
@@ -57,28 +60,35 @@ class Told:
         return Trade(legs=legs) if legs else Hold(reason="quiet")
 
 
-@dataclass(frozen=True)
-class Connections:
-    """Implements `ports.Venues` for the one account."""
+class Place(Protocol):
+    """An account of the test venue: its own books, what may be done in it beside Belay, and how a function reaches it.
 
-    world: "World"
+    `options`: of the account's document, that its venue is found.
+    """
 
-    def clock(self, _document: AccountDocument) -> "World":
-        return self.world
+    venue: str
+    options: dict[str, Any]
 
-    def market_data(self, _document: AccountDocument) -> Any:
-        return self.world.venue
-
-    def venue(self, _document: AccountDocument) -> Any:
-        return self.world.venue
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def books(self) -> Books: ...
+    @property
+    def movements(self) -> Movements: ...
+    def act(self, name: str, /, **arguments: Any) -> Any: ...
+    def pin(self, symbol: str, price: Decimal | None) -> None: ...
+    def advance(self, seconds: float) -> None: ...
+    def truth(self) -> dict[str, Any]: ...
+    def connect(self, function: str, clock: Clock) -> Venues:
+        """The connections of one function that starts cold."""
 
 
 class World:
-    """One account at a solo venue. It is the machines' clock, too: both are on the venue's time."""
+    """One account at its place. It is the machines' clock, too: both are on the venue's time."""
 
-    def __init__(self, solo: Solo) -> None:
-        self.solo = solo
-        self.venue = SoloVenue(solo)
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._warm: dict[str, Venues] = {}
         self.ledger = InMemoryLedger()
         self.switch = InMemoryKillSwitch()
         self.queue = InMemoryQueue()
@@ -86,16 +96,21 @@ class World:
         self.strategy = Told()
         self._ids = count(1)
         self._later: list[tuple[datetime, Callable[[], object]]] = []
-        quote = "USD" if solo.venue == "kraken" else "USDT"
+        quote = "USD" if place.venue == "kraken" else "USDT"
         self.symbols = tuple(f"{base}/{quote}" for base in BASES)
-        self.document = document(solo.venue, self.symbols)
+        self.document = document(place.venue, self.symbols, place.options)
         stored = Configuration(version=1, document=self.document, author="operator", stored_at=self.now())
         self.ledger.store_configuration(stored)
         self.switch.write(StopLevel.RUNNING, "first start", "operator", self.now())
 
     def listed(self) -> tuple[str, ...]:
         """The symbols that the venue still lists."""
-        return tuple(symbol for symbol in self.symbols if symbol in self.solo.books.prices.listed())
+        return tuple(symbol for symbol in self.symbols if symbol in self.place.books.prices.listed())
+
+    def accepted(self) -> list[str]:
+        """The client order ids, in the venue's spelling, of the orders in its books that came by its API."""
+        named = (order.request.client_order_id for order in self.place.books.orders)
+        return [name for name in named if name is not None and not name.startswith("web_")]
 
     # --- time ---
 
@@ -104,10 +119,10 @@ class World:
         self._later.append((self.now() + minutes * MINUTE, act))
 
     def now(self) -> datetime:
-        return self.solo.now
+        return self.place.now
 
     def sleep(self, seconds: float) -> None:
-        self.solo.advance(seconds)
+        self.place.advance(seconds)
 
     # --- what the functions do ---
 
@@ -117,7 +132,7 @@ class World:
             stage=STAGE,
             layer_version=LAYER,
             ledger=ledger,
-            venues=Connections(self),
+            venues=self._venues(function),
             kill_switch=self.switch,
             queue=self.queue,
             alerts=self.alerts,
@@ -125,6 +140,15 @@ class World:
             clock=self,
             new_id=lambda: f"id-{next(self._ids):06}",
         )
+
+    def _venues(self, function: str) -> Venues:
+        if function not in self._warm:
+            self._warm[function] = self.place.connect(function, self)
+        return self._warm[function]
+
+    def restart(self) -> None:
+        """Every function starts cold."""
+        self._warm.clear()
 
     def reconcile(self) -> Reconciled:
         return reconcile(ACCOUNT, self.services("reconciler"))
@@ -200,20 +224,25 @@ class World:
 
     # --- what is so ---
 
+    def compared(self) -> set[str]:
+        """The assets whose balance has to add up: those in use."""
+        account = self.ledger.account(ACCOUNT)
+        written_off = {symbol.split("/")[0] for symbol in account.retired}
+        return {*self.document.assets, *account.traded} - written_off
+
     def unexplained(self) -> dict[str, Decimal]:
         """By asset, what the venue holds beyond opening, fills, flows and recorded rounding; assets in use only. What a
         wallet's rounding may have made of the bookings that no proof has absorbed yet is no more than half a unit each.
         """
         account, proof = self.ledger.account(ACCOUNT), self.ledger.last_proof(ACCOUNT)
         assert proof is not None
-        expected, balances = account.expected_balances(), self.venue.balances()
+        expected, wallets = account.expected_balances(), self.place.books.wallets
         differing: dict[str, Decimal] = {}
-        written_off = {symbol.split("/")[0] for symbol in account.retired}
-        for asset in sorted({*self.document.assets, *account.traded} - written_off):
+        for asset in sorted(self.compared()):
             known = expected.get(asset, Decimal(0)) + proof.rounding.get(asset, Decimal(0))
-            residual = balances.total.get(asset, Decimal(0)) - known
+            residual = wallets.owned(asset) - known
             since = account.bookings.get(asset, 0) - proof.bookings.get(asset, 0)
-            if abs(residual) > since * Decimal(5).scaleb(-balances.decimals.get(asset, 18) - 1):
+            if abs(residual) > since * Decimal(5).scaleb(-(wallets.places(asset) if wallets.rounded else 18) - 1):
                 differing[asset] = residual
         return differing
 
@@ -228,13 +257,14 @@ class OnTime(Desk):
         return self.clock()
 
 
-def document(venue: str, symbols: tuple[str, ...]) -> AccountDocument:
+def document(venue: str, symbols: tuple[str, ...], options: dict[str, Any]) -> AccountDocument:
     """A live account of a small desk, every limit stated."""
     return AccountDocument(
         account=ACCOUNT,
         venue=venue,
         mode="live",
         sandbox=False,
+        options=options,
         symbols=symbols,
         executor_secret=f"/belay/{STAGE}/executor/real",
         reconciler_secret=f"/belay/{STAGE}/reconciler/real",
@@ -253,4 +283,4 @@ def document(venue: str, symbols: tuple[str, ...]) -> AccountDocument:
     )
 
 
-__all__ = ["ACCOUNT", "START", "STRATEGY", "BelayError", "World"]
+__all__ = ["ACCOUNT", "STAGE", "START", "STRATEGY", "BelayError", "Place", "World"]

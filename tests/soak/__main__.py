@@ -1,5 +1,5 @@
 """`python -m tests.soak`: the demo for many seeds, then hundreds of orders by hand at each venue's server, with every
-fault; then books and ledger; then a thousand lives of an ordinary account.
+fault; then books and ledger; then a thousand lives of an ordinary account in memory, and twenty over the wire.
 
 Writes build/soak/summary.json. Exit code 0: no order twice, none unaccounted for, nine of ten in the venue's books.
 """
@@ -28,6 +28,7 @@ BUILD = Path("build/soak")
 SHARES = {"binance": 1.0, "kraken": 0.12}  # the second run is a smaller one
 FEWEST = 50  # what it takes to deal every fault once
 SYMBOLS, REACHED = 20, 0.9
+WIRED_LIVES = ["--wire", "--runs", "20"]
 SEEDS = "1 2 3 4 5 6 7 8 9 10"
 
 
@@ -73,8 +74,10 @@ def _demo(seed: int) -> bool:
 
 
 def _lives() -> bool:
-    """Whether every account that lives beside Belay ends clean, or says how it becomes clean."""
-    return subprocess.run([sys.executable, "-m", "tests.real_account"], check=False).returncode == 0
+    """Whether every account that lives beside Belay ends clean, or says how it becomes clean: in memory, then over the
+    wire."""
+    lives = [sys.executable, "-m", "tests.real_account"]
+    return all(subprocess.run([*lives, *which], check=False).returncode == 0 for which in ([], WIRED_LIVES))
 
 
 def _summary(done: list[Compared], seed: int, seconds: float) -> dict[str, Any]:

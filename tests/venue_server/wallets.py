@@ -101,8 +101,9 @@ class Wallets:
     # --- changes --------------------------------------------------------------------------------------------
 
     def move(self, asset: str, amount: Decimal, reason: str, at: datetime | None = None) -> None:
-        """A change that the venue keeps no row of."""
-        self._book(asset, amount, reason, at)
+        """A change that the venue keeps no row of; a wallet holds no more places of it than of any other."""
+        kept = self.kept(asset, amount)
+        self._book(asset, kept, reason, at, kept - amount)
 
     def post(
         self,

@@ -72,6 +72,9 @@ class FlowPage(Record):
     """What a venue recorded in a window: movements, and the fees of trades where only its ledger tells them.
 
     `read_until`: up to where everything was read. `covered` False: this venue keeps no such record that can be read.
+    Not every movement is final when it is recorded. Those of `coming` have not moved a balance yet, those of `out`,
+    which are among `flows`, may yet come back, and those of `void` have moved nothing in the end. All this was so at
+    `as_of` or later.
     """
 
     flows: tuple[VenueFlow, ...] = ()
@@ -79,3 +82,7 @@ class FlowPage(Record):
     unread: tuple[UnreadRow, ...] = ()
     read_until: Utc
     covered: bool = True
+    coming: tuple[VenueFlow, ...] = ()
+    out: tuple[VenueFlow, ...] = ()
+    void: tuple[VenueFlow, ...] = ()
+    as_of: Utc | None = None

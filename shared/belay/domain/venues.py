@@ -29,6 +29,7 @@ class VenueProfile(Record):
     `history_lag_seconds`: how long trades of a finished order may still be missing from the history.
     `closed_retention_seconds`: how long a closed order can be looked up by client order id.
     `resend`: may an exit proven absent be submitted again under the same id?
+    `pending_days`: for how long a movement may be recorded before it is final; 0 where only what is final is.
     """
 
     name: str
@@ -39,6 +40,7 @@ class VenueProfile(Record):
     closed_retention_seconds: int
     resend: Literal["never", "after_absence"]
     submit_timeout_seconds: int
+    pending_days: int = 0
 
     def fence_at(self, claimed_at: datetime) -> datetime | None:
         return claimed_at + timedelta(seconds=self.fence.window_seconds) if self.fence else None

@@ -1,21 +1,26 @@
 """What came to an account or left it without an order: read from the venue's own records, and counted once each.
 
 A flow shifts what is expected and is nobody's profit. What an asset held before it was first used enters the opening.
+
+A movement that is recorded before it is final may move a balance after that was taken as it was (at the opening, or by a
+rebase), although it was asked for before. So what is seen not to be final after a balance was taken is noted, once: a
+deposit that is noted counts when it is credited, a withdrawal that is noted counts back when it fails.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from functools import cache
 
 from belay.domain.account import Account
 from belay.domain.balances import unopened
 from belay.domain.errors import Conflict, VenueUnavailable
-from belay.domain.flows import TAKES, FeeRow, Flow, FlowKind, VenueFlow
+from belay.domain.flows import TAKES, FeeRow, Flow, FlowKind, FlowPage, VenueFlow
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import compared
-from belay.domain.record import ZERO, parted
+from belay.domain.record import ZERO, iso, joined, parted
 from belay.domain.transitions import correct_fee
 from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable
 from belay.ports import Cursor, Ledger, Services
@@ -49,14 +54,18 @@ def read_flows(session: Session, views: Views) -> int:
     cursor = session.services.ledger.cursor(account.account, CURSOR)
     unexplained = any(not difference.explained for difference in compared(views.ledger, views.venue).values())
     owing = [order for order in views.ledger.orders.values() if order.estimated and not order.settled]
-    if cursor is not None and now < cursor.read_until + EVERY and not unexplained and not owing:
+    pending = timedelta(days=session.venue.profile.pending_days)
+    taken = max((account.opened_at, *account.taken.values()))
+    just_taken = pending and now < taken + EVERY  # what is not final then has to be seen before it is
+    if cursor is not None and now < cursor.read_until + EVERY and not (unexplained or owing or just_taken):
         return 0
-    since = cursor.read_until if cursor else account.opened_at
+    earliest = account.opened_at - pending
+    since = cursor.read_until if cursor else earliest
     owed = (order.attempt.request.claimed_at for order in owing if order.attempt)
     changed = 0
     try:
         for overlap in OVERLAPS if unexplained else OVERLAPS[:1]:
-            start = max(account.opened_at, min(since - overlap, *owed, now))
+            start = max(earliest, min(since - overlap, *owed, now))
             changed += _read(session, account, owing, start, now)
             if changed:
                 break
@@ -70,8 +79,7 @@ def _read(session: Session, account: Account, owing: list[Order], start: datetim
     ledger, changed = session.services.ledger, 0
     for _ in range(MOST_READS):
         page = session.venue.flows(start, end)
-        for row in page.flows:
-            changed += record(session.services, account.account, row)
+        changed += _count(session.services, account.account, page)
         changed += sum(_correct(session.services, order, page.fees, page.read_until) for order in owing)
         for unread in page.unread:
             _tell(session.services, account.account, unread, end)
@@ -84,29 +92,49 @@ def _read(session: Session, account: Account, owing: list[Order], start: datetim
     return changed
 
 
-def record(services: Services, name: str, row: VenueFlow) -> bool:
-    """Store one movement with what the account becomes by it; False where it counts already, or never will.
+def _count(services: Services, name: str, page: FlowPage) -> int:
+    """Whatever of a page counts, or is to be noted."""
+    done = sum(record(services, name, row) for row in page.flows)
+    done += sum(record(services, name, row, Moves.BACK) for row in page.void)
+    for moves, rows in ((Moves.COMING, page.coming), (Moves.OUT, page.out)):
+        done += sum(_note(services, name, row, moves, page.as_of) for row in rows if page.as_of is not None)
+    return done
 
-    What came or went before an asset's balance was last taken as it was is in that balance.
+
+class Moves(StrEnum):
+    """What follows a movement's own id in the ids of what is stored of it besides: `COMING`, `OUT`: it was seen not to
+    be final after a balance was taken, which is named behind that; `BACK`: it came back."""
+
+    COMING = "coming"
+    OUT = "out"
+    BACK = "back"
+
+
+def record(services: Services, name: str, row: VenueFlow, moves: Moves | None = None) -> bool:
+    """Store one movement, or that it came back, with what the account becomes by it; False where that counts already,
+    or never will.
+
+    What came or went before an asset's balance was last taken as it was is in that balance, unless it is noted.
     """
     ledger = services.ledger
+    flow_id = joined(row.flow_id, moves) if moves else row.flow_id
     for _ in range(TRIES):
         account = ledger.account(name)
-        if ledger.flow(name, row.flow_id) is not None:
+        if ledger.flow(name, flow_id) is not None:
             return False
         taken = taken_at(ledger, account)
-        amounts = {asset: amount for asset, amount in row.amounts.items() if row.at > taken(asset)}
+        amounts = _went_back(ledger, name, row, taken) if moves else _came(ledger, name, row, taken)
         if not amounts:
             return False
         flow = Flow(
             account=name,
-            flow_id=row.flow_id,
+            flow_id=flow_id,
             kind=row.kind,
             amounts=amounts,
             at=row.at,
             recorded_at=services.clock.now(),
             author=AUTHOR,
-            evidence=row.evidence,
+            evidence=f"{row.evidence}: it came back" if moves else row.evidence,
         )
         try:
             ledger.record_flow(flow, account.with_flow(flow))
@@ -114,6 +142,65 @@ def record(services: Services, name: str, row: VenueFlow) -> bool:
             continue
         return True
     raise Conflict(f"account {name}")
+
+
+def _came(ledger: Ledger, name: str, row: VenueFlow, taken: Callable[[str], datetime]) -> dict[str, Decimal]:
+    """What of a movement is not in a balance that was taken as it was."""
+
+    def counts(asset: str) -> bool:
+        return row.at > taken(asset) or _noted(ledger, name, row, Moves.COMING, taken(asset))
+
+    return {asset: amount for asset, amount in row.amounts.items() if counts(asset)}
+
+
+def _went_back(ledger: Ledger, name: str, row: VenueFlow, taken: Callable[[str], datetime]) -> dict[str, Decimal]:
+    """What of a movement that is void counts back: it counted, or was in a balance that was taken as it was, and that
+    was not taken again since."""
+    flow = ledger.flow(name, row.flow_id)
+    counted = flow.amounts if flow else {}
+
+    def counts(asset: str) -> bool:
+        at = taken(asset)
+        since = asset in counted and (row.at > at or _noted(ledger, name, row, Moves.COMING, at))
+        return since or (row.at <= at and _noted(ledger, name, row, Moves.OUT, at))
+
+    return {asset: -amount for asset, amount in row.amounts.items() if counts(asset)}
+
+
+def _note(services: Services, name: str, row: VenueFlow, moves: Moves, seen_at: datetime) -> bool:
+    """Note of a movement that it was not final after a balance of its assets was taken: once for each such time."""
+    ledger = services.ledger
+    for _ in range(TRIES):
+        account = ledger.account(name)
+        times = {at for asset in row.amounts if row.at <= (at := taken_at(ledger, account)(asset)) < seen_at}
+        wanted = sorted(at for at in times if not _noted(ledger, name, row, moves, at))
+        if not wanted:
+            return False
+        said = "not there yet" if moves is Moves.COMING else "not final"
+        flow = Flow(
+            account=name,
+            flow_id=_note_id(row, moves, wanted[0]),
+            kind=row.kind,
+            amounts={},
+            at=seen_at,
+            recorded_at=services.clock.now(),
+            author=AUTHOR,
+            evidence=f"{row.evidence}: {said} when the balance was taken",
+        )
+        try:
+            ledger.record_flow(flow, account.with_flow(flow))
+        except Conflict:
+            continue
+        return True
+    raise Conflict(f"account {name}")
+
+
+def _noted(ledger: Ledger, name: str, row: VenueFlow, moves: Moves, taken: datetime) -> bool:
+    return ledger.flow(name, _note_id(row, moves, taken)) is not None
+
+
+def _note_id(row: VenueFlow, moves: Moves, taken: datetime) -> str:
+    return joined(row.flow_id, moves, iso(taken))
 
 
 def taken_at(ledger: Ledger, account: Account) -> Callable[[str], datetime]:

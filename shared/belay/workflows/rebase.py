@@ -130,7 +130,10 @@ def _require_settled(views: Views) -> None:
     unsettled = {key for key, order in ledger.orders.items() if not order.settled and order.state not in NEVER_SENT}
     if waiting := sorted(unsettled | ledger.account.reservations.keys()):
         problem = f"order {waiting[0]} is not settled, and may explain what differs"
-        raise InvalidInput("account", problem, "Wait for it, cancel it, or resolve it: belay orders.")
+        remedy = (
+            f'Wait for it, or: belay cancel {waiting[0]} --reason "…"; if nobody knows it: belay resolve {waiting[0]}.'
+        )
+        raise InvalidInput("account", problem, remedy)
     for trade in ledger.uncounted(views.venue.trades):
         if ledger.owner(trade) is None:
             problem = f"trade {trade.key} belongs to no order, and may explain what differs"

@@ -36,12 +36,15 @@ class TooMany(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """What a list held. `pending`: the time of the oldest row that may still come to count."""
+    """What a list held, as `FlowPage` tells it. `pending`: the time of the oldest row that is not final."""
 
     flows: tuple[VenueFlow, ...] = ()
     unread: tuple[UnreadRow, ...] = ()
     pending: datetime | None = None
     covered: bool = True
+    coming: tuple[VenueFlow, ...] = ()
+    out: tuple[VenueFlow, ...] = ()
+    void: tuple[VenueFlow, ...] = ()
 
 
 class ListWindow(NamedTuple):
@@ -54,10 +57,11 @@ class ListWindow(NamedTuple):
 
 def read_list(entry: FlowList, window: ListWindow, ask: Ask, asset_of: SymbolOf, told: Told) -> Found:
     """Raises TooMany, Unbelievable, and whatever `ask` raises."""
-    flows: dict[str, VenueFlow] = {}
+    found: dict[str, dict[str, VenueFlow]] = {state: {} for state in ("done", "pending", "void")}
     unread: dict[str, UnreadRow] = {}
     waiting: list[datetime] = []
     for row in _rows(entry, window, ask):
+        state = ""
         try:
             asked = _moment(row, entry.asked)
             if not window.start <= asked <= window.end:
@@ -66,15 +70,26 @@ def read_list(entry: FlowList, window: ListWindow, ask: Ask, asset_of: SymbolOf,
             if state == "pending":
                 _require_recent(asked, window.now)
                 waiting.append(asked)
-            if state == "done" and (flow := _flow(entry, row, asset_of, told)) is not None:
-                flows[flow.flow_id] = flow
+            if state in found and (flow := _flow(entry, row, asset_of, told)) is not None:
+                found[state][flow.flow_id] = flow
         except (Unbelievable, ValidationError, ValueError) as doubt:
+            if state == "void":
+                continue  # it moved nothing
             problem = str(doubt) if isinstance(doubt, Unbelievable) else "a value out of bounds"
             row_unread = _unread(entry, row, asset_of, told, problem)
             unread[row_unread.reference] = row_unread
     if len(unread) > MOST_UNREAD:
         raise Unbelievable(f"{len(unread)} rows")
-    return Found(tuple(flows.values()), tuple(unread.values()), min(waiting, default=None))
+    done, pending, void = (tuple(flows.values()) for flows in found.values())
+    out, coming = (pending, ()) if entry.at_request else ((), pending)
+    return Found(
+        flows=(*done, *out),
+        unread=tuple(unread.values()),
+        pending=min(waiting, default=None),
+        coming=coming,
+        out=out,
+        void=void,
+    )
 
 
 def _require_recent(asked: datetime, now: datetime) -> None:
@@ -112,10 +127,10 @@ def _parts(entry: FlowList, row: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _state(entry: FlowList, row: dict[str, Any]) -> str:
-    """`done`, `pending` or `void`; a row of another wallet is void."""
+    """`done`, `pending` or `void`; `other` where it is another wallet's."""
     for path, ours in entry.where.items():
         if dig(row, path) is not None and read_text(row, path) not in ours:
-            return "void"
+            return "other"
     if entry.status is None:
         return "done"
     text = read_text(row, entry.status)

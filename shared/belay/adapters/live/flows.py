@@ -1,10 +1,10 @@
 """What a venue records of an account beside its trades: one ledger or several lists, a bounded part of them at a time.
 
-What a row moved is what the venue says, never computed. A row that is not understood is told and not counted; one that
-is still pending is not counted yet, and what is read ends before it.
+What a row moved is what the venue says, never computed. A row that is not understood is told and not counted. What
+is read ends before one that is not final; it counts once it has moved the balance.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from belay.adapters.live.flow_lists import Found, ListWindow, TooMany, read_list
@@ -149,7 +149,7 @@ class FlowReader:
         if entry.also_in is None:
             return found
         others = sweep.done[entry.also_in].flows
-        return Found(tuple(flow for flow in found.flows if not _is_among(flow, others)), found.unread, found.pending)
+        return replace(found, flows=tuple(flow for flow in found.flows if not _is_among(flow, others)))
 
     def _page(self, sweep: Sweep, until: datetime, problems: tuple[UnreadRow, ...]) -> FlowPage:
         done = sweep.done.values()
@@ -158,6 +158,10 @@ class FlowReader:
             unread=(*(row for found in done for row in found.unread), *problems),
             read_until=until,
             covered=all(found.covered for found in done),
+            coming=tuple(flow for found in done for flow in found.coming),
+            out=tuple(flow for found in done for flow in found.out),
+            void=tuple(flow for found in done for flow in found.void),
+            as_of=sweep.now,
         )
 
     # --- words ---

@@ -37,6 +37,7 @@ class FlowList(Record):
 
     `params` go with each request, `start` and `end` name the times of a window in ms, of at most `window_days`.
     `page`: the parameter that pages, counting pages from 1 or rows from 0; None: all that can be had is one page.
+    `at_request`: what is pending has left the balance already, and comes back where it ends void.
     `parts`: each row is a group, with the rows proper under this name.
     `asked`: the time by which the venue applies the window; `time`: when the amount moved, the first that is told.
     `status`: where the row says how far it is, among `done` (counts), `pending` (not yet: what is read ends before it)
@@ -70,6 +71,7 @@ class FlowList(Record):
     also_in: str | None = None
     weight: int = Field(default=1, gt=0)
     optional: bool = False
+    at_request: bool = False
 
 
 class LedgerFields(Record):
@@ -106,6 +108,12 @@ class FlowRecords(Record):
     weight: int = Field(default=12, gt=0)
     denied: tuple[str, ...] = ()
     right: str
+
+    @property
+    def pending_days(self) -> int:
+        """A row of a ledger has moved its balance, one of a list may be there before it does. Looked for is as far back
+        as one sweep of the shortest window reaches with a day to spare."""
+        return max(min((entry.window_days for entry in self.lists), default=1) - 1, 0)
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Self:

@@ -174,6 +174,7 @@ class CcxtProfile(Record):
             closed_retention_seconds=min(lookup.retention_seconds for lookup in self.lookups),
             resend=self.second_attempt,
             submit_timeout_seconds=int(self.connect_timeout_seconds + self.read_timeout_seconds + 1),
+            pending_days=self.flows.pending_days if self.flows else 0,
         )
 
 
