@@ -137,7 +137,11 @@ class SoloVenue:
         if symbol not in self.solo.books.prices.listed():
             raise SymbolUnavailable(f"the venue does not list {symbol}")
         for order in reversed(self.solo.books.shown_orders(self.solo.now)):
-            named = order.venue_order_id == venue_order_id or order.request.client_order_id == client_order_id
+            named = (
+                order.request.client_order_id == client_order_id
+                if venue_order_id is None
+                else order.venue_order_id == venue_order_id
+            )
             row = _row(order)
             if named and order.request.symbol == symbol and isinstance(row, VenueOrder):
                 return row
