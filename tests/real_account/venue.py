@@ -68,6 +68,8 @@ class SoloVenue:
         self.profile: VenueProfile = load_profile(solo.venue).domain()
         self.solo = solo
         self.accepted: list[str] = []
+        self.plan = Plan()  # how the next orders fare
+        self.answers = True  # to a submission
 
     @property
     def _kraken(self) -> bool:
@@ -248,10 +250,12 @@ class SoloVenue:
             fee_in="quote" if self._kraken or request.side is Side.SELL else "base",
         )
         try:
-            order = self.solo.books.place(new, now, Plan())
+            order = self.solo.books.place(new, now, self.plan)
         except Refused as refused:
             return Outcome(kind=OutcomeKind.REJECTED, code=refused.refusal.value, exchange_time=now)
         self.accepted.append(request.client_order_id)
+        if not self.answers:
+            return Outcome(kind=OutcomeKind.UNKNOWN, code="no_answer")
         shown = _row(order)
         assert isinstance(shown, VenueOrder)
         return Outcome(kind=OutcomeKind.ACCEPTED, code="ok", venue_order=shown, exchange_time=now)

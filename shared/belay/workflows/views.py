@@ -204,6 +204,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
         by_venue_id=by_venue_id,
         recorded_trades=frozenset(dealt_with),
         last_proof=ledger.last_proof(account_name),
+        owing=tuple(flow.trade for key in account.owing if (flow := ledger.flow(account_name, key)) and flow.trade),
     )
     stored = frozenset(trade.key for trade in waiting)
     counted = _counted(session, compared, new_trades, stored, {trade.key for trade in said})
