@@ -9,7 +9,7 @@ import pytest
 
 from belay.domain.account import Position, summed
 from belay.domain.decisions import Hold, Side
-from belay.domain.errors import InvalidInput
+from belay.domain.errors import InvalidInput, SymbolUnavailable, VenueUnavailable
 from belay.domain.flows import FlowKind
 from belay.domain.foreign import TradesRequest, flow_of
 from belay.domain.incidents import IncidentKind
@@ -21,7 +21,7 @@ from belay.domain.verdicts import VerdictRequest
 from belay.ports import Cursor
 from belay.workflows.rebase import rebase
 from belay.workflows.resolve_order import resolve_order
-from belay.workflows.trades import Trades, answer, trades
+from belay.workflows.trades import MOST_ASKED, Trades, answer, trades
 from tests.builders import ACCOUNT, NOW, STRATEGY, SYMBOL
 from tests.world import (
     FAULTS,
@@ -166,13 +166,16 @@ def test_two_operators_who_say_different_things_are_not_both_believed() -> None:
 
 
 def test_a_trade_that_becomes_a_fill_meanwhile_is_no_flow() -> None:
-    """The order's answer was lost; a run attaches it, and counts its fill, while a person calls its trade foreign."""
-    world = unresolved_with_a_trade()
+    """It was said to be absent; a run finds it, and counts its fill, while a person calls its trade foreign."""
+    world = said_to_be_absent()
+    come_to_its_minute(world)
     trade = waiting(world)
-    order = world.ledger.orders(ACCOUNT, 1)[0]
-    world.ledger.save_account(world.account.with_resolution(order.order_id, False))  # it looks like any order's
-    world.steps.always("venue.lookup", lambda _call, perform: perform())
-    world.steps.next("ledger.record_flow", meanwhile(lambda: world.reconcile()))
+
+    def found() -> None:
+        world.steps.calm()
+        world.reconcile()
+
+    world.steps.next("ledger.record_flow", meanwhile(found))
     with pytest.raises(InvalidInput, match="is a fill of order"):
         say(world, foreign=(trade.key,))
     assert world.ledger.flows(ACCOUNT, 10) == ()
@@ -208,20 +211,31 @@ SAID: dict[str, Callable[[World], Any]] = {
 }
 
 
-def spoken_of(said: str) -> World:
-    """A person said that an order was absent, and whose its trade was; the next run's look-up shows the order."""
+def said_to_be_absent() -> World:
+    """A person said that an order was absent; its trade waits."""
     world = unresolved_with_a_trade()
     world.strategy.says = Hold(reason="quiet")
     world.minutes(15)
     order = world.ledger.orders(ACCOUNT, 1)[0]
     word = {"order": order.order_id, "verdict": "absent", "author": "ada", "reason": "not there"}
     resolve_order(ACCOUNT, VerdictRequest.parse(word), world.services())
+    return world
+
+
+def come_to_its_minute(world: World) -> None:
+    """When the order is looked up again."""
+    while int(digest(world.ledger.orders(ACCOUNT, 1)[0].order_id)[:8], 16) % 60 != world.now.minute:
+        world.advance(minutes=1)
+
+
+def spoken_of(said: str) -> World:
+    """A person said that an order was absent, and whose its trade was; the next run's look-up shows the order."""
+    world = said_to_be_absent()
     SAID[said](world)
     world.minutes(2)
     assert world.reconcile().clean
     world.steps.calm()
-    while int(digest(order.order_id)[:8], 16) % 60 != world.now.minute:  # when it is looked up again
-        world.advance(minutes=1)
+    come_to_its_minute(world)
     return world
 
 
@@ -363,6 +377,98 @@ def test_a_trade_that_may_be_an_unresolved_orders_waits_for_that_order() -> None
     assert refused.value.field == "trades.trade"
     assert f"{order.order_id}, which is {order.state}" in refused.value.problem
     assert world.ledger.flows(ACCOUNT, 10) == ()
+
+
+def test_a_trade_that_the_venue_shows_to_be_our_orders_is_not_called_foreign() -> None:
+    """The order was said to be absent, so that nothing here ties the trade to it; the venue, asked by its id, does."""
+    world = said_to_be_absent()
+    order = world.ledger.orders(ACCOUNT, 1)[0]
+    trade = waiting(world)
+    world.steps.calm()
+    told = world.ask({"account": ACCOUNT, "trades": {"foreign": [trade.key], **FOREIGN}})
+    assert told["error"] == "trades.trade"
+    assert f"is a fill of order {order.order_id}" in told["problem"]
+    assert world.ledger.flows(ACCOUNT, 10) == ()
+    come_to_its_minute(world)
+    world.reconcile()
+    assert [fill.order_id for fill in world.fills()] == [order.order_id]
+
+
+@pytest.mark.parametrize("wish", [{"foreign": True}, {"strategy": STRATEGY, "new_strategy": True}])
+def test_a_trade_that_the_venue_does_not_show_is_not_believed(wish: dict[str, Any]) -> None:
+    world = traded_by_hand()
+    key, before = waiting(world).key, world.account
+    world.steps.always("venue.lookup", instead(None))
+    world.steps.always("venue.trades", instead(TradePage(trades=())))
+    with pytest.raises(InvalidInput, match="the venue shows no such trade"):
+        say(world, **({"foreign": (key,)} if "foreign" in wish else {"attribute": key, **wish}))
+    assert world.account == before
+    assert waiting(world).key == key
+    assert K.UNATTRIBUTED_TRADE in world.kinds()
+    world.steps.calm()
+    say(world, foreign=(key,))
+    world.minutes(1)
+    require_ended(world)
+
+
+def test_a_trade_that_the_venue_shows_otherwise_is_not_believed() -> None:
+    world = traded_by_hand()
+    trade = waiting(world)
+    world.steps.always("venue.lookup", instead(None))
+    otherwise = TradePage(trades=(trade.model_copy(update={"quantity": trade.quantity * 2}),))
+    world.steps.always("venue.trades", instead(otherwise))
+    with pytest.raises(InvalidInput, match=r"is 0\.01 at .* here, and the venue shows 0\.02"):
+        say(world, foreign=(trade.key,))
+
+
+@pytest.mark.parametrize("call", ["venue.lookup", "venue.trades"])
+def test_while_the_venue_cannot_be_asked_nothing_is_called_foreign(call: str) -> None:
+    world = traded_by_hand()
+    key = waiting(world).key
+    world.steps.always("venue.lookup", instead(None))
+    world.steps.always(call, instead(VenueUnavailable("no answer")))
+    told = world.ask({"account": ACCOUNT, "trades": {"foreign": [key], **FOREIGN}})
+    assert "could not be asked" in told["problem"]
+    assert waiting(world).key == key
+
+
+def test_a_trade_in_a_symbol_that_is_gone_is_called_foreign_by_what_was_read_of_it() -> None:
+    world = traded_by_hand()
+    world.steps.always("venue.lookup", instead(SymbolUnavailable("it is not listed")))
+    assert [one.strategy for one in say(world, symbol=SYMBOL).said] == [None]
+
+
+def test_a_trade_of_somebodys_order_is_foreign_although_an_order_of_ours_is_unresolved() -> None:
+    """The venue says whose it is: so nobody has to find out what became of the other order first."""
+    world = unresolved_with_a_trade()
+    by_hand = world.trade_by_hand()
+    ours = waiting(world)
+    world.advance(seconds=30)
+    world.reconcile()
+    world.steps.always("venue.lookup", _shown_by_venue_id)
+    (key,) = {trade.key for trade in world.ledger.unattributed_trades(ACCOUNT)} - {ours.key}
+    assert by_hand.venue_order_id in key
+    assert [one.trade.key for one in say(world, foreign=(key,)).said] == [key]
+    assert [trade.key for trade in world.ledger.unattributed_trades(ACCOUNT)] == [ours.key]
+
+
+def _shown_by_venue_id(_call: str, perform: Any) -> Any:
+    return perform() if perform.keywords.get("venue_order_id") else None
+
+
+def test_of_many_orders_in_a_symbol_the_venue_is_asked_about_a_few_and_a_repetition_goes_on() -> None:
+    world = World()
+    world.open_gate()
+    for _ in range(MOST_ASKED + 2):
+        world.trade_by_hand(quantity="0.001")
+    world.minutes(2)
+    mark = len(world.steps.calls)
+    first = say(world, symbol=SYMBOL)
+    assert (len(first.said), len(first.left)) == (MOST_ASKED, 2)
+    assert len(world.steps.since(mark, "venue.lookup")) == MOST_ASKED
+    assert len(say(world, symbol=SYMBOL).left) == 0
+    world.minutes(2)
+    require_ended(world)
 
 
 REFUSALS: dict[str, tuple[Callable[[VenueTrade], dict[str, Any]], str, str]] = {

@@ -72,13 +72,15 @@ class InMemory(Solo):
     def __init__(self, venue: str, start: datetime, seed: int = 0) -> None:
         super().__init__(venue, start, seed=seed, markets=MARKETS)
         self.options: dict[str, Any] = {}
+        self.plan = Plan()  # how the next orders fare
+        self.answers = True  # to a submission
 
     def connect(self, _function: str, clock: Clock) -> Venues:
         return Directly(self, clock)
 
 
 class Directly(KeptVenues):
-    def __init__(self, solo: Solo, clock: Clock) -> None:
+    def __init__(self, solo: InMemory, clock: Clock) -> None:
         super().__init__()
         self._solo, self._clock = solo, clock
 
@@ -90,7 +92,7 @@ class Directly(KeptVenues):
 class SoloVenue:
     """Implements `ports.Venue` and `ports.MarketData` over one account of the test venue."""
 
-    def __init__(self, solo: Solo) -> None:
+    def __init__(self, solo: InMemory) -> None:
         self.profile: VenueProfile = load_profile(solo.venue).domain()
         self.solo = solo
 
@@ -162,7 +164,11 @@ class SoloVenue:
         if symbol not in self.solo.books.prices.listed():
             raise SymbolUnavailable(f"the venue does not list {symbol}")
         for order in reversed(self.solo.books.shown_orders(self.solo.now)):
-            named = order.venue_order_id == venue_order_id or order.request.client_order_id == client_order_id
+            named = (
+                order.request.client_order_id == client_order_id
+                if venue_order_id is None
+                else order.venue_order_id == venue_order_id
+            )
             row = _row(order)
             if named and order.request.symbol == symbol and isinstance(row, VenueOrder):
                 return row
@@ -275,9 +281,11 @@ class SoloVenue:
             fee_in="quote" if self._kraken or request.side is Side.SELL else "base",
         )
         try:
-            order = self.solo.books.place(new, now, Plan())
+            order = self.solo.books.place(new, now, self.solo.plan)
         except Refused as refused:
             return Outcome(kind=OutcomeKind.REJECTED, code=refused.refusal.value, exchange_time=now)
+        if not self.solo.answers:
+            return Outcome(kind=OutcomeKind.UNKNOWN, code="no_answer")
         shown = _row(order)
         assert isinstance(shown, VenueOrder)
         return Outcome(kind=OutcomeKind.ACCEPTED, code="ok", venue_order=shown, exchange_time=now)

@@ -196,7 +196,8 @@ class Account(Record):
     strategies now. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
     were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by
     an operator's word, each with the venue time until which it is looked up on. `taken`: the venue time at which
-    an asset's balance was last taken as it was, by a rebase or when it entered the opening after `opened_at`.
+    an asset's balance was last taken as it was, by a rebase or when it entered the opening after `opened_at`. `owing`:
+    ids of flows whose trades' fees are estimates that the venue's ledger has yet to correct.
     """
 
     account: str
@@ -215,6 +216,7 @@ class Account(Record):
     identity: VenueIdentity | None = None
     watched: dict[str, Utc] = {}
     taken: dict[str, Utc] = {}
+    owing: tuple[str, ...] = ()
 
     @property
     def needs(self) -> int:
@@ -315,17 +317,24 @@ class Account(Record):
         positions = self.positions
         if flow.strategy is not None and flow.trade is not None:
             held, symbol = positions.get(flow.strategy, {}), flow.trade.symbol
-            position = self.position(flow.strategy, symbol)
-            position = position.before(flow.trade) if flow.fill_of else position.after(flow.trade)
+            position = _position_by(flow, flow.trade, self.position(flow.strategy, symbol))
             positions = {**positions, flow.strategy: {**held, symbol: position}}
-        booked = counted(self.bookings, flow.trade.bookings if flow.trade and not flow.fill_of else {})
+        booked = counted(self.bookings, {} if flow.fill_of else _booked_by(flow))
         external = summed(self.external, flow.amounts)
-        return self.bumped(positions=positions, external=external, bookings=booked, taken=taken)
+        owing = self.owing
+        if flow.trade is not None:
+            owing = tuple(key for key in owing if key != flow.trade.key)
+            owing += (flow.flow_id,) if flow.trade.estimated and not flow.fill_of and flow.true_fees is None else ()
+        return self.bumped(positions=positions, external=external, bookings=booked, taken=taken, owing=owing)
+
+    def has_taken(self, asset: str, at: datetime) -> bool:
+        """Whether what a trade at `at` did to an asset was in its balance when that was last taken as it was."""
+        return asset in self.taken and at <= self.taken[asset]
 
     def already_in(self, trade: VenueTrade) -> dict[str, Decimal]:
         """What of a trade's changes was in its assets' balances when they were last taken as they were."""
         changes = trade.asset_changes().items()
-        return {asset: change for asset, change in changes if asset in self.taken and trade.at <= self.taken[asset]}
+        return {asset: change for asset, change in changes if self.has_taken(asset, trade.at)}
 
     def with_adoption(self, adoption: Adoption) -> "Account":
         """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""
@@ -368,6 +377,19 @@ class Account(Record):
 
     def expected_balances(self) -> dict[str, Decimal]:
         return summed(summed(self.opening or {}, self.traded), self.external)
+
+
+def _position_by(flow: Flow, trade: VenueTrade, held: Position) -> Position:
+    """A strategy's position after a flow of a trade that a person gave to it."""
+    if flow.fill_of:
+        return held.before(trade)
+    return held.after(trade) if flow.true_fees is None else held.corrected(trade, trade.costing(flow.true_fees))
+
+
+def _booked_by(flow: Flow) -> dict[str, int]:
+    if flow.true_fees is not None:
+        return dict.fromkeys(flow.true_fees, 1)
+    return flow.trade.bookings if flow.trade else {}
 
 
 def summed(one: Mapping[str, Decimal], other: Mapping[str, Decimal]) -> dict[str, Decimal]:

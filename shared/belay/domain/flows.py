@@ -32,6 +32,7 @@ class Flow(Record):
     venue's word for it, or the operator's reason. `trade`: the trade that nobody's order explains, where it is one;
     `strategy` has the position that came of it.
     `fill_of`: the order whose fill that trade proved to be; then this takes back what it was counted as before.
+    `true_fees`: what that trade cost, by the venue's ledger; then this only puts them in place of its estimated ones.
     """
 
     account: str
@@ -45,6 +46,7 @@ class Flow(Record):
     strategy: str | None = None
     trade: VenueTrade | None = None
     fill_of: str | None = None
+    true_fees: dict[str, Amount] | None = None
 
     @property
     def needs(self) -> int:

@@ -1,16 +1,17 @@
 """Trades of no order: what a person says of them, and what stands against it. Asks nobody, moves nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from belay.domain.account import Account
+from belay.domain.account import Account, summed
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import Flow, FlowKind
-from belay.domain.record import Name, Record, Symbol
+from belay.domain.record import ZERO, Name, Record, Symbol
 from belay.domain.venues import VenueTrade
 
 LIST = "`belay trades list` shows those that wait."
@@ -91,16 +92,86 @@ def back_id(key: str) -> str:
     return f"{key}|ours"
 
 
+def fee_id(key: str) -> str:
+    """The id of the flow that corrects the estimated fee of a trade."""
+    return f"{key}|fee"
+
+
+def fee_corrected(account: Account, flow: Flow, fees: Mapping[str, Decimal], recorded_at: datetime) -> Flow | None:
+    """What puts the true fee of a trade that counts as a flow in place of its estimate; None where it has been, or
+    where the trade is a fill by now."""
+    trade = flow.trade
+    if trade is None or flow.flow_id not in account.owing:
+        return None
+    changes = _fee_changes(trade, fees)
+    return Flow(
+        account=account.account,
+        flow_id=fee_id(flow.flow_id),
+        kind=FlowKind.TRADE,
+        amounts={asset: change for asset, change in changes.items() if not account.has_taken(asset, trade.at)},
+        at=trade.at,
+        recorded_at=recorded_at,
+        author="belay",
+        evidence=f"the venue's ledger tells the fee of trade {trade.trade_id}",
+        strategy=flow.strategy,
+        trade=trade,
+        true_fees=dict(fees),
+    )
+
+
+def fee_taken_back(
+    account: Account, trade: VenueTrade, fees: Mapping[str, Decimal], order_id: str, recorded_at: datetime
+) -> Flow | None:
+    """What keeps the correction of a fill's fee from counting where it counts already; None where it does not.
+
+    A balance that was taken as it was holds every trade until then with its true fee, whether the fill was counted by
+    then (the rebase took what the estimate was off by) or came later (it was taken back with its estimate). So in an
+    asset that was taken since the trade, a correction moves nothing: this flow takes back what the fill gains by it.
+    """
+    changes = _fee_changes(trade, fees)
+    back = {asset: -change for asset, change in changes.items() if account.has_taken(asset, trade.at)}
+    if not back:
+        return None
+    return Flow(
+        account=account.account,
+        flow_id=back_id(fee_id(trade.key)),
+        kind=FlowKind.TRADE,
+        amounts=back,
+        at=trade.at,
+        recorded_at=recorded_at,
+        author="belay",
+        evidence=f"the fee of a fill of order {order_id}; the balance of {', '.join(sorted(back))} was taken with it",
+        trade=trade,
+        fill_of=order_id,
+    )
+
+
+def _fee_changes(trade: VenueTrade, fees: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """By asset, what a trade moved by its true fees beyond what it moved by the estimated ones."""
+    before, after = trade.asset_changes(), trade.costing(fees).asset_changes()
+    changes = {asset: after.get(asset, ZERO) - before.get(asset, ZERO) for asset in {**before, **after}}
+    return {asset: change for asset, change in changes.items() if change}
+
+
 def taken_back(
-    account: Account, flow: Flow | None, trade: VenueTrade, order_id: str, recorded_at: datetime
+    account: Account,
+    flow: Flow | None,
+    trade: VenueTrade,
+    order_id: str,
+    recorded_at: datetime,
+    corrected: Flow | None = None,
 ) -> Flow | None:
     """What takes back what `trade` was counted as, before it counts as a fill of an order: as a flow, or in a balance
     that was taken as it was. None where it was nothing.
 
     Args:
         flow: the trade as a person spoke of it.
+        corrected: what corrected its fee since, if anything did.
     """
     back = dict(account.already_in(trade)) if flow is None else {**trade.asset_changes(), **flow.amounts}
+    spoken_of = trade if flow is None else flow.trade
+    if corrected is not None and corrected.true_fees is not None and spoken_of is not None:
+        back, spoken_of = summed(back, corrected.amounts), spoken_of.costing(corrected.true_fees)
     if not back:
         return None
     return Flow(
@@ -113,7 +184,7 @@ def taken_back(
         author="belay",
         evidence=f"a fill of order {order_id}; {_counted_as(flow, back)}",
         strategy=flow.strategy if flow else None,
-        trade=trade if flow is None else flow.trade,
+        trade=spoken_of,
         fill_of=order_id,
     )
 

@@ -22,7 +22,8 @@ class LedgerView(Record):
     """What the ledger holds: the account, every order that may still change or that the venue mentions.
 
     `orders` by order id; `by_venue_id` maps symbol and venue order id to order id (venue order ids alone may repeat
-    across symbols); `recorded_trades` are keys already counted; `last_proof`: the newest, whatever it holds for.
+    across symbols); `recorded_trades` are keys already counted; `last_proof`: the newest, whatever it holds for;
+    `owing`: trades that count as flows with fees that are only estimated.
     """
 
     account: Account
@@ -31,6 +32,7 @@ class LedgerView(Record):
     by_venue_id: dict[tuple[str, str], str]
     recorded_trades: frozenset[str]
     last_proof: Proof | None = None
+    owing: tuple[VenueTrade, ...] = ()
 
     def order_for(self, seen: VenueOrder | VenueTrade) -> Order | None:
         by_venue = self.by_venue_id.get((seen.symbol, seen.venue_order_id))
@@ -334,6 +336,7 @@ def compared(ledger: LedgerView, venue: VenueView) -> dict[str, Difference]:
     """Every asset in use, compared; trades of our orders that are not yet counted are taken as if they were."""
     uncounted = [trade for trade in ledger.uncounted(venue.trades) if ledger.owner(trade) is not None]
     owed = [estimate for order in ledger.orders.values() if (estimate := _estimate(order))]
+    owed += [Estimate.of(trade) for trade in ledger.owing]
     filling = _filling(ledger, venue, uncounted)
     return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed, filling)
 

@@ -293,7 +293,7 @@ def correct_fee(
     """
     if trade.key not in order.estimated:
         return None
-    true = trade.model_copy(update={"fees": dict(fees), "estimated": False})
+    true = trade.costing(fees)
     changes = summed({asset: -fee for asset, fee in trade.fees.items()}, true.fees)
     change = note(
         order,
@@ -356,7 +356,8 @@ def end_by_word(
         raise IllegalTransition(f"{order.order_id} has {order.venue_filled} filled, {order.filled_quantity} counted")
     state = order.state if order.state in TERMINAL and word.verdict is Verdict.FILLED else SAID[word.verdict]
     detail = {"word": word.model_dump(mode="json"), **evidence}
-    change = _move(order, state, f"said to be {word.verdict}", stamp, detail, settled=True, misses=(), word=word)
+    settled = not order.estimated  # else once the venue's ledger has told its fees
+    change = _move(order, state, f"said to be {word.verdict}", stamp, detail, settled=settled, misses=(), word=word)
     freed = account.without_reservation_of(order.order_id)
     watching = freed.watching(order.order_id, watched_until, word.at)
     return change.model_copy(update={"account": watching.model_copy(update={"version": account.version + 1})})

@@ -1,6 +1,6 @@
 """What a venue says and promises: its profile, its orders and trades, the outcome of one submission."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -153,6 +153,10 @@ class VenueTrade(Record):
         for asset in self.fees:
             counts[asset] = counts.get(asset, 0) + 1
         return counts
+
+    def costing(self, fees: Mapping[str, Decimal]) -> "VenueTrade":
+        """The same trade with the fees that it really cost."""
+        return self.model_copy(update={"fees": dict(fees), "estimated": False})
 
     def asset_changes(self) -> dict[str, Decimal]:
         """What this trade did to the balances, by asset, fees in whatever asset they were taken."""

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
 from belay.domain.orders import NEVER_SENT, UNRESOLVED, WORKING, Attempt, Order, Verdict
-from belay.domain.record import ZERO, Amount, NonNegative, Positive, Record, Utc
-from belay.domain.venues import VenueProfile, VenueTrade
+from belay.domain.record import ZERO, Amount, NonNegative, Positive, Record, Symbol, Utc, iso, plain
+from belay.domain.venues import VenueOrder, VenueProfile, VenueTrade
 
 # Where the venue's profile gives no time after which absence may be concluded.
 WITHOUT_HORIZON = timedelta(minutes=10)
@@ -24,7 +24,8 @@ DATING = timedelta(seconds=60)
 
 
 class TradeRow(Record):
-    """One trade as the venue's own pages show it, whole, or it is no evidence; `fees` by asset, a rebate negative."""
+    """One trade as the venue's own pages show it, whole, or it is no evidence; `fees` by asset, a rebate negative.
+    Without a `symbol` it is of the order's."""
 
     trade_id: str = Field(min_length=1, max_length=200)
     venue_order_id: str = Field(min_length=1, max_length=200)
@@ -34,6 +35,7 @@ class TradeRow(Record):
     fees: dict[str, Amount]
     time: Utc
     cost: NonNegative | None = None
+    symbol: Symbol | None = None
 
 
 class VerdictRequest(Record):
@@ -163,11 +165,20 @@ def evidenced(order: Order, rows: Iterable[TradeRow], profile: VenueProfile) -> 
     )
 
 
-def require_fitting(order: Order, trades: tuple[VenueTrade, ...], counted: frozenset[str], now: datetime) -> None:
+def require_fitting(
+    order: Order,
+    rows: tuple[TradeRow, ...],
+    trades: tuple[VenueTrade, ...],
+    counted: frozenset[str],
+    now: datetime,
+    shown: VenueOrder | None,
+) -> None:
     """Refuse rows that cannot be fills of this order, all of them together.
 
     Args:
+        trades: the same as `rows`.
         counted: keys of the fills that it has already.
+        shown: the order as the venue shows it now, if it does.
 
     Raises:
         InvalidInput: names the row and its field.
@@ -177,13 +188,15 @@ def require_fitting(order: Order, trades: tuple[VenueTrade, ...], counted: froze
     sent = order.attempt.request
     known = order.venue_order_ids or (trades[0].venue_order_id,)
     seen: set[str] = set()
-    left = sent.quantity - order.filled_quantity
-    for number, trade in enumerate(trades):
+    owed = (shown.filled_quantity if shown is not None else sent.quantity) - order.filled_quantity
+    left = owed
+    for number, (row, trade) in enumerate(zip(rows, trades, strict=True)):
         beyond = sent.limit_price is not None and (
             trade.price > sent.limit_price if trade.side is Side.BUY else trade.price < sent.limit_price
         )
         left -= ZERO if trade.key in counted else trade.quantity
         problems = {
+            "symbol": (row.symbol not in (None, order.symbol), f"{row.symbol}, the order is in {order.symbol}"),
             "side": (trade.side is not order.side, f"{trade.side}, the order is a {order.side}"),
             "venue_order_id": (trade.venue_order_id not in known, f"the order is {', '.join(known)} at the venue"),
             "trade_id": (trade.key in seen, "stands there twice"),
@@ -192,10 +205,39 @@ def require_fitting(order: Order, trades: tuple[VenueTrade, ...], counted: froze
                 not sent.claimed_at - DATING <= trade.at <= now + DATING,
                 f"the order left {sent.claimed_at:%FT%TZ}",
             ),
-            "quantity": (left < 0, f"more than the {sent.quantity - order.filled_quantity} that the order has left"),
+            "quantity": (left < 0, f"more than the {owed} that the order has left"),
         }
         seen.add(trade.key)
         for field, (wrong, problem) in problems.items():
             if wrong:
                 remedy = "Copy the rows of this very order from the venue's own history."
                 raise InvalidInput(f"resolve_order.trades.{number}.{field}", problem, remedy)
+
+
+def require_as_told(number: int, trade: VenueTrade, told: Iterable[VenueTrade]) -> None:
+    """Refuse row `number` where the venue told of its trade otherwise. A fee that was only estimated may differ.
+
+    Raises:
+        InvalidInput: names the row and the field.
+    """
+    same = [one for one in told if (one.symbol, one.trade_id) == (trade.symbol, trade.trade_id)]
+    known = next((one for one in same if one.side is trade.side), same[0] if same else None)
+    if known is None:
+        return
+    facts = {
+        "side": (trade.side, known.side, trade.side is known.side),
+        "venue_order_id": (trade.venue_order_id, known.venue_order_id, trade.venue_order_id == known.venue_order_id),
+        "quantity": (trade.quantity, known.quantity, trade.quantity == known.quantity),
+        "price": (trade.price, known.price, trade.price == known.price),
+        "time": (iso(trade.at), iso(known.at), abs(trade.at - known.at) < timedelta(seconds=1)),
+        "cost": (trade.notional, known.notional, trade.cost in (None, known.notional)),
+        "fees": (_told(trade), _told(known), known.estimated or _told(trade) == _told(known)),
+    }
+    for field, (given, right, equal) in facts.items():
+        if not equal:
+            problem = f"{given}, the venue told of trade {trade.trade_id}: {right}"
+            raise InvalidInput(f"resolve_order.trades.{number}.{field}", problem, "Copy the row as the venue has it.")
+
+
+def _told(trade: VenueTrade) -> str:
+    return ", ".join(f"{plain(fee)} {asset}" for asset, fee in sorted(trade.fees.items()) if fee) or "none"

@@ -17,15 +17,17 @@ from belay.domain.account import Account
 from belay.domain.balances import unopened
 from belay.domain.errors import Conflict, VenueUnavailable
 from belay.domain.flows import TAKES, FeeRow, Flow, FlowKind, FlowPage, VenueFlow
+from belay.domain.foreign import fee_corrected
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import compared
 from belay.domain.record import ZERO, iso, joined, parted
-from belay.domain.transitions import correct_fee
 from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable
+from belay.domain.verdicts import DATING
 from belay.ports import Cursor, Ledger, Services
+from belay.workflows.fills import correct_fill
 from belay.workflows.session import Session
-from belay.workflows.updates import AUTHOR, TRIES, close_incident, open_incident, update_order
+from belay.workflows.updates import AUTHOR, TRIES, close_incident, open_incident
 from belay.workflows.views import Views
 
 CURSOR = "flows"
@@ -35,6 +37,7 @@ EVERY = timedelta(minutes=15)
 OVERLAPS = (timedelta(hours=1), timedelta(days=1))
 # By then a row has left what is read again: what is still shown, such as a right that the key lacks, stands.
 TOLD_AGAIN = OVERLAPS[-1] + 2 * EVERY
+FEES_OWED = timedelta(days=1)  # how long the fee of a trade that is no order's is waited for
 MOST_READS = 10  # of the venue's records, in one look
 LATEST = 100  # flows that are asked where the account does not know of an asset when its balance was taken
 
@@ -57,11 +60,13 @@ def read_flows(session: Session, views: Views) -> int:
     pending = timedelta(days=session.venue.profile.pending_days)
     taken = max((account.opened_at, *account.taken.values()))
     just_taken = pending and now < taken + EVERY  # what is not final then has to be seen before it is
-    if cursor is not None and now < cursor.read_until + EVERY and not (unexplained or owing or just_taken):
+    awaited = unexplained or owing or account.owing or just_taken
+    if cursor is not None and now < cursor.read_until + EVERY and not awaited:
         return 0
     earliest = account.opened_at - pending
     since = cursor.read_until if cursor else earliest
-    owed = (order.attempt.request.claimed_at for order in owing if order.attempt)
+    owed = [order.attempt.request.claimed_at for order in owing if order.attempt]
+    owed += [trade.at - DATING for trade in views.ledger.owing]
     changed = 0
     try:
         for overlap in OVERLAPS if unexplained else OVERLAPS[:1]:
@@ -71,7 +76,7 @@ def read_flows(session: Session, views: Views) -> int:
                 break
     except VenueUnavailable:
         pass  # what they would have explained stays as it is
-    return changed
+    return changed + _give_up(session.services, account.account)
 
 
 def _read(session: Session, account: Account, owing: list[Order], start: datetime, end: datetime) -> int:
@@ -81,6 +86,7 @@ def _read(session: Session, account: Account, owing: list[Order], start: datetim
         page = session.venue.flows(start, end)
         changed += _count(session.services, account.account, page)
         changed += sum(_correct(session.services, order, page.fees, page.read_until) for order in owing)
+        changed += _correct_flows(session.services, account.account, page.fees)
         for unread in page.unread:
             _tell(session.services, account.account, unread, end)
         reached = min(page.read_until, end)
@@ -230,13 +236,45 @@ def _correct(services: Services, order: Order, rows: Iterable[FeeRow], at: datet
 def _correct_one(
     services: Services, order_id: str, trade: VenueTrade, fees: Mapping[str, Decimal], at: datetime
 ) -> bool:
-    corrected = update_order(
-        services, order_id, at, lambda order, account, stamp: correct_fee(order, account, trade, fees, stamp)
-    )
+    corrected = correct_fill(services, order_id, trade, fees, at)
     if corrected is not None and not corrected.estimated:
         owed = f"{IncidentKind.FEE_UNCONFIRMED}:{order_id}"
         close_incident(services, corrected.account, owed, "the venue's ledger told the fees")
     return corrected is not None
+
+
+def _correct_flows(services: Services, name: str, rows: Iterable[FeeRow]) -> int:
+    """The same for trades that count as flows, each by another flow of a fixed id; how many it told."""
+    told = {row.trade_id: row.fees for row in rows}
+    owing = services.ledger.account(name).owing if told else ()
+    return sum(_correct_flow(services, name, key, told[parted(key)[-1]]) for key in owing if parted(key)[-1] in told)
+
+
+def _correct_flow(services: Services, name: str, key: str, fees: Mapping[str, Decimal]) -> bool:
+    ledger = services.ledger
+    for _ in range(TRIES):
+        account, flow = ledger.account(name), ledger.flow(name, key)
+        corrected = fee_corrected(account, flow, fees, services.clock.now()) if flow is not None else None
+        if corrected is None:
+            return False
+        try:
+            ledger.record_flow(corrected, account.with_flow(corrected))
+        except Conflict:
+            continue
+        return True
+    raise Conflict(f"account {name}")
+
+
+def _give_up(services: Services, name: str) -> int:
+    """Wait no longer for fees that the venue's ledger did not tell in a day: they count as estimated, and what a
+    balance then differs by is told as that, with the way back that has. Returns how many."""
+    ledger, late = services.ledger, services.clock.now() - FEES_OWED
+    account = ledger.account(name)
+    flows = [(key, ledger.flow(name, key)) for key in account.owing]
+    given_up = [key for key, flow in flows if flow is None or flow.recorded_at < late]
+    if given_up:
+        ledger.save_account(account.bumped(owing=tuple(key for key in account.owing if key not in given_up)))
+    return len(given_up)
 
 
 def _tell(services: Services, account: str, row: UnreadRow, at: datetime) -> None:
@@ -299,6 +337,7 @@ def _quiet(asset: str, views: Views) -> bool:
     moving = [held.symbol for held in account.reservations.values()]
     moving += [trade.symbol for trade in views.ledger.uncounted(views.venue.trades)]
     moving += [order.symbol for order in views.ledger.orders.values() if order.estimated and not order.settled]
+    moving += [trade.symbol for trade in views.ledger.owing]
     return not any(asset in symbol.split("/") or asset not in traded for symbol in moving)
 
 

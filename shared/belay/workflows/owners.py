@@ -52,6 +52,7 @@ def find_owners(
         by_venue_id=by_venue_id,
         recorded_trades=dealt_with | flows,
         last_proof=ledger.last_proof(account),
+        owing=tuple(flow.trade for key in known.account.owing if (flow := ledger.flow(account, key)) and flow.trade),
     )
     counted = _counted(session, view, new, kept)
     view = view.model_copy(update={"recorded_trades": view.recorded_trades | counted})

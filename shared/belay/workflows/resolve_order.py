@@ -18,15 +18,14 @@ from belay.domain.transitions import end_by_word, take_as_shown
 from belay.domain.venues import UnreadRow, VenueOrder, VenueStatus, VenueTrade, readable
 from belay.domain.verdicts import (
     VerdictRequest,
-    evidenced,
     obstacle,
-    require_fitting,
     require_sent,
     symbol_obstacle,
     watched_until,
 )
 from belay.ports import Services
 from belay.workflows.fills import count_fill
+from belay.workflows.given_rows import GivenBeside, count_rows
 from belay.workflows.integrity import examine
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.resolve import attach
@@ -113,7 +112,7 @@ def resolve_order(account: str, request: VerdictRequest, services: Services) -> 
     if asked.shown is None and (refused := _obstacle(session, order, request.verdict, asked)):
         raise refused
     if request.verdict is Verdict.FILLED:
-        already = _count_rows(session, order, request, asked)
+        already = count_rows(session, order, request, _beside(asked))
         order = _order(session, order.order_id)
         if already and order.word is not None:
             return _told(session, order, standing, asked, already=True)
@@ -233,50 +232,8 @@ def _follow(session: Session, order: Order, seen: VenueOrder, request: VerdictRe
 # --- what is said of it ----------------------------------------------------------------------------------------------
 
 
-def _count_rows(session: Session, order: Order, request: VerdictRequest, asked: Asked) -> bool:
-    """Count the venue's rows as fills, with who gave them; True if they all were counted before."""
-    services, profile = session.services, session.venue.profile
-    trades = evidenced(order, request.trades, profile)
-    counted = _counted(session, order)
-    waiting = {trade.key: trade for trade in services.ledger.unattributed_trades(order.account)}
-    flows = (services.ledger.flow(order.account, trade.key) for trade in trades)
-    told = {**waiting, **{flow.flow_id: flow.trade for flow in flows if flow is not None and flow.trade is not None}}
-    require_fitting(order, trades, counted, asked.at)
-    for number, trade in enumerate(trades):
-        _require_free(session, order, number, trade, told.get(trade.key))
-    evidence = {"author": request.author, "reason": request.reason, "evidence": "the venue's rows, by an operator"}
-    for trade in trades:
-        known = waiting.get(trade.key)
-        count_fill(services, order.order_id, told.get(trade.key, trade), evidence)
-        if known is not None:
-            services.ledger.drop_unattributed(order.account, known)
-            waited = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"]
-            end_incidents(
-                services, order.account, waited, f"a fill of {order.order_id}: {request.reason}", request.author
-            )
-    return {trade.key for trade in trades} <= counted
-
-
-def _counted(session: Session, order: Order) -> frozenset[str]:
-    story = session.services.ledger.story(order.decision_id)
-    return frozenset(fill.key for fill in story.fills if fill.order_id == order.order_id) if story else frozenset()
-
-
-def _require_free(session: Session, order: Order, number: int, trade: VenueTrade, known: VenueTrade | None) -> None:
-    """Raises InvalidInput: the row is another order's, or a flow that is not known to be this one's, or is not what the
-    venue itself told of the trade."""
-    ledger, field = session.services.ledger, f"resolve_order.trades.{number}"
-    owner = ledger.order_of_venue_id(order.account, trade.symbol, trade.venue_order_id)
-    if owner not in (None, order.order_id):
-        problem = f"the venue's order {trade.venue_order_id} is our order {owner}"
-        raise InvalidInput(f"{field}.venue_order_id", problem, "Give the rows of this order.")
-    flow = ledger.flow(order.account, trade.key)
-    if flow is not None and trade.venue_order_id not in order.venue_order_ids:
-        problem = f"trade {trade.trade_id} was counted by {flow.author} as a flow"
-        raise InvalidInput(f"{field}.trade_id", problem, "It counts once; `belay flows` tells it.")
-    if known is not None and (known.quantity, known.price) != (trade.quantity, trade.price):
-        problem = f"the venue told of this trade: {known.quantity} at {known.price}"
-        raise InvalidInput(f"{field}.quantity", problem, "Copy the row as the venue has it.")
+def _beside(asked: Asked) -> GivenBeside:
+    return GivenBeside(asked.shown, asked.trades or (), asked.at, bool(asked.no_symbol))
 
 
 def _end(session: Session, order: Order, request: VerdictRequest, asked: Asked) -> Order:

@@ -1,23 +1,33 @@
-"""Trades that no order explains: a person gives them to a strategy, or calls them foreign. Asks no venue.
+"""Trades that no order explains: a person gives them to a strategy, or calls them foreign.
 
-Each trade is one conditional step, a flow under the trade's own key; a repetition finishes what a stop left undone.
+The venue is asked first whose they are. Then each trade is one conditional step, a flow under the trade's own key; a
+repetition finishes what a stop left undone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from belay.domain.account import Account
-from belay.domain.errors import Conflict, InvalidInput
+from belay.domain.errors import Conflict, InvalidInput, SymbolUnavailable
 from belay.domain.flows import Flow
 from belay.domain.foreign import LIST, TradesRequest, back_id, flow_of, named, require_owned
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.record import Name, Record
-from belay.domain.venues import VenueTrade
+from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services
 from belay.workflows.requests import Answer, answered, end_incidents, require_strategy
 from belay.workflows.session import Session, open_session
+from belay.workflows.sightings import MAY_BE_SIGHTED
 from belay.workflows.updates import TRIES
+
+# How many venue orders the venue is asked about at once: of a symbol's trades the others are left for the next time.
+MOST_ASKED = 10
+# Around a trade, where the venue's list is asked for it.
+AROUND = timedelta(seconds=1)
+
+type Shown = Mapping[str, VenueOrder | None]
 
 
 class Said(Record):
@@ -50,17 +60,19 @@ def trades(account: str, request: TradesRequest, services: Services) -> Trades:
 
     Raises:
         InvalidInput: one of them cannot be what is said; then none of it is recorded.
+        VenueUnavailable: the venue could not be asked whose they are; likewise.
         Conflict: others kept changing the account.
     """
     session = open_session(services, account)
     if request.strategy is not None:
         require_strategy(session, request.strategy, request.new_strategy, "trades.strategy")
     wanted = _wanted(session, request)
+    shown = _ask(session, (trade for trade, flow in wanted if flow is None))
     before = services.ledger.account(account)
     for trade, flow in wanted:
         if flow is None:
-            _require_nobodys(session, before, request, trade)
-    said = tuple(_say(session, request, trade) for trade, _ in wanted)
+            _require_nobodys(session, before, request, trade, shown)
+    said = tuple(_say(session, request, trade, shown) for trade, _ in wanted)
     for one in said:
         services.ledger.drop_unattributed(account, one.trade)
     left = services.ledger.unattributed_trades(account)
@@ -90,7 +102,8 @@ def _wanted(session: Session, request: TradesRequest) -> list[tuple[VenueTrade, 
     waiting = ledger.unattributed_trades(account)
     if request.symbol is not None:
         meant = [trade for trade in waiting if trade.symbol == request.symbol]
-        return [(trade, ledger.flow(account, trade.key)) for trade in meant]
+        at_once = sorted({trade.venue_order_id for trade in meant})[:MOST_ASKED]
+        return [(trade, ledger.flow(account, trade.key)) for trade in meant if trade.venue_order_id in at_once]
     names = request.foreign if request.attribute is None else (request.attribute,)
     found = {}
     for name in names:
@@ -112,21 +125,60 @@ def _require_same(flow: Flow | None, request: TradesRequest, trade: VenueTrade) 
         raise InvalidInput("trades.trade", problem, "It is counted, once; `belay flows` tells it.")
 
 
-def _require_nobodys(session: Session, account: Account, request: TradesRequest, trade: VenueTrade) -> None:
+def _ask(session: Session, trades: Iterable[VenueTrade]) -> Shown:
+    """By the trade's key, the venue's order behind it, whoever's that is; None where the venue does not show it, or has
+    no such symbol any more.
+
+    Raises:
+        InvalidInput: the venue shows neither the order nor the trade.
+    """
+    shown: dict[tuple[str, str], VenueOrder | None] = {}
+    found: dict[str, VenueOrder | None] = {}
+    for trade in trades:
+        place = (trade.symbol, trade.venue_order_id)
+        try:
+            if place not in shown:
+                shown[place] = session.venue.lookup(trade.symbol, "", venue_order_id=trade.venue_order_id)
+            if shown[place] is None:
+                _require_shown(session, trade)
+        except SymbolUnavailable:
+            shown[place] = None
+        found[trade.key] = shown[place]
+    return found
+
+
+def _require_shown(session: Session, trade: VenueTrade) -> None:
+    page = session.venue.trades(trade.symbol, trade.at - AROUND, trade.at + AROUND)
+    while trade.key not in (rows := {row.key: row for row in page.trades}) and page.next_page is not None:
+        page = session.venue.trades(trade.symbol, trade.at - AROUND, trade.at + AROUND, page.next_page)
+    told = rows.get(trade.key)
+    if told is None or (told.quantity, told.price) != (trade.quantity, trade.price):
+        shows = f"{told.quantity} at {told.price}" if told else "no such trade"
+        problem = f"{trade.key} is {trade.quantity} at {trade.price} here, and the venue shows {shows}"
+        raise InvalidInput("trades.trade", problem, "Look it up at the venue; ask again once it shows the trade.")
+
+
+def _require_nobodys(
+    session: Session, account: Account, request: TradesRequest, trade: VenueTrade, shown: Shown
+) -> None:
     """Refuse a trade that an order of ours owns, or may own: then the order says what it was."""
     ledger, name = session.services.ledger, session.document.account
-    owner_id = trade.client_order_id or ledger.order_of_venue_id(name, trade.symbol, trade.venue_order_id)
+    seen = shown.get(trade.key)
+    told = trade.client_order_id or (seen.client_order_id if seen else None)
+    owner_id = told or ledger.order_of_venue_id(name, trade.symbol, trade.venue_order_id)
     owner = ledger.order(owner_id) if owner_id else None
     if owner is not None and owner.account == name and owner.state not in NEVER_SENT and _fits(owner, trade):
         problem = f"{trade.key} is a fill of order {owner.order_id}, which is {owner.state}"
-        raise InvalidInput("trades.trade", problem, "The next reconciliation counts it; nothing is to be done.")
-    unresolved = (ledger.order(held.order_id) for held in account.reservations.values() if held.unresolved)
-    for order in unresolved:
-        if order is not None and order.attempt is not None and _fits(order, trade):
-            if order.attempt.request.claimed_at > trade.at:
-                continue
-            problem = f"{trade.key} may be a fill of order {order.order_id}, which is {order.state}"
-            raise InvalidInput("trades.trade", problem, f"First find out: belay resolve {order.order_id}.")
+        remedy = f"The next reconciliation counts it; to see to it now: belay resolve {owner.order_id}."
+        raise InvalidInput("trades.trade", problem, remedy)
+    held = () if told else account.reservations.values()  # of another's order nothing is ours
+    for order in (ledger.order(reservation.order_id) for reservation in held):
+        if order is None or order.attempt is None or order.state not in MAY_BE_SIGHTED or not _fits(order, trade):
+            continue
+        if order.attempt.request.claimed_at > trade.at:
+            continue
+        problem = f"{trade.key} may be a fill of order {order.order_id}, which is {order.state}"
+        raise InvalidInput("trades.trade", problem, f"First find out: belay resolve {order.order_id}.")
     require_owned(account, request.strategy, trade)
 
 
@@ -134,7 +186,7 @@ def _fits(order: Order, trade: VenueTrade) -> bool:
     return (order.symbol, order.side) == (trade.symbol, trade.side)
 
 
-def _say(session: Session, request: TradesRequest, trade: VenueTrade) -> Said:
+def _say(session: Session, request: TradesRequest, trade: VenueTrade, shown: Shown) -> Said:
     """One step: the flow, and the account with it. The account is read before its orders are: whoever counts the trade
     as a fill meanwhile moves the account on."""
     services, name = session.services, session.document.account
@@ -143,7 +195,7 @@ def _say(session: Session, request: TradesRequest, trade: VenueTrade) -> Said:
         known = services.ledger.flow(name, trade.key)
         flow = known or flow_of(trade, request, account, services.clock.now())
         if known is None:
-            _require_nobodys(session, account, request, trade)
+            _require_nobodys(session, account, request, trade, shown)
             try:
                 services.ledger.record_flow(flow, account.with_flow(flow))
             except Conflict:

@@ -1,0 +1,210 @@
+"""`belay resolve --filled`: rows that are another order's, or that the venue tells otherwise, are never believed."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from belay.domain.decisions import Hold
+from belay.domain.orders import Order, OrderState
+from belay.domain.venues import TradePage, VenueTrade
+from tests.builders import ACCOUNT, NOW, SYMBOL, make_buy
+from tests.world import UnfencedVenue, World, instead, lose_answer, refuse
+
+WORD = {"verdict": "filled", "author": "ada", "reason": "copied from the app"}
+Rows = list[dict[str, Any]]
+
+
+def ask(world: World, order: Order, rows: Rows) -> dict[str, Any]:
+    """What the reconciler answers to the command."""
+    return world.ask({"account": ACCOUNT, "resolve_order": {"order": order.order_id, "trades": rows, **WORD}})
+
+
+def copied(trade: VenueTrade, **changes: Any) -> dict[str, Any]:
+    """A trade as a person copies it."""
+    row = {
+        "trade_id": trade.trade_id,
+        "venue_order_id": trade.venue_order_id,
+        "side": trade.side.value,
+        "quantity": str(trade.quantity),
+        "price": str(trade.price),
+        "fees": {asset: str(fee) for asset, fee in trade.fees.items()},
+        "time": trade.at.isoformat(),
+    }
+    return {**row, **changes}
+
+
+def beside_another(**changes: Any) -> tuple[World, Order, Order]:
+    """An order of which the venue tells nothing, not even its fill, and one that filled just before it and is counted;
+    the venue's list of trades shows neither."""
+    world = World(venue_type=UnfencedVenue)
+    world.open_gate()
+    (other,) = world.decide(make_buy(quantity="0.05"), strategy="other")
+    world.deliver()
+    world.reconcile()
+    world.advance(seconds=20)
+    order = world.buy(**changes)
+    world.steps.next("venue.submit", lose_answer)
+    world.steps.always("venue.lookup", hiding(order))
+    world.steps.always("venue.open_orders", instead(()))
+    world.steps.always("venue.trades", instead(TradePage(trades=())))
+    world.deliver()
+    world.strategy.says = Hold(reason="quiet")
+    world.minutes(12)
+    assert world.state(order) is OrderState.UNKNOWN
+    return world, world.order(order.order_id), world.order(other.order_id)
+
+
+def hiding(order: Order) -> Any:
+    """The venue finds nothing under this client order id; under a venue order id it finds what there is."""
+
+    def look(_call: str, perform: Any) -> Any:
+        return perform() if "venue_order_id" in perform.keywords or perform.args[1] != order.order_id else None
+
+    return look
+
+
+def of(world: World, order: Order) -> VenueTrade:
+    """The venue's trade of an order, whatever it shows of it."""
+    shown = world.venue().lookup(SYMBOL, order.order_id)
+    assert shown is not None
+    return next(trade for trade in world.venue_trades() if trade.venue_order_id == shown.venue_order_id)
+
+
+def require_refused(world: World, order: Order, rows: Rows, field: str, problem: str = "") -> None:
+    before = world.order(order.order_id), world.account, world.fills()
+    told = ask(world, order, rows)
+    assert told.get("error") == f"resolve_order.trades.{len(rows) - 1}.{field}"
+    assert problem in told["problem"]
+    assert (world.order(order.order_id), world.account, world.fills()) == before
+
+
+def test_the_orders_own_row_is_believed_and_ends_it() -> None:
+    world, order, _ = beside_another()
+    told = ask(world, order, [copied(of(world, order), symbol=SYMBOL)])
+    assert (told.get("error"), told.get("state")) == (None, "FILLED")
+    world.steps.calm()
+    world.minutes(2)
+    assert world.reconcile().clean
+    world.check_promises()
+
+
+# --- another order's -------------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_is_a_fill_of_another_order_is_refused() -> None:
+    world, order, other = beside_another()
+    require_refused(world, order, [copied(of(world, other))], "trade_id", f"is a fill of order {other.order_id}")
+
+
+def test_a_trade_id_of_another_orders_fill_is_refused_under_whatever_venue_order() -> None:
+    world, order, other = beside_another()
+    row = copied(of(world, other), venue_order_id=of(world, order).venue_order_id)
+    require_refused(world, order, [row], "trade_id", f"is a fill of order {other.order_id}")
+
+
+def test_a_row_of_another_of_our_venue_orders_is_refused() -> None:
+    world, order, other = beside_another()
+    row = copied(of(world, order), venue_order_id=of(world, other).venue_order_id)
+    require_refused(world, order, [row], "venue_order_id", f"is our order {other.order_id}")
+
+
+def test_a_row_of_a_venue_order_that_somebody_placed_by_hand_is_refused() -> None:
+    world, order, _ = beside_another()
+    by_hand = world.trade_by_hand(quantity="0.01")
+    row = copied(of(world, order), venue_order_id=by_hand.venue_order_id)
+    require_refused(world, order, [row], "venue_order_id", f"of client order id {by_hand.client_order_id}")
+
+
+def test_while_the_venue_cannot_say_whose_a_venue_order_is_no_row_counts() -> None:
+    world, order, _ = beside_another()
+    row = copied(of(world, order))
+    look = hiding(order)
+
+    def silent(call: str, perform: Any) -> Any:
+        return refuse(call, perform) if "venue_order_id" in perform.keywords else look(call, perform)
+
+    world.steps.always("venue.lookup", silent)
+    assert "could not be asked" in ask(world, order, [row])["problem"]
+    assert world.state(order) is OrderState.UNKNOWN
+    assert len(world.fills()) == 1
+
+
+# --- what cannot be this order's -------------------------------------------------------------------------------------
+
+CANNOT_BE: dict[str, tuple[dict[str, Any], str]] = {
+    "another symbol": ({"symbol": "ETH/USD"}, "symbol"),
+    "the other side": ({"side": "sell"}, "side"),
+    "more than its quantity": ({"quantity": "0.11"}, "quantity"),
+    "before it was created": ({"time": (NOW - timedelta(minutes=2)).isoformat()}, "time"),
+    "worse than its limit": ({"price": "10500.01"}, "price"),
+}
+
+
+@pytest.mark.parametrize("name", CANNOT_BE)
+def test_a_row_that_cannot_be_this_orders_is_refused_by_its_field(name: str) -> None:
+    change, field = CANNOT_BE[name]
+    world, order, _ = beside_another(limit_price="10500")
+    require_refused(world, order, [copied(of(world, order), **change)], field)
+
+
+def test_rows_that_together_are_more_than_the_order_are_refused_at_the_row_that_is_too_much() -> None:
+    world, order, _ = beside_another()
+    row = copied(of(world, order), quantity="0.06")
+    require_refused(world, order, [row, {**row, "trade_id": "T-other"}], "quantity", "more than the 0.1")
+
+
+def test_of_an_order_that_the_venue_shows_no_more_is_filled_than_it_shows() -> None:
+    """It rests unfilled, and the venue shows it: rows of a fill are another's."""
+    world = World()
+    world.open_gate()
+    order = world.buy(limit_price="9000")
+    world.deliver()
+    seen = world.venue().lookup(SYMBOL, order.order_id)
+    assert seen is not None
+    row = {"trade_id": "T9", "venue_order_id": seen.venue_order_id, "side": "buy", "quantity": "0.1", "price": "9000"}
+    require_refused(world, order, [{**row, "fees": {}, "time": world.now.isoformat()}], "quantity", "more than the 0")
+
+
+# --- what the venue tells otherwise ----------------------------------------------------------------------------------
+
+TOLD_OTHERWISE: dict[str, tuple[dict[str, Any], str]] = {
+    "less of it": ({"quantity": "0.09"}, "quantity"),
+    "another price": ({"price": "9999"}, "price"),
+    "another hour": ({"time": (NOW + timedelta(minutes=9)).isoformat()}, "time"),
+    "another fee": ({"fees": {"USD": "0.5"}}, "fees"),
+    "another amount": ({"cost": "999"}, "cost"),
+    "another order": ({"venue_order_id": "V-99"}, "venue_order_id"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD_OTHERWISE)
+def test_a_row_that_the_venues_list_of_trades_tells_otherwise_is_refused(name: str) -> None:
+    """The list shows the trade, and does not say whose it is."""
+    change, field = TOLD_OTHERWISE[name]
+    world, order, _ = beside_another()
+    nameless = of(world, order).model_copy(update={"client_order_id": None})
+    world.steps.always("venue.trades", instead(TradePage(trades=(nameless,))))
+    require_refused(world, order, [copied(nameless, **change)], field, "the venue told of trade")
+
+
+def test_an_estimated_fee_may_be_told_better_by_a_person_and_the_venues_row_counts() -> None:
+    world, order, _ = beside_another()
+    nameless = of(world, order).model_copy(update={"client_order_id": None, "estimated": True})
+    world.steps.always("venue.trades", instead(TradePage(trades=(nameless,))))
+    assert ask(world, order, [copied(nameless, fees={"BTC": "0.0001"})]).get("error") is None
+    counted = next(fill for fill in world.fills() if fill.order_id == order.order_id)
+    assert (counted.trade.estimated, counted.trade.fees) == (True, nameless.fees)
+
+
+def test_a_row_that_was_counted_otherwise_before_is_refused_and_the_same_one_changes_nothing() -> None:
+    world, order, _ = beside_another()
+    trade = of(world, order)
+    row = copied(trade, quantity="0.04")
+    assert ask(world, order, [row]).get("error") is None
+    require_refused(world, order, [{**row, "price": "10001"}], "price", "the venue told of trade")
+    before = world.fills()
+    assert ask(world, order, [row])["already"] is True
+    assert world.fills() == before
+    assert world.position() == Decimal("0.04")
