@@ -7,7 +7,7 @@ import pytest
 from belay.adapters.memory.ledger import InMemoryLedger
 from belay.domain.account import Account, OperatorStops, StopLevel
 from belay.domain.errors import Unreadable
-from tests.builders import ACCOUNT, STRATEGY, SYMBOL, make_configuration, make_document, make_tick
+from tests.builders import ACCOUNT, STRATEGY, SYMBOL, make_configuration, make_tick
 from tests.unit.cli.test_cli import Office
 
 OTHER = "second"
@@ -20,8 +20,7 @@ def office() -> Office:
     office = Office()
     office.ledger.store_configuration(make_configuration())
     office.ledger.register_schedule(make_tick())
-    document = make_document(account=OTHER, symbols=(SYMBOL, "ETH/USD"))
-    office.ledger.store_configuration(make_configuration(document=document))
+    office.ledger.store_configuration(make_configuration(account=OTHER, symbols=(SYMBOL, "ETH/USD")))
     office.ledger.register_schedule(make_tick(account=OTHER, strategy="other"))
     return office
 
@@ -112,7 +111,7 @@ def test_r30_the_stop_of_everything_reads_nothing_before_the_switch_is_written(o
 
 def test_r30_an_account_of_a_later_version_is_stopped_by_name_too(office: Office, monkeypatch: Any) -> None:
     def later(_account: str) -> Account:
-        raise Unreadable("the account is of a later version")
+        raise Unreadable("the account", later=True)
 
     monkeypatch.setattr(office.ledger, "account", later)
     office.json("halt", "--account", ACCOUNT, "--strategy", STRATEGY)
