@@ -636,7 +636,7 @@ def test_an_account_that_is_stopped_is_told_so_and_how_to_go_on(binance: Practic
     binance.ledger.open_incident(incident)
     level, found, remedy = binance.check("stops")
     assert (level, found) == ("warn", "the whole account: halted by ann (something smells)")
-    assert "belay release --scope account --account main" in remedy
+    assert "belay release --account main" in remedy
     level, found, remedy = binance.check("incidents")
     assert (level, found) == ("warn", f"1 open: {incident.incident_id}")
     assert f"belay incidents resolve {incident.incident_id} --account main" in remedy

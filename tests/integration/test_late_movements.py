@@ -1,4 +1,4 @@
-"""A movement is recorded before it is final: it counts once, however late that is and whatever was rebased meanwhile."""
+"""A movement recorded before it is final counts once, however late that is and whatever was rebased meanwhile."""
 
 from collections.abc import Iterator
 from decimal import Decimal

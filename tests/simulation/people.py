@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from belay.cli import operations
 from belay.cli.desk import Desk
+from belay.cli.targets import Target
 from belay.domain.account import StopLevel
 from belay.domain.errors import BelayError
 from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind
@@ -119,16 +120,19 @@ class People:
 
     def reduce_only(self) -> None:
         level = StopLevel.REDUCE_ONLY
-        self.operate("stops entries", lambda desk: operations.halt_account(desk, ACCOUNT, level, "drill", "operator"))
+        self.operate(
+            "stops entries",
+            lambda desk: operations.halt_accounts(desk, [ACCOUNT], level, "drill", "operator", Target()),
+        )
         self._world.scheduler.after(70_000, self.release)
 
     def stop_symbol(self) -> None:
         symbol, level = self._world.document.symbols[0], StopLevel.HALTED
         self.operate(
             "stops a symbol",
-            lambda desk: operations.halt_account(desk, ACCOUNT, level, "drill", "operator", symbol=symbol),
+            lambda desk: operations.halt_accounts(desk, [ACCOUNT], level, "drill", "operator", Target(symbol=symbol)),
         )
-        release = partial(operations.release_account, account=ACCOUNT, symbol=symbol)
+        release = partial(operations.release_account, account=ACCOUNT, target=Target(symbol=symbol))
         self._world.scheduler.after(60_000, lambda: self.operate("releases a symbol", lambda desk: release(desk)))
 
     def deploy(self) -> None:

@@ -402,12 +402,12 @@ STOPS = {
     "an operator's, of everything": (
         make_stop(author="ann"),
         "the whole account: halted by ann (maintenance)",
-        "belay release --scope account --account paper --reason ...",
+        "belay release --account paper --reason ...",
     ),
     "an operator's, of one symbol of a strategy": (
         make_stop(strategy="my strategy", symbol="BTC/USD", level=StopLevel.REDUCE_ONLY),
         "my strategy in BTC/USD: reduce-only by operator (maintenance)",
-        "belay release --scope account --account paper --strategy 'my strategy' --symbol BTC/USD --reason ...",
+        "belay release --account paper --strategy 'my strategy' --symbol BTC/USD --reason ...",
     ),
     "an incident's": (
         make_stop(author="belay", incident="overfill:abc", reason="incident overfill:abc"),

@@ -1,16 +1,16 @@
 """What an operator may change: stops, switch, documents; for the rest the reconciler is asked. Conditional writes,
 repeated on conflict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from belay.adapters.live.profiles import profile_of
 from belay.cli.desk import Desk
-from belay.cli.views import standing_stops, strategies
+from belay.cli.targets import Target
+from belay.cli.views import standing_stops
 from belay.domain.account import Account, OperatorStops, Stop, StopLevel, VenueIdentity
 from belay.domain.adoption import AdoptRequest
-from belay.domain.decisions import MANUAL
 from belay.domain.documents import AccountDocument, Configuration
 from belay.domain.errors import BelayError, Conflict, InvalidInput, Unreadable
 from belay.domain.identity import HOSTS, differing, known_identity
@@ -26,51 +26,61 @@ class Incomplete(BelayError):
 
 
 def halt_everything(desk: Desk, level: StopLevel, reason: str, author: str) -> Document:
-    """Set the switch and stop every account: once an account is stopped, no claim on it can commit.
-
-    A part that fails does not keep the others from being stopped.
+    """Set the switch, before anything is read, and stop every account: then no claim on one can commit.
 
     Raises:
         Incomplete: names what could not be stopped.
     """
-    failures: list[str] = []
+    failures = Failures()
+    failures.kept("the switch", lambda: desk.switch.write(level, reason, author, desk.now()))
+    names = failures.kept("the list of accounts", desk.ledger.accounts) or ()
+    stopped = _halt_each(desk, names, level, reason, author, Target(), failures)
+    return {"switch": {"level": level, "reason": reason}, **stopped}
 
-    def attempt[T](what: str, stop: Callable[[], T]) -> T | None:
+
+def halt_accounts(
+    desk: Desk, accounts: Iterable[str], level: StopLevel, reason: str, author: str, target: Target
+) -> Document:
+    """Stop the same of each account; tells what may still be on its way to the venue.
+
+    Raises:
+        Incomplete: names the accounts in which it could not be stopped.
+    """
+    return _halt_each(desk, accounts, level, reason, author, target, Failures())
+
+
+class Failures(list[str]):
+    """What could not be stopped, and why: a part that fails does not keep the others from being stopped."""
+
+    def kept[T](self, what: str, act: Callable[[], T]) -> T | None:
         try:
-            return stop()
+            return act()
         except Exception as error:
-            failures.append(f"{what} ({error})")
+            self.append(f"{what} ({error})")
             return None
 
-    def stop_account(name: str) -> Document:
-        return halt_account(desk, name, level, reason, author)
 
-    attempt("the switch", lambda: desk.switch.write(level, reason, author, desk.now()))
-    names = attempt("the list of accounts", desk.ledger.accounts) or ()
-    accounts = [done for name in names if (done := attempt(f"account {name}", partial(stop_account, name)))]
-    if failures:
-        stopped = ", ".join(done["account"] for done in accounts) or "none"
-        raise Incomplete(f"NOT everything is stopped: failed for {'; '.join(failures)}; accounts stopped: {stopped}")
-    return {"switch": {"level": level, "reason": reason}, "accounts": accounts}
-
-
-def halt_account(
+def _halt_each(
     desk: Desk,
-    account: str,
+    accounts: Iterable[str],
     level: StopLevel,
     reason: str,
     author: str,
-    strategy: str | None = None,
-    symbol: str | None = None,
+    target: Target,
+    failures: Failures,
 ) -> Document:
-    """Stop one account, or one strategy or symbol of it; tells what may still be on its way to the venue.
+    def stop(account: str) -> Document:
+        return _halt(desk, account, level, reason, author, target)
 
-    Raises:
-        InvalidInput: the account has no such symbol or strategy, so that the stop would cover nothing.
-    """
-    _require_symbol(desk.ledger, account, symbol)
-    _require_strategy(desk.ledger, account, strategy)
-    stop = Stop(level=level, strategy=strategy, symbol=symbol, reason=reason, author=author, at=desk.now())
+    done = [one for name in accounts if (one := failures.kept(f"account {name}", partial(stop, name)))]
+    if failures:
+        stopped = ", ".join(one["account"] for one in done) or "none"
+        raise Incomplete(f"NOT everything is stopped: failed for {'; '.join(failures)}; accounts stopped: {stopped}")
+    return {"accounts": done}
+
+
+def _halt(desk: Desk, account: str, level: StopLevel, reason: str, author: str, target: Target) -> Document:
+    stop = Stop(level=level, **target._asdict(), reason=reason, author=author, at=desk.now())
     change_stops(desk.ledger, account, lambda held: held.with_stop(stop))
     return {
         "account": account,
@@ -85,26 +95,6 @@ def _fence_of(ledger: Ledger, name: str) -> str | None:
         return last_outstanding_fence(ledger, ledger.account(name))
     except Unreadable:
         return "unbounded"  # the stop stands all the same
-
-
-def _require_symbol(ledger: Ledger, account: str, symbol: str | None) -> None:
-    configuration = ledger.configuration(account) if symbol is not None else None
-    if configuration is not None and symbol not in configuration.document.symbols:
-        known = ", ".join(configuration.document.symbols)
-        raise InvalidInput("--symbol", f"{symbol} is not one of the account's symbols", f"Use one of {known}.")
-
-
-def _require_strategy(ledger: Ledger, account: str, strategy: str | None) -> None:
-    """A strategy is known by a tick, a position, or an order; orders by hand are always possible."""
-    if strategy is None:
-        return
-    held = ledger.account(account)
-    reserving = {reservation.strategy for reservation in held.reservations.values()}
-    known = {MANUAL, *strategies(ledger, account), *held.positions, *reserving}
-    if strategy not in known:
-        problem = f"account {account} has no strategy {strategy}: nothing is stopped"
-        remedy = f"Strategies: {', '.join(sorted(known))}. One that never ticked is stopped with the whole account."
-        raise InvalidInput("--strategy", problem, remedy)
 
 
 def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
@@ -122,21 +112,32 @@ def last_outstanding_fence(ledger: Ledger, account: Account) -> str | None:
 
 def release_everything(desk: Desk, reason: str, author: str) -> Document:
     """Lift the operators' stops on whole accounts, then the switch; incidents' stops stay."""
-    accounts = [release_account(desk, name) for name in desk.ledger.accounts()]
+    accounts = [release_account(desk, name, Target()) for name in desk.ledger.accounts()]
     desk.switch.write(StopLevel.RUNNING, reason, author, desk.now())
     return {"switch": _switch(desk), "accounts": accounts}
 
 
-def release_account(desk: Desk, account: str, strategy: str | None = None, symbol: str | None = None) -> Document:
-    """Lift the operators' stops of exactly this scope; tells which others still stand and why."""
+def release_accounts(desk: Desk, accounts: Iterable[str], target: Target) -> Document:
+    """Lift the operators' stops of exactly this in each account; says how the switch stands, which it leaves alone."""
+    released = [release_account(desk, name, target) for name in accounts]
+    return {"switch": _switch(desk), "accounts": released}
+
+
+def release_account(desk: Desk, account: str, target: Target) -> Document:
+    """Lift the operators' stops of exactly this; tells which others still stand and why."""
     before = standing_stops(desk.ledger, account)
 
     def lifted(held: OperatorStops) -> OperatorStops:
-        kept = tuple(stop for stop in held.stops if stop.scope != (strategy, symbol))
+        kept = tuple(stop for stop in held.stops if stop.scope != target)
         return held.changed(kept) if kept != held.stops else held
 
     change_stops(desk.ledger, account, lifted)
     return _released(account, before, standing_stops(desk.ledger, account))
+
+
+def is_stopped(ledger: Ledger, account: str, target: Target) -> bool:
+    """Whether an operator's stop is of exactly this."""
+    return any(stop.scope == target for stop in ledger.operator_stops(account).stops)
 
 
 def _released(account: str, before: tuple[Stop, ...], after: tuple[Stop, ...]) -> Document:
@@ -145,11 +146,6 @@ def _released(account: str, before: tuple[Stop, ...], after: tuple[Stop, ...]) -
         "released": [stop.model_dump(mode="json") for stop in before if stop not in after],
         "remaining": [stop.model_dump(mode="json") for stop in after],
     }
-
-
-def release_one(desk: Desk, account: str, strategy: str | None, symbol: str | None) -> Document:
-    """As `release_account`; says how the switch stands, which it leaves alone."""
-    return {"switch": _switch(desk), "accounts": [release_account(desk, account, strategy, symbol)]}
 
 
 def _switch(desk: Desk) -> Document:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from belay.cli.desk import Desk
+from belay.cli.targets import strategies
 from belay.cli.views import order_line
 from belay.domain.errors import InvalidInput
 from belay.domain.manual import ManualOrder, decided
@@ -21,12 +22,15 @@ type Document = dict[str, Any]
 POLL_SECONDS = 1.0
 
 
-def place(desk: Desk, asked: ManualOrder, write_id: str) -> Document:
+def place(desk: Desk, asked: ManualOrder, write_id: str, *, new_strategy: bool = False) -> Document:
     """Store a manual order and publish it; the same one again is published again while it still waits.
 
+    Args:
+        new_strategy: its strategy need not be known yet.
+
     Raises:
-        InvalidInput: the account has no document or not this symbol, or the id names another order; or the whole of a
-            position is to be sold and there is none.
+        InvalidInput: the account has no document, or not this symbol or strategy, or the id names another order; or the
+            whole of a position is to be sold and there is none.
     """
     configuration = desk.ledger.configuration(asked.account)
     if configuration is None:
@@ -39,6 +43,8 @@ def place(desk: Desk, asked: ManualOrder, write_id: str) -> Document:
     if stored is None:
         if desk.ledger.order(asked.order_id) is not None:
             raise InvalidInput("--id", "names an order that was not placed by hand", "Leave --id out for a new one.")
+        if not new_strategy:
+            _require_strategy(desk, asked)
         _require_something_to_sell(desk, asked)
         stamp = Stamp(write_id=write_id, exchange_time=None, recorded_at=desk.now())
         made = decided(asked, desk.stage, desk.venue_time(document), configuration.version, stamp)
@@ -50,6 +56,15 @@ def place(desk: Desk, asked: ManualOrder, write_id: str) -> Document:
     if order.state is OrderState.CREATED:
         desk.publish(order)
     return order_line(order)
+
+
+def _require_strategy(desk: Desk, asked: ManualOrder) -> None:
+    """What a misspelt strategy bought, nobody would ever sell."""
+    known = strategies(desk.ledger, asked.account)
+    if asked.strategy not in known:
+        problem = f"account {asked.account} has no strategy {asked.strategy} that ticked or holds anything"
+        remedy = f"Known: {', '.join(sorted(known))}. If it is new, add --new-strategy."
+        raise InvalidInput("--strategy", problem, remedy)
 
 
 def _require_something_to_sell(desk: Desk, asked: ManualOrder) -> None:

@@ -154,7 +154,9 @@ def _require_stopped(account: Account, stops: OperatorStops, strategy: str, symb
     level, _ = strictest((*account.stops, *stops.stops), strategy, symbol)
     if level is StopLevel.RUNNING:
         problem = f"{strategy} may enter {symbol} meanwhile"
-        raise InvalidInput("adopt", problem, "Stop it first: belay halt --scope account --reason adopting.")
+        raise InvalidInput(
+            "adopt", problem, f"Stop it first: belay halt --account {account.account} --reason adopting."
+        )
 
 
 def adopted_before(account: Account, request: AdoptRequest) -> Adoption | None:

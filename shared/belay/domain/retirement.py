@@ -54,7 +54,7 @@ def require_quiet(symbol: str, account: Account, stops: OperatorStops) -> None:
             raise InvalidInput("retire.symbol", problem, "Wait for the missing fills, or find them: `belay fills`.")
     level, _ = strictest((*stops.stops, *account.stops), "", symbol)
     if level is StopLevel.RUNNING:
-        remedy = f'First: belay halt --scope account --symbol {symbol} --level reduce-only --reason "…".'
+        remedy = f'First: belay halt --symbol {symbol} --level reduce-only --reason "…".'
         raise InvalidInput("retire.symbol", f"entries in {symbol} are not stopped", remedy)
 
 

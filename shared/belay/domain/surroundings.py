@@ -78,7 +78,7 @@ def _lifting(account: str, stop: Stop) -> str:
         return _resolving(account, stop.incident)
     scope = {"--account": account, "--strategy": stop.strategy, "--symbol": stop.symbol}
     options = " ".join(f"{option} {shlex.quote(value)}" for option, value in scope.items() if value)
-    return f"belay release --scope account {options} --reason ..."
+    return f"belay release {options} --reason ..."
 
 
 def _resolving(account: str, incident_id: str) -> str:

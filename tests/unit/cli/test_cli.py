@@ -275,7 +275,7 @@ def test_halt_of_one_strategy_is_for_what_ticked_what_holds_something_and_orders
     office.json("halt", "--scope", "account", "--strategy", strategy)
     assert [stop.strategy for stop in office.ledger.operator_stops(ACCOUNT).stops] == [strategy]
     refused = office.run("halt", "--scope", "account", "--strategy", "typo")
-    assert f"Strategies: {', '.join(sorted(['holder', 'manual', STRATEGY]))}." in refused.stderr
+    assert f"Known: {', '.join(sorted(['holder', 'manual', STRATEGY]))}." in refused.stderr
 
 
 def test_a_stop_is_written_again_when_another_was_set_meanwhile(office: Office) -> None:
@@ -626,15 +626,13 @@ def test_account_validate_names_the_limits_that_are_missing(tmp_path: Path) -> N
             ["halt", "--level", "running"],
             "'--level': 'running' is not one of 'halted', 'reduce-only'. See `belay halt --help`.",
         ),
-        (["halt", "--symbol", SYMBOL], "Add --scope account"),
+        (["halt", "--scope", "all", "--symbol", SYMBOL], "Leave out one of the two"),
         (
             ["halt", "--scope", "account", "--symbol", "DOGE/USD"],
-            "DOGE/USD is not one of the account's symbols",
+            "there is no symbol DOGE/USD in account paper. Known: BTC/USD.",
         ),
-        (
-            ["halt", "--scope", "account", "--strategy", "typo"],
-            "has no strategy typo: nothing is stopped. Strategies: manual. One that never ticked is stopped with",
-        ),
+        (["halt", "--strategy", "typo"], "there is no strategy typo in account paper. Known: manual."),
+        (["halt", "--not-yet-known"], "--not-yet-known: names nothing"),
         (
             ["release", "--scope", "planet"],
             "'--scope': 'planet' is not one of 'all', 'account'. See `belay release --help`.",

@@ -10,7 +10,7 @@ import typer
 
 from belay.cli import operations, views
 from belay.cli.documents import read_rows
-from belay.cli.options import Author
+from belay.cli.options import Author, NewStrategy
 from belay.cli.rendering import back as told
 from belay.cli.session import Session, begin, command
 from belay.domain.errors import InvalidInput
@@ -137,9 +137,7 @@ def attribute(
     trade: Annotated[str, typer.Argument(metavar="TRADE", help="Its key, or its id where only one trade bears it.")],
     strategy: Annotated[str, typer.Option(help="Whose position it moves.")],
     reason: Why,
-    new_strategy: Annotated[
-        bool, typer.Option("--new-strategy", help="The strategy has no tick yet: its name cannot be checked.")
-    ] = False,
+    new_strategy: NewStrategy = False,
     author: Author = "operator",
 ) -> None:
     """Give a trade to a strategy: its position moves by it."""

@@ -9,6 +9,7 @@ from belay.cli.csv_text import as_csv
 from belay.cli.options import AsCsv, Limit, Strategy
 from belay.cli.rendering import books as told
 from belay.cli.session import Session, command
+from belay.cli.targets import Target, require_known
 
 PANEL = "How it stands"
 
@@ -30,7 +31,9 @@ def positions(session: Session, csv: AsCsv = False) -> None:
 def fills(session: Session, strategy: Strategy = None, limit: Limit = 20, csv: AsCsv = False) -> None:
     """List the latest fills: amounts, fees with their assets, what each changed."""
     desk = session.open()
-    found = read.fills(desk.ledger, session.accounts(desk), strategy, limit)
+    accounts = session.accounts(desk)
+    require_known(desk.ledger, accounts, Target(strategy))
+    found = read.fills(desk.ledger, accounts, strategy, limit)
     if session.writes_csv(csv):
         print(as_csv(read.FILL_COLUMNS, read.fee_rows(found)), end="")
         return

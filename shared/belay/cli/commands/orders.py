@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from belay.cli import operations, trading
 from belay.cli.desk import Desk
 from belay.cli.exits import FAILED
-from belay.cli.options import Author, Reason
+from belay.cli.options import Author, NewStrategy, Reason
 from belay.cli.rendering import operations as told_operations
 from belay.cli.rendering import orders as told
 from belay.cli.session import Session, command
@@ -39,6 +39,7 @@ def order(
     time_in_force: Annotated[TimeInForce, typer.Option(help="How long it waits.")] = TimeInForce.GTC,
     strategy: Annotated[str, typer.Option(help="Whose position it changes.")] = "manual",
     cost: Annotated[str, typer.Option(help="Fee and slippage it may meet, as a fraction of notional.")] = "0.005",
+    new_strategy: NewStrategy = False,
     expires: Annotated[int, typer.Option(help="Seconds after which it lapses unsent.")] = 300,
     reason: Reason = "asked for by an operator",
     author: Author = "operator",
@@ -68,7 +69,7 @@ def order(
         author=author,
     )
     print(f"order {asked.order_id}: to repeat it safely, add --id {asked.order_id}", file=sys.stderr, flush=True)
-    placed = trading.place(desk, asked, uuid.uuid4().hex)
+    placed = trading.place(desk, asked, uuid.uuid4().hex, new_strategy=new_strategy)
     if wait:
         _follow(session, desk, asked.order_id, timeout)
     else:
@@ -120,9 +121,7 @@ def adopt(
         list[str] | None, typer.Option("--order", metavar="ID", help="An open order's client order id; repeatable.")
     ] = None,
     all_orders: Annotated[bool, typer.Option("--all-orders", help="Every open order that is nobody's.")] = False,
-    new_strategy: Annotated[
-        bool, typer.Option("--new-strategy", help="The strategy has no tick yet: its name cannot be checked.")
-    ] = False,
+    new_strategy: NewStrategy = False,
     author: Author = "operator",
 ) -> None:
     """Give a strategy what was at the venue before Belay: balances, open orders. Without options, list them."""

@@ -12,6 +12,7 @@ from belay.cli.rendering import orders as told_orders
 from belay.cli.rendering import state as told_state
 from belay.cli.rendering import story
 from belay.cli.session import Session, command
+from belay.cli.targets import Target, require_known
 from belay.domain.orders import OrderState
 
 PANEL = "How it stands"
@@ -30,7 +31,9 @@ def status(session: Session) -> None:
 def decisions(session: Session, strategy: Strategy = None, limit: Limit = 20) -> None:
     """List the latest decisions, the holds too, with reasons and order ids."""
     desk = session.open()
-    session.show(views.decisions(desk.ledger, session.accounts(desk), strategy, limit), told_state.decisions)
+    accounts = session.accounts(desk)
+    require_known(desk.ledger, accounts, Target(strategy))
+    session.show(views.decisions(desk.ledger, accounts, strategy, limit), told_state.decisions)
 
 
 @command(app, "belay orders --open", panel=PANEL)
