@@ -118,7 +118,7 @@ def _reconcile(session: Session, budget: Budget) -> Reconciled:
                 continue
             judged = judged._replace(reason=judged.reason or _prove(session, run_id, views, judged, alarmed))
             if not judged.reason:
-                keep_identity(session, views.ledger.account)
+                keep_identity(session, views.ledger.account, views.venue)
                 end_outage(session, views)
             break
     except VenueUnavailable as error:
@@ -285,7 +285,8 @@ def _open_books(session: Session, views: Views) -> bool:
         return True
     opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets | balances.keys())}
     try:
-        opened = account.bumped(opening=opening, opened_at=opened_at, identity=identity_of(session.document))
+        identity = identity_of(session.document, venue.balances.account)
+        opened = account.bumped(opening=opening, opened_at=opened_at, identity=identity)
         session.services.ledger.save_account(opened)
     except Conflict:
         return False

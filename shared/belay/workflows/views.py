@@ -20,6 +20,7 @@ from belay.domain.errors import (
     Unreadable,
     VenueUnavailable,
 )
+from belay.domain.identity import of_this_account
 from belay.domain.incidents import IncidentKind
 from belay.domain.market import Price
 from belay.domain.orders import NEVER_SENT, Order
@@ -174,7 +175,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
     listed = session.venue.open_orders()
     shown = readable(listed)
     lookups = _look_up(session, watched.values(), shown, gaps, budget)
-    balances = session.venue.balances()
+    balances = of_this_account(account, session.venue.balances())
     symbols = _symbols(session, account, watched.values())
     later: list[str] = []
     cursors = _cursors(session, symbols, gaps, later)
