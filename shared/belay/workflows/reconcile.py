@@ -25,6 +25,7 @@ from belay.workflows.findings import Failures, Judged, facts, judge, open_incide
 from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
+from belay.workflows.leaving import follow_exits
 from belay.workflows.outage import clock_mismatch, end_outage, note_outage, venue_time
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach
@@ -109,6 +110,7 @@ def _reconcile(session: Session, budget: Budget) -> Reconciled:
             if changed:
                 continue
             waiting = waiting or _move_on(session, left, aside)
+            left.kept("exits", None, partial(follow_exits, session, views), otherwise=None)
             if views.failure is not None:
                 note_outage(session, views.failure, services.clock.now())
             failed = [*failures.found.values(), *left.found.values()]
