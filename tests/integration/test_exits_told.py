@@ -49,7 +49,7 @@ def test_while_it_is_held_it_says_how_much_and_prints_the_command_of_its_own_str
     assert commands(told(world))[0].startswith(SELL)
 
 
-def test_once_it_was_sold_by_hand_it_is_over_by_itself_and_the_account_is_clean() -> None:
+def test_r58_an_exit_that_was_sold_by_hand_is_over_by_itself_and_the_account_is_clean() -> None:
     world, order = not_placed()
     sold = sell_by_hand(world)
     world.deliver()
@@ -62,7 +62,7 @@ def test_once_it_was_sold_by_hand_it_is_over_by_itself_and_the_account_is_clean(
     assert world.reconcile().clean
 
 
-def test_while_another_exit_is_on_its_way_no_sale_is_printed_and_its_fill_ends_it() -> None:
+def test_r58_while_another_exit_is_on_its_way_no_sale_is_printed_and_its_fill_ends_it() -> None:
     world, _ = not_placed()
     again = decided_again(world, limit_price="11000")
     world.reconcile()
