@@ -7,7 +7,14 @@ from belay.domain.way_back import WAYS, Way
 PAGE = Path(__file__).parents[1] / "shared" / "RUNBOOK.md"
 BEGIN, END = "<!-- way back: begin -->\n", "<!-- way back: end -->\n"
 HEAD = "| incident | ends by itself once | command | there and back |\n|---|---|---|---|\n"
-WRITTEN = {"order": "ORDER", "asset": "ASSET", "amount": " --amount ASSET=AMOUNT", "symbol": "SYMBOL", "incident": "ID"}
+WRITTEN = {
+    "order": "ORDER",
+    "asset": "ASSET",
+    "amount": " --amount ASSET=AMOUNT",
+    "symbol": "SYMBOL",
+    "incident": "ID",
+    "strategy": "STRATEGY",
+}
 
 
 def table() -> str:
@@ -15,7 +22,9 @@ def table() -> str:
 
 
 def _row(kind: str, way: Way) -> str:
-    told = [*((command, "") for command in way.commands), *((command, "never sent: ") for command in way.unsent)]
+    told = [(command, "") for command in way.commands]
+    told += [(command, "never sent: ") for command in way.unsent]
+    told += [(command, "another exit on its way: ") for command in way.leaving]
     commands = "<br>".join(f"{when}`{command.format(**WRITTEN)}`" for command, when in told)
     proven = f"`{way.test}`" if way.test else ""
     return f"| [{kind}](#{kind}) | {way.automatic} | {commands} | {proven} |\n"

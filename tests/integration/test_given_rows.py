@@ -93,7 +93,7 @@ def test_the_orders_own_row_is_believed_and_ends_it() -> None:
 # --- another order's -------------------------------------------------------------------------------------------------
 
 
-def test_a_row_that_is_a_fill_of_another_order_is_refused() -> None:
+def test_r17_a_row_that_is_a_fill_of_another_order_is_refused() -> None:
     world, order, other = beside_another()
     require_refused(world, order, [copied(of(world, other))], "trade_id", f"is a fill of order {other.order_id}")
 
@@ -180,7 +180,7 @@ TOLD_OTHERWISE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", TOLD_OTHERWISE)
-def test_a_row_that_the_venues_list_of_trades_tells_otherwise_is_refused(name: str) -> None:
+def test_r17_a_row_that_the_venues_list_of_trades_tells_otherwise_is_refused(name: str) -> None:
     """The list shows the trade, and does not say whose it is."""
     change, field = TOLD_OTHERWISE[name]
     world, order, _ = beside_another()

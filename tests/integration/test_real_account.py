@@ -23,7 +23,7 @@ def test_an_account_is_clean_or_says_how_it_becomes_clean(venue: str, seed: int,
 
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize("token", [False, True])
-def test_the_true_fee_of_a_fill_that_a_rebase_took_is_counted_once(venue: str, token: bool) -> None:
+def test_r14_the_true_fee_of_a_fill_that_a_rebase_took_is_counted_once(venue: str, token: bool) -> None:
     """The venue shows an order of ours and its trade a quarter of an hour late; by then a person said that it was
     absent and took the balances, true fee included. Kraken's list estimates the fee; its ledger tells it after that."""
     world = quiet_world(venue, token)
@@ -53,7 +53,7 @@ def test_the_true_fee_of_a_fill_that_a_rebase_took_is_counted_once(venue: str, t
 
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize("token", [False, True])
-def test_the_fee_of_a_trade_by_hand_that_was_called_foreign_is_what_the_venue_took(venue: str, token: bool) -> None:
+def test_r15_the_fee_of_a_trade_by_hand_that_was_called_foreign_is_what_the_venue_took(venue: str, token: bool) -> None:
     world = quiet_world(venue, token)
     symbol = world.symbols[0]
     world.place.act("order", symbol=symbol, side="buy", quantity=Decimal("0.01"))

@@ -379,7 +379,7 @@ def test_a_trade_that_may_be_an_unresolved_orders_waits_for_that_order() -> None
     assert world.ledger.flows(ACCOUNT, 10) == ()
 
 
-def test_a_trade_that_the_venue_shows_to_be_our_orders_is_not_called_foreign() -> None:
+def test_r15_a_trade_that_the_venue_shows_to_be_our_orders_is_not_called_foreign() -> None:
     """The order was said to be absent, so that nothing here ties the trade to it; the venue, asked by its id, does."""
     world = said_to_be_absent()
     order = world.ledger.orders(ACCOUNT, 1)[0]
@@ -395,7 +395,7 @@ def test_a_trade_that_the_venue_shows_to_be_our_orders_is_not_called_foreign() -
 
 
 @pytest.mark.parametrize("wish", [{"foreign": True}, {"strategy": STRATEGY, "new_strategy": True}])
-def test_a_trade_that_the_venue_does_not_show_is_not_believed(wish: dict[str, Any]) -> None:
+def test_r15_a_trade_that_the_venue_does_not_show_is_not_believed(wish: dict[str, Any]) -> None:
     world = traded_by_hand()
     key, before = waiting(world).key, world.account
     world.steps.always("venue.lookup", instead(None))

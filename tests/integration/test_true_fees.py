@@ -60,7 +60,7 @@ def balanced(world: World) -> bool:
 
 
 @pytest.mark.parametrize("strategy", [None, STRATEGY])
-def test_the_fee_of_a_trade_that_is_no_orders_is_an_interval_and_then_corrected_once(strategy: str | None) -> None:
+def test_r15_the_fee_of_a_trade_that_is_no_orders_is_an_interval_and_then_corrected_once(strategy: str | None) -> None:
     world = called(strategy)
     for _ in range(2):
         assert world.reconcile().clean, "its true fee is within what is expected"
@@ -187,7 +187,7 @@ def require_counted_once(world: World) -> None:
     assert world.reconcile().clean
 
 
-def test_the_fee_of_a_fill_that_a_rebase_took_is_corrected_and_moves_no_balance() -> None:
+def test_r14_the_fee_of_a_fill_that_a_rebase_took_is_corrected_and_moves_no_balance() -> None:
     world = rebased_with_a_fill()
     world.minutes(3)
     require_counted_once(world)

@@ -143,6 +143,13 @@ def test_two_functions_have_two_keys(reconciler: str | None, executor: str | Non
     assert judge_keys(reconciler, executor).level is level
 
 
+@pytest.mark.parametrize(
+    ("accounts", "level"), [(("1", "2"), Level.FAIL), (("1", "1"), Level.OK), (("1", None), Level.OK)]
+)
+def test_r26_two_functions_have_keys_of_one_account(accounts: tuple[str | None, str | None], level: Level) -> None:
+    assert judge_keys("a", "b", accounts).level is level
+
+
 # --- what a venue answers about a key, as it documents it ------------------------------------------------
 
 BINANCE = {

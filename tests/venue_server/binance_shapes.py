@@ -92,6 +92,7 @@ def account(books: Books, key: Key, now: datetime) -> dict[str, Any]:
         "accountType": "SPOT",
         "balances": balances,
         "permissions": ["SPOT"],
+        "uid": key.account,  # Binance spot REST API, Account information (USER_DATA): the account's own number
     }
 
 

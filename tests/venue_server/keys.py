@@ -9,7 +9,8 @@ from hmac import new as hmac
 
 @dataclass
 class Key:
-    """One key. Its account is the venue's only one; a secret is shown once, to whoever made the key."""
+    """One key. Its account is the venue's only one, whatever number it tells; a secret is shown once, to whoever made
+    the key."""
 
     name: str
     api_key: str
@@ -20,6 +21,7 @@ class Key:
     ledger: bool = True
     revoked: bool = False
     last_nonce: int = 0
+    account: int = 354937868
 
     def binance_signature(self, text: str) -> str:
         return hmac(self.secret.encode(), text.encode(), sha256).hexdigest()

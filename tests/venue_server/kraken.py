@@ -309,7 +309,9 @@ class Kraken:
     def _key_info(self, call: Call, _now: datetime) -> Any:
         assert call.key is not None
         granted = [name for flag, names in PERMISSIONS.items() if getattr(call.key, flag) for name in names]
-        return {"apiKeyName": call.key.name, "permissions": granted, "ipAllowlist": []}
+        # Kraken REST, Get API Key Info: `iban` is the account that the key is of; no other answer of ours names it.
+        iban = f"AA00 N84G {call.key.account:08d}"
+        return {"apiKeyName": call.key.name, "permissions": granted, "iban": iban, "ipAllowlist": []}
 
     def _time(self, _call: Call, now: datetime) -> Any:
         return {"unixtime": int(now.timestamp()), "rfc1123": f"{now:%a, %d %b %y %H:%M:%S} +0000"}

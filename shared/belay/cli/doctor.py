@@ -71,8 +71,7 @@ def _examine_account(desk: Desk, name: str) -> tuple[Document, SwitchView | None
     reconciler = _ask(desk.ask_reconciler, name, "reconciler", findings)
     executor = _ask(desk.ask_executor, name, "executor", findings)
     if document.mode == "live":
-        keys = [examined.key if examined else None for examined in (reconciler, executor)]
-        findings += [judge_keys(*keys), *_examine_hosts(document)]
+        findings += [_examine_keys(reconciler, executor), *_examine_hosts(document)]
         findings += _examine_profile(document, reconciler.held if reconciler else ())
     gate = views.gate(desk, configuration)
     findings.append(judge_gate(gate["reason"], gate["age_seconds"]))
@@ -123,6 +122,13 @@ def _ask(
     examined = Examined.model_validate(answer)
     findings += (finding for finding in examined.findings if finding not in findings)  # both see the same region
     return examined
+
+
+def _examine_keys(reconciler: Examined | None, executor: Examined | None) -> Finding:
+    (one, its), (other, others) = (
+        (found.key, found.venue_account) if found else (None, None) for found in (reconciler, executor)
+    )
+    return judge_keys(one, other, (its, others))
 
 
 def _examine_hosts(document: AccountDocument) -> tuple[Finding, ...]:

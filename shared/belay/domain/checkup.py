@@ -74,6 +74,7 @@ class Access(Record):
     `records`: what the venue keeps of what comes and goes without an order. `bound`: the key works from listed
     addresses only. `more`: other rights that it has, in the venue's words. `key`: a digest that tells two keys apart
     and nothing else; None without one. `closed`: the account's symbols that are listed, but not open for trading.
+    `account`: the venue's own id of the account that the key is of.
     """
 
     read: bool | None = None
@@ -85,6 +86,7 @@ class Access(Record):
     key: str | None = None
     closed: tuple[str, ...] = ()
     records: bool | None = None
+    account: str | None = None
 
 
 def ok(check: str, found: str) -> Finding:
@@ -169,13 +171,18 @@ def judge_refusal(function: Function, code: str, remedy: str) -> Finding:
     return fail(f"{function} key", code, f"{remedy[:1].upper()}{remedy[1:]}.")
 
 
-def judge_keys(reconciler: str | None, executor: str | None) -> Finding:
-    """Whether two functions have two keys, by their digests."""
+def judge_keys(
+    reconciler: str | None, executor: str | None, accounts: tuple[str | None, str | None] = (None, None)
+) -> Finding:
+    """Whether two functions have two keys, by their digests, and both of one account, by the venue's own id of it."""
     if reconciler is None or executor is None:
         return fail("keys differ", "not both keys could be used", "Put right what is said of each key.")
     if reconciler == executor:
         remedy = "Make a second key at the venue: with one, the functions spoil each other's nonces and limits."
         return fail("keys differ", "executor and reconciler have the same key", remedy)
+    if None not in accounts and accounts[0] != accounts[1]:
+        found = f"the reconciler's is of the venue's account {accounts[0]}, the executor's of {accounts[1]}"
+        return fail("keys differ", found, "Store two keys of the one account that the document is about.")
     return ok("keys differ", "executor and reconciler each have their own")
 
 

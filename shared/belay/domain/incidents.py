@@ -52,8 +52,12 @@ ENDS_BY_RULE = frozenset(
         IncidentKind.POSITION_MISMATCH,
     }
 )
+# Whose text follows the fact while they are open.
+FOLLOWED = ENDS_BY_RULE | {IncidentKind.EXIT_NOT_PLACED}
 # How `expected` of an order's incident ends where its order was never sent: there is nothing to ask the venue about.
 WAS_NEVER_SENT = "was never sent"
+# In `expected` of an exit that did not go out: behind the strategy, and at the end where another exit is on its way.
+LEAVES, BY_ANOTHER_EXIT = " leaves ", " by another exit"
 
 
 class Incident(Record):

@@ -194,7 +194,8 @@ class Balances(Record):
     """Totals by asset, amounts locked in open orders included, as of venue time `at`.
 
     `free`: what of them is not locked, by whatever; empty where the venue does not tell. `decimals`: how many the
-    wallet of an asset keeps, where that is known.
+    wallet of an asset keeps, where that is known. `account`: the venue's own id of the account that they are of, where
+    it tells one.
     """
 
     total: dict[str, Decimal]
@@ -202,6 +203,7 @@ class Balances(Record):
     free: dict[str, Decimal] = {}
     decimals: dict[str, int] = {}
     unread: tuple[UnreadRow, ...] = ()
+    account: str | None = None
 
 
 class OutcomeKind(StrEnum):

@@ -7,7 +7,7 @@ import shlex
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from belay.domain.incidents import WAS_NEVER_SENT, Incident, IncidentKind
+from belay.domain.incidents import BY_ANOTHER_EXIT, LEAVES, WAS_NEVER_SENT, Incident, IncidentKind
 from belay.domain.record import plain
 
 K = IncidentKind
@@ -18,12 +18,13 @@ RESOLVE = f"belay incidents resolve {{incident}} {REASON}"
 class Way(NamedTuple):
     """`automatic`: what ends it by itself; empty where nothing does. `commands` with what is known of the incident in
     braces; what a person has to fill in stands in capitals. `test` goes there and back. `unsent`: the commands instead
-    where the order was never sent."""
+    where the order was never sent, `leaving` where another exit of the position is on its way."""
 
     automatic: str
     commands: tuple[str, ...]
     test: str
     unsent: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
 
 
 WAYS: dict[IncidentKind, Way] = {
@@ -76,9 +77,10 @@ WAYS: dict[IncidentKind, Way] = {
         "", ("belay explain {order}", RESOLVE), "test_a_wrong_proof_of_absence_is_over_once_a_person_says_so"
     ),
     K.EXIT_NOT_PLACED: Way(
-        "",
-        ("belay order --symbol {symbol} --side sell --quantity all --strategy STRATEGY", RESOLVE),
+        "nothing of it is left to sell",
+        ("belay order --symbol {symbol} --side sell --quantity all --strategy {strategy}", RESOLVE),
         "test_an_exit_that_did_not_go_out_is_sold_by_hand",
+        leaving=("belay orders --open", RESOLVE),
     ),
     K.VENUE_CONFIGURATION: Way(
         "what was refused is read again",
@@ -151,10 +153,13 @@ def commands(incident: Incident) -> tuple[str, ...]:
     """The commands that lead back from an incident, as they can be typed: with its order, trade, symbol or asset."""
     known = {"symbol": incident.symbol or "SYMBOL", "incident": incident.incident_id}
     known |= dict.fromkeys(("order", "asset"), incident.subject)
+    known["strategy"] = incident.expected.partition(LEAVES)[0]
     quoted = {name: shlex.quote(value) for name, value in known.items()} | {"amount": _amount(incident)}
     account = f" --account {shlex.quote(incident.account)}"
     way = WAYS.get(incident.kind, OF_A_LATER_VERSION)
-    templates = way.unsent if way.unsent and incident.expected.endswith(WAS_NEVER_SENT) else way.commands
+    templates = way.commands
+    if incident.expected.endswith((WAS_NEVER_SENT, BY_ANOTHER_EXIT)):
+        templates = way.unsent or way.leaving or way.commands
     return tuple(template.format(**quoted) + account for template in templates)
 
 

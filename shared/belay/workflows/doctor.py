@@ -20,6 +20,7 @@ from belay.domain.checkup import (
     warn,
 )
 from belay.domain.errors import AccountRefused, BelayError, InvalidInput, SymbolUnavailable, VenueUnavailable
+from belay.domain.identity import of_this_account
 from belay.domain.record import Record, plain
 from belay.domain.surroundings import SwitchView
 from belay.domain.venues import VenueOrder, readable
@@ -31,13 +32,14 @@ ASK_AGAIN = "Ask again; if it stays so, see the venue's status page and the func
 
 class Examined(Record):
     """What one function found. `key`: the digest of its key; `held`: the assets at the venue; `switch`: as the executor
-    reads it."""
+    reads it; `venue_account`: the account that the key is of, by the venue's own id."""
 
     account: str
     findings: tuple[Finding, ...]
     key: str | None = None
     held: tuple[str, ...] = ()
     switch: SwitchView | None = None
+    venue_account: str | None = None
 
 
 def answer(event: Mapping[str, Any], services: Services) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def examine(account: str, request: DoctorRequest, services: Services) -> Examine
     if request.function == "executor":
         read = services.kill_switch.read()
         switch = SwitchView(level=read.level, reason=read.reason)
-        return Examined(account=account, findings=tuple(findings), key=key, switch=switch)
+        return Examined(account=account, findings=tuple(findings), key=key, switch=switch, venue_account=_of(access))
     held: tuple[str, ...] = ()
     if any(finding.check == "region" for finding in findings) or not _tells_time(session, findings):
         remedy = "Put right what is said above and ask again."
@@ -74,7 +76,11 @@ def examine(account: str, request: DoctorRequest, services: Services) -> Examine
             held = _holdings(session, findings)
         else:
             findings.append(warn("not checked", "orders and balances", "Put the key right and ask again."))
-    return Examined(account=account, findings=tuple(findings), key=key, held=held)
+    return Examined(account=account, findings=tuple(findings), key=key, held=held, venue_account=_of(access))
+
+
+def _of(access: Access | None) -> str | None:
+    return access.account if access else None
 
 
 def _access(session: Session, function: Function) -> tuple[Access | None, list[Finding]]:
@@ -134,11 +140,15 @@ def _markets(session: Session, closed: Iterable[str]) -> Iterable[Finding]:
 def _holdings(session: Session, findings: list[Finding]) -> tuple[str, ...]:
     """What lies at the venue and is nobody's; the assets that are held."""
     try:
-        orders, balances = readable(session.venue.open_orders()), session.venue.balances()
+        account = session.services.ledger.account(session.document.account)
+        orders = readable(session.venue.open_orders())
+        balances = of_this_account(account, session.venue.balances())
+    except AccountRefused as error:
+        findings.append(judge_refusal("reconciler", error.code, error.remedy))
+        return ()
     except VenueUnavailable as error:
         findings.append(fail("balances", f"orders and balances cannot be read: {error}", ASK_AGAIN))
         return ()
-    account = session.services.ledger.account(session.document.account)
     findings.append(judge_orders([seen for seen in orders if _foreign(seen, session)]))
     findings += judge_balances(session.document, account, balances.total)
     return tuple(sorted(asset for asset, amount in balances.total.items() if amount > 0))

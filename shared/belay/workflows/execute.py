@@ -12,6 +12,7 @@ from typing import Any
 
 from belay.domain.account import Account, StopLevel
 from belay.domain.errors import AccountRefused, Conflict, InvalidInput, Unreadable, VenueUnavailable
+from belay.domain.identity import of_this_account
 from belay.domain.market import Price
 from belay.domain.orders import UNRESOLVED, Attempt, Order, OrderState, claimable, same_order
 from belay.domain.record import Record
@@ -187,7 +188,7 @@ def _gather(order: Order, account: Account, session: Session) -> Situation:
     reads: dict[str, Callable[[], Any]] = {
         "times": lambda: (market_data.time(), session.clock.now()),
         "market": lambda: market_data.market(order.symbol),
-        "balances": venue.balances,
+        "balances": lambda: of_this_account(account, venue.balances()),
         "open orders": venue.open_orders,
         "switch": services.kill_switch.read,
         "proof": lambda: services.ledger.proof(order.account, session.fingerprint),

@@ -12,13 +12,13 @@ from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.flows import Flow, FlowKind
 from belay.domain.identity import HOSTS, differing, identity_of
 from belay.domain.incidents import Incident, IncidentKind
-from belay.domain.reconciliation import compared
+from belay.domain.reconciliation import VenueView, compared
 from belay.domain.record import Record, digest
 from belay.domain.venues import readable
 from belay.ports import Services
 from belay.workflows.flows import filled
 from belay.workflows.session import Session, open_session
-from belay.workflows.updates import end_incident, open_incident
+from belay.workflows.updates import AUTHOR, end_incident, open_incident
 from belay.workflows.views import read
 
 SUBJECT = "document"
@@ -61,11 +61,33 @@ def standing_change(session: Session, at: datetime) -> Incident | None:
     return _changed(session, field, at) if field else None
 
 
-def keep_identity(session: Session, account: Account) -> None:
-    """A clean run of an account that an earlier version opened: what was compared is what its history is about."""
-    if account.identity is None:
-        with suppress(Conflict):  # the next clean run records it
-            session.services.ledger.save_account(account.bumped(identity=identity_of(session.document)))
+def keep_identity(session: Session, account: Account, venue: VenueView) -> None:
+    """A clean run of an account that an earlier version opened: what was compared is what its history is about. The
+    venue's own id of the account is told, too, once, as a flow of nothing."""
+    told = venue.balances.account
+    known = account.identity or identity_of(session.document)
+    meant = known.model_copy(update={"venue_account": known.venue_account or told})
+    if meant == account.identity:
+        return
+    ledger, kept = session.services.ledger, account.bumped(identity=meant)
+    with suppress(Conflict):  # the next clean run records it
+        if meant.venue_account == known.venue_account:
+            ledger.save_account(kept)
+        else:
+            ledger.record_flow(_first_seen(session, str(told), venue.time), kept)
+
+
+def _first_seen(session: Session, venue_account: str, at: datetime) -> Flow:
+    return Flow(
+        account=session.document.account,
+        flow_id=f"{FlowKind.ADJUSTMENT}:venue account:{venue_account}",
+        kind=FlowKind.ADJUSTMENT,
+        amounts={},
+        at=at,
+        recorded_at=session.services.clock.now(),
+        author=AUTHOR,
+        evidence=f"the venue tells this account as {venue_account}: from now on a key of another one is refused",
+    )
 
 
 def refuse_other_identity(session: Session) -> None:
@@ -128,7 +150,8 @@ def same_venue(account: str, request: SameVenueRequest, services: Services) -> S
         evidence=f"{', '.join(before) or 'the usual host'} became {', '.join(meant.hosts) or 'the usual host'}: "
         f"{request.reason}",
     )
-    services.ledger.record_flow(flow, views.ledger.account.bumped(identity=meant))
+    kept = meant.model_copy(update={"venue_account": held.identity.venue_account if held.identity else None})
+    services.ledger.record_flow(flow, views.ledger.account.bumped(identity=kept))
     end_incident(services, account, INCIDENT, f"the same venue: {request.reason}", request.author)
     return SameVenue(account=account, changed=True, before=before, after=meant.hosts)
 

@@ -25,6 +25,7 @@ from belay.workflows.findings import Failures, Judged, facts, judge, open_incide
 from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
+from belay.workflows.leaving import follow_exits
 from belay.workflows.outage import clock_mismatch, end_outage, note_outage, venue_time
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
 from belay.workflows.resolve import attach
@@ -109,6 +110,7 @@ def _reconcile(session: Session, budget: Budget) -> Reconciled:
             if changed:
                 continue
             waiting = waiting or _move_on(session, left, aside)
+            left.kept("exits", None, partial(follow_exits, session, views), otherwise=None)
             if views.failure is not None:
                 note_outage(session, views.failure, services.clock.now())
             failed = [*failures.found.values(), *left.found.values()]
@@ -118,7 +120,7 @@ def _reconcile(session: Session, budget: Budget) -> Reconciled:
                 continue
             judged = judged._replace(reason=judged.reason or _prove(session, run_id, views, judged, alarmed))
             if not judged.reason:
-                keep_identity(session, views.ledger.account)
+                keep_identity(session, views.ledger.account, views.venue)
                 end_outage(session, views)
             break
     except VenueUnavailable as error:
@@ -285,7 +287,8 @@ def _open_books(session: Session, views: Views) -> bool:
         return True
     opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets | balances.keys())}
     try:
-        opened = account.bumped(opening=opening, opened_at=opened_at, identity=identity_of(session.document))
+        identity = identity_of(session.document, venue.balances.account)
+        opened = account.bumped(opening=opening, opened_at=opened_at, identity=identity)
         session.services.ledger.save_account(opened)
     except Conflict:
         return False

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from belay.domain.account import StopLevel
 from belay.domain.errors import Conflict, InvalidInput, NotUnderstood, SymbolUnavailable, VenueUnavailable
+from belay.domain.identity import of_this_account
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import TERMINAL, Order, OrderState, Verdict, Word, same_order
 from belay.domain.reconciliation import wrong_word
@@ -143,7 +144,9 @@ def _ask(session: Session, order: Order) -> Asked:
 
     Raises:
         InvalidInput: another order of the venue bears its id, or one of the clocks is broken.
+        AccountRefused: the key is another account's, which cannot know the order.
     """
+    of_this_account(session.services.ledger.account(order.account), session.venue.balances())
     seen, no_symbol = _look_up(session, order)
     now = session.market_data.time()
     if abs(now - session.clock.now()) > CLOCKS_APART:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from belay.domain.account import Account, Stop, StopLevel
 from belay.domain.errors import Conflict, IllegalTransition, InvalidInput, WrittenByLater
-from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentEntry, IncidentKind
+from belay.domain.incidents import ENDS_BY_RULE, FOLLOWED, Incident, IncidentEntry, IncidentKind
+from belay.domain.leaving import not_placed, nothing_left
 from belay.domain.orders import Order, OrderState
 from belay.domain.record import Utc
 from belay.domain.transitions import Change, Stamp, lapse, note
@@ -94,7 +95,7 @@ def open_incident(services: Services, incident: Incident, stop: StopLevel | None
     if known is None or known.status == "resolved" or not known.told:
         told = services.alerts.incident(incident)
         services.ledger.open_incident(incident.model_copy(update={"told": told}))
-    elif known.wording != incident.wording and incident.kind in ENDS_BY_RULE:
+    elif known.wording != incident.wording and incident.kind in FOLLOWED:
         _append(services, incident, "changed")
         expected, actual, action = incident.wording
         services.ledger.follow_incident(
@@ -195,20 +196,12 @@ def _stop(services: Services, incident: Incident, level: StopLevel) -> None:
 
 
 def exit_not_placed(services: Services, order: Order, why: str, at: Utc) -> None:
-    """An exit that does not go out pages a person; an entry that does not is merely missed."""
+    """An exit that does not go out pages a person, unless nothing is left to sell; an entry is merely missed."""
     if not order.reducing:
         return
-    incident = Incident(
-        account=order.account,
-        kind=IncidentKind.EXIT_NOT_PLACED,
-        subject=order.order_id,
-        symbol=order.symbol,
-        expected=f"{order.strategy} leaves {order.symbol}",
-        actual=why,
-        action="Check the position. Sell it with belay order, or let the strategy decide again; then resolve.",
-        opened_at=at,
-    )
-    open_incident(services, incident)
+    account = services.ledger.account(order.account)
+    if not nothing_left(account, order):
+        open_incident(services, not_placed(order, why, account, (), at))
 
 
 def lapse_order(services: Services, order_id: str, at: Utc, cancelled: str = "") -> Order | None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from belay.domain.account import Account
+from belay.domain.identity import of_this_account
 from belay.domain.incidents import IncidentKind
 from belay.domain.market import Price
 from belay.domain.orders import NEVER_SENT, Order
@@ -37,7 +38,7 @@ class Shown(NamedTuple):
     unread: tuple[UnreadRow, ...]
 
 
-def read_shown(session: Session, watched: Iterable[Order], gaps: Gaps, budget: Budget) -> Shown:
+def read_shown(session: Session, known: Known, gaps: Gaps, budget: Budget) -> Shown:
     """Balances last: what an order did until it was looked at is in them.
 
     Raises:
@@ -45,8 +46,8 @@ def read_shown(session: Session, watched: Iterable[Order], gaps: Gaps, budget: B
     """
     listed = session.venue.open_orders()
     shown = readable(listed)
-    lookups = _look_up(session, watched, shown, gaps, budget)
-    balances = session.venue.balances()
+    lookups = _look_up(session, known.watched, shown, gaps, budget)
+    balances = of_this_account(known.account, session.venue.balances())
     return Shown(shown, lookups, balances, unread=(*unread(listed), *balances.unread))
 
 

@@ -83,7 +83,7 @@ def read(session: Session, budget: Budget | None = None) -> Views:
     gaps.gone = known.gone
     offset = now - session.clock.now()
 
-    shown = read_shown(session, known.watched, gaps, budget)
+    shown = read_shown(session, known, gaps, budget)
     cursors = read_cursors(session, known.symbols, gaps)
     histories = read_histories(session, known, cursors, max(OVERLAP, lag), now, gaps, budget)
     kept = read_kept(session, known, gaps)

@@ -110,6 +110,18 @@ def test_what_is_locked_in_open_orders_still_belongs_to_the_balance(trading: Tra
 
 
 @BOTH
+def test_r26_the_venues_own_id_of_the_account_is_read_where_it_tells_it(trading: Trading) -> None:
+    """Binance with the balances; Kraken only with what it tells of a key, which no run asks for."""
+    account = trading.open()
+    told = {"binance": ("354937868", None), "kraken": (None, "AA00N84G354937868")}[trading.venue]
+    account.venue.balances()
+    asked = len(trading.server.audit.requests())
+    assert account.venue.balances().account == told[0]
+    assert len(trading.server.audit.requests()) == asked + 1
+    assert account.venue.access().account == told[1]
+
+
+@BOTH
 def test_a_cancelled_order_is_shown_as_cancelled(trading: Trading) -> None:
     account = trading.open()
     request, _ = trading.placed(account, limit_price=FAR_BELOW)

@@ -195,7 +195,16 @@ def read_rights(rights: Rights, document: Any) -> Access:
         **{what: _all_given([given.get(name) for name in needed]) for what, needed in names.items() if needed},
         bound=bool(bound) if isinstance(bound, bool | list) else None,
         more=tuple(sorted(name for name, value in given.items() if value and name not in known)),
+        account=read_account(document, rights.account),
     )
+
+
+def read_account(document: Any, path: str) -> str | None:
+    """The venue's own id of the account, whatever stands between its letters and digits; None where it tells none."""
+    found = dig(document, path) if path else None
+    text = "".join(character for character in str(found) if character.isalnum())
+    plain = isinstance(found, str | int | Decimal) and not isinstance(found, bool)
+    return text if plain and ID.fullmatch(text) else None
 
 
 def _all_given(values: list[bool | None]) -> bool | None:

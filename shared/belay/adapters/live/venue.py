@@ -25,7 +25,7 @@ from belay.adapters.live.key import Key
 from belay.adapters.live.outcomes import Sent, classify
 from belay.adapters.live.profiles.answers import Rows, rows_of
 from belay.adapters.live.profiles.model import CcxtProfile, Lookup
-from belay.adapters.live.reading import Unbelievable, read_order, read_rights
+from belay.adapters.live.reading import Unbelievable, read_account, read_order, read_rights
 from belay.adapters.live.redaction import CODE_LENGTH
 from belay.adapters.live.rows import UnreadOrder, Wallets, read_balances, read_orders, read_trades, unified_balances
 from belay.adapters.live.signed import Answer, SignedRequests
@@ -95,7 +95,12 @@ class CcxtVenue:
         answer = self._signed.ask("fetch_balance")
         read = self._believe("balances", lambda: self._wallets(answer))
         return Balances(
-            total=read.total, at=self._market_data.time(), free=read.free, decimals=read.decimals, unread=read.unread
+            total=read.total,
+            at=self._market_data.time(),
+            free=read.free,
+            decimals=read.decimals,
+            unread=read.unread,
+            account=read_account(answer.document, self._venue.reading.account if self._venue.reading else ""),
         )
 
     def _wallets(self, answer: Answer) -> Wallets:
@@ -284,8 +289,8 @@ class CcxtVenue:
         self._reach()
         rights = None if self._document.sandbox else self._venue.rights
         if rights is None:
-            self.balances()  # so much can be told by any venue: the key is accepted, and reads
-            told = Access(read=True)
+            # So much can be told by any venue: the key is accepted, and reads.
+            told = Access(read=True, account=self.balances().account)
         else:
             document = self._signed.ask(rights.method).document
             told = self._believe("rights of the key", lambda: read_rights(rights, document))

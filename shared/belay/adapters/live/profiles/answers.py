@@ -128,7 +128,10 @@ class Reply(Record):
 
 
 class Reading(Record):
-    """How this venue's raw answers are read. A venue without it is read through ccxt's unified structures."""
+    """How this venue's raw answers are read. A venue without it is read through ccxt's unified structures.
+
+    `account`: where the answer about balances names the account itself; empty where it does not.
+    """
 
     errors: Errors
     reply: Reply
@@ -139,6 +142,7 @@ class Reading(Record):
     closed_rows: Rows | None
     trade_rows: Rows
     balance_rows: Rows
+    account: str = ""
 
 
 class RightNames(Record):
@@ -153,7 +157,8 @@ class RightNames(Record):
 
 class Rights(Record):
     """Where a venue tells what a key may do: the method of its class; in its answer, a list of rights or an object of
-    them with true and false, and what binds the key to addresses. `harmless` rights are not worth a word.
+    them with true and false, and what binds the key to addresses. `harmless` rights are not worth a word. `account`:
+    where the answer names the account that the key is of; empty where it does not.
     """
 
     method: str = Field(pattern=r"^[a-z][A-Za-z0-9]*$")
@@ -161,6 +166,7 @@ class Rights(Record):
     bound: str
     names: RightNames
     harmless: tuple[str, ...] = ()
+    account: str = ""
 
 
 # --- reading by path -------------------------------------------------------------------------------------------------
