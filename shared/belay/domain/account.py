@@ -162,7 +162,7 @@ class Reservation(Record):
 
 
 class Adoption(Record):
-    """A part of the opening balance that a person gave to a strategy, as bought at `price` per unit."""
+    """A part of what was nobody's that a person gave to a strategy, as bought at `price` per unit."""
 
     strategy: str
     symbol: Symbol
@@ -192,8 +192,8 @@ class Account(Record):
     `positions` by strategy, then symbol. `submissions` are the venue times of claims within the rate window.
     `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `traded`
     (stored as `flows`) is the net change by asset through recorded fills, `external` that through recorded flows:
-    the three together are what the venue should hold. `adoptions` are the parts of the opening that are positions of
-    strategies now. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
+    the three together are what the venue should hold. `adoptions` are what of it a person gave to strategies, as long
+    as these have it. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
     were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by
     an operator's word, each with the venue time until which it is looked up on. `taken`: the venue time at which
     an asset's balance was last taken as it was, by a rebase or when it entered the opening after `opened_at`. `owing`:
@@ -236,18 +236,32 @@ class Account(Record):
         return self.position(strategy, symbol).quantity - sum(leaving, ZERO)
 
     def symbol_quantity(self, symbol: str) -> Decimal:
-        """Base currency held in a symbol: all strategies' positions and what was there before them."""
-        before = self.unadopted(base_asset(symbol))
-        return before + sum((held[symbol].quantity for held in self.positions.values() if symbol in held), ZERO)
+        """Base currency held in a symbol: all strategies' positions and what is no strategy's."""
+        held = (positions[symbol].quantity for positions in self.positions.values() if symbol in positions)
+        return self.unowned(base_asset(symbol)) + sum((max(quantity, ZERO) for quantity in held), ZERO)
 
     def exposed_symbols(self, document: AccountDocument) -> frozenset[str]:
-        """Every symbol in which something is held, by a strategy or since before the account was opened."""
-        return self.held_symbols() | {s for s in document.symbols if self.unadopted(base_asset(s))}
+        """Every symbol in which something is held, by a strategy or by none."""
+        return self.held_symbols() | {s for s in document.symbols if self.unowned(base_asset(s))}
 
-    def unadopted(self, asset: str) -> Decimal:
-        """What of the opening balance belongs to no strategy."""
-        adopted = (adoption.quantity for adoption in self.adoptions if base_asset(adoption.symbol) == asset)
-        return (self.opening or {}).get(asset, ZERO) - sum(adopted, ZERO)
+    def expected(self, asset: str) -> Decimal:
+        """What the venue should hold of an asset."""
+        return sum((part.get(asset, ZERO) for part in (self.opening or {}, self.traded, self.external)), ZERO)
+
+    def owned(self, asset: str) -> Decimal:
+        """What strategies have of an asset, whichever symbols it is the base of. Who sold more than it had has taken
+        nothing from what the others have."""
+        positions = (item for held in self.positions.values() for item in held.items())
+        return sum((max(one.quantity, ZERO) for symbol, one in positions if base_asset(symbol) == asset), ZERO)
+
+    def unowned(self, asset: str) -> Decimal:
+        """What there should be of an asset beyond what strategies have: it is nobody's."""
+        return max(self.expected(asset) - self.owned(asset), ZERO)
+
+    def short(self, asset: str) -> Decimal:
+        """What strategies have of an asset beyond what there should be; zero where that is not known yet."""
+        known = asset in (self.opening or {})
+        return max(self.owned(asset) - self.expected(asset), ZERO) if known else ZERO
 
     def held_symbols(self) -> frozenset[str]:
         return frozenset(s for held in self.positions.values() for s, position in held.items() if position.quantity)
@@ -337,7 +351,7 @@ class Account(Record):
         return {asset: change for asset, change in changes if self.has_taken(asset, trade.at)}
 
     def with_adoption(self, adoption: Adoption) -> "Account":
-        """Make a part of the opening a strategy's position. What the account holds in all does not change by it."""
+        """Make a part of what is nobody's a strategy's position. What the account holds in all does not change by it."""
         held = self.positions.get(adoption.strategy, {})
         position = self.position(adoption.strategy, adoption.symbol)
         grown = position.moved(adoption.quantity, adoption.quantity * adoption.price)
@@ -352,10 +366,16 @@ class Account(Record):
 
     def with_write_off(self, strategy: str, symbol: str) -> "Account":
         """Give a strategy's position up: what it cost is lost, whatever is still at the venue."""
-        held = self.positions.get(strategy, {})
         position = self.position(strategy, symbol)
-        lost = {**held, symbol: position.moved(-position.quantity, ZERO)}
-        return self.bumped(positions={**self.positions, strategy: lost})
+        return self.with_position(strategy, symbol, position.moved(-position.quantity, ZERO))
+
+    def with_position(self, strategy: str, symbol: str, position: Position) -> "Account":
+        """A person's word for what a strategy has. Once that is nothing, what it adopted may come back and be adopted
+        again."""
+        held, adoptions = self.positions.get(strategy, {}), self.adoptions
+        if not position.quantity:
+            adoptions = tuple(one for one in adoptions if (one.strategy, one.symbol) != (strategy, symbol))
+        return self.bumped(positions={**self.positions, strategy: {**held, symbol: position}}, adoptions=adoptions)
 
     def with_retired(self, symbol: str) -> "Account":
         return self.bumped(retired=tuple(sorted({*self.retired, symbol})))

@@ -1,4 +1,4 @@
-"""Adopting what was at the venue before Belay: opening balances and open orders become a strategy's own.
+"""Adopting what is no strategy's: balances and open orders become a strategy's own.
 
 Judges what may be adopted and computes what would be stored; asks nobody and moves nothing at the venue.
 """
@@ -30,8 +30,8 @@ CANCEL = "Cancel it at the venue; the strategy places what it still wants."
 class AdoptRequest(Record):
     """What a person asks to adopt; nothing at all asks what could be adopted.
 
-    `quantity` of the opening balance in base currency, or the `whole` of what is left, becomes the position of
-    `strategy` in `symbol`, as bought at `price` per unit. `orders` are client order ids. `new_strategy`: it has no
+    `quantity` of what is no strategy's in base currency, or the `whole` of that, becomes the position of `strategy` in
+    `symbol`, as bought at `price` per unit. `orders` are client order ids. `new_strategy`: it has no
     tick yet, so that its name cannot be checked.
     """
 
@@ -164,10 +164,16 @@ def adopted_before(account: Account, request: AdoptRequest) -> Adoption | None:
     wish = (request.strategy, request.symbol, request.price)
     for adoption in account.adoptions:
         quantity = ZERO if request.whole else adoption.quantity
-        left = account.unadopted(base_asset(adoption.symbol)) if request.whole else request.quantity
+        left = left_to_adopt(account, adoption.symbol) if request.whole else request.quantity
         if (adoption.strategy, adoption.symbol, adoption.price) == wish and quantity == left:
             return adoption
     return None
+
+
+def left_to_adopt(account: Account, symbol: str) -> Decimal:
+    """What of a symbol's base asset is no strategy's; nothing while it is not known what was there at first."""
+    base = base_asset(symbol)
+    return account.unowned(base) if base in (account.opening or {}) else ZERO
 
 
 def adopt_balance(
@@ -176,7 +182,7 @@ def adopt_balance(
     """The account after a wish for a balance was granted.
 
     Raises:
-        InvalidInput: more than is left of the opening, not a symbol of the account, or entries are not stopped.
+        InvalidInput: more than is no strategy's, not a symbol of the account, or entries are not stopped.
     """
     strategy, symbol, price = request.strategy, request.symbol, request.price
     if strategy is None or symbol is None or price is None:
@@ -184,10 +190,10 @@ def adopt_balance(
     if symbol not in document.symbols:
         listed = ", ".join(document.symbols)
         raise InvalidInput("adopt.symbol", f"{symbol} is not one of the account's symbols", f"Use one of {listed}.")
-    left = account.unadopted(base_asset(symbol))
+    left = left_to_adopt(account, symbol)
     quantity = left if request.quantity is None else request.quantity
     if not 0 < quantity <= left:
-        problem = f"{max(left, ZERO)} {base_asset(symbol)} of the opening balance are left to adopt"
+        problem = f"{left} {base_asset(symbol)} are no strategy's and left to adopt"
         raise InvalidInput("adopt.quantity", problem, "Ask for no more than that; belay adopt shows it.")
     _require_stopped(account, stops, strategy, symbol)
     adoption = Adoption(strategy=strategy, symbol=symbol, quantity=quantity, price=price, author=request.author, at=at)

@@ -248,7 +248,7 @@ def judge_balances(document: AccountDocument, account: Account, total: Mapping[s
     spendable = total.get(quote, ZERO)
     opened = account.opening is not None
     coins = {base_asset(symbol) for symbol in document.symbols}
-    unowned = {asset: account.unadopted(asset) if opened else total.get(asset, ZERO) for asset in sorted(coins)}
+    unowned = {asset: account.unowned(asset) if opened else total.get(asset, ZERO) for asset in sorted(coins)}
     names = [f"{plain(amount)} {asset}" for asset, amount in unowned.items() if amount > 0]
     return (
         ok("funds", f"{plain(spendable)} {quote}")

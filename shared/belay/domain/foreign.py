@@ -1,6 +1,6 @@
 """Trades of no order: what a person says of them, and what stands against it. Asks nobody, moves nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Self
@@ -11,7 +11,7 @@ from belay.domain.account import Account, summed
 from belay.domain.decisions import Side
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import Flow, FlowKind
-from belay.domain.record import ZERO, Name, Record, Symbol
+from belay.domain.record import ZERO, Name, Record, Symbol, base_asset, plain
 from belay.domain.venues import VenueTrade
 
 LIST = "`belay trades list` shows those that wait."
@@ -195,15 +195,32 @@ def _counted_as(flow: Flow | None, amounts: Iterable[str]) -> str:
     return f"{flow.author} had {f'given it to {flow.strategy}' if flow.strategy else 'called it foreign'}"
 
 
-def require_owned(account: Account, strategy: str | None, trade: VenueTrade) -> None:
-    """A strategy cannot have sold what it does not have: that was somebody else's.
+def require_owned(account: Account, flow: Flow, is_dust: Callable[[Decimal], bool]) -> None:
+    """A strategy cannot have sold what it does not have, nor have what is not there: that is somebody else's.
+
+    Args:
+        flow: the trade as it would be counted.
+        is_dust: whether so much of the symbol is too little to be sold.
 
     Raises:
-        InvalidInput: the trade sells more than it could.
+        InvalidInput: it sells more than the strategy could, or strategies would have more than there should be.
     """
-    if strategy is None or trade.side is Side.BUY:
+    strategy, trade = flow.strategy, flow.trade
+    if strategy is None or trade is None:
+        return
+    if trade.side is Side.BUY:
+        _require_there(account.with_flow(flow), base_asset(trade.symbol), is_dust)
         return
     left = account.left_to_sell(strategy, trade.symbol)
     if trade.quantity > left:
         problem = f"the trade sells {trade.quantity} {trade.symbol}, {strategy} has {left} to sell"
         raise InvalidInput("trades.strategy", problem, "Give it to the strategy that sold, or call it foreign.")
+
+
+def _require_there(after: Account, asset: str, is_dust: Callable[[Decimal], bool]) -> None:
+    short = after.short(asset)
+    if short > 0 and not is_dust(short):
+        owned, expected = plain(after.owned(asset)), plain(after.expected(asset))
+        problem = f"with it strategies would have {owned} {asset}, and the account should have {expected}"
+        remedy = f"Call it foreign; what of it is still there can be adopted. If the {asset} of a strategy are gone: "
+        raise InvalidInput("trades.strategy", problem, f"{remedy}belay write-off takes them first.")

@@ -1,4 +1,4 @@
-"""Make a strategy's own what was at the venue before Belay: opening balances, and open orders. Sends nothing there.
+"""Make a strategy's own what is no strategy's: balances, and open orders. Sends nothing to the venue.
 
 Every write is conditional and complete in itself, so that a repetition finishes what a stop left undone.
 """
@@ -14,6 +14,7 @@ from belay.domain.adoption import (
     adopt_balance,
     adopted_before,
     adoption_id,
+    left_to_adopt,
     obstacle,
     take_over,
 )
@@ -21,7 +22,8 @@ from belay.domain.decisions import Side
 from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
-from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, parted
+from belay.domain.reconciliation import compared
+from belay.domain.record import ZERO, Record, Symbol, Utc, base_asset, parted, plain
 from belay.domain.venues import VenueOrder
 from belay.ports import Services
 from belay.workflows.identity import refuse_other_identity
@@ -34,7 +36,7 @@ from belay.workflows.views import Views, read
 
 
 class Adopted(Record):
-    """One thing that belongs to a strategy now, or did `already`: a part of the opening balance, or an order.
+    """One thing that belongs to a strategy now, or did `already`: a part of a balance, or an order.
 
     `quantity` in base, `price` in quote currency: the cost of a unit, or the order's limit. `order_id` and `side` are
     an order's.
@@ -50,7 +52,7 @@ class Adopted(Record):
 
 
 class Balance(Record):
-    """The opening balance behind a symbol, in base currency, and how much of it is `left` to adopt."""
+    """The opening balance behind a symbol, in base currency, and how much there is no strategy's, `left` to adopt."""
 
     symbol: Symbol
     opening: Decimal
@@ -154,11 +156,11 @@ def _open_books(session: Session) -> Reconciled | None:
 def _balances(session: Session) -> tuple[Balance, ...]:
     account = session.services.ledger.account(session.document.account)
     opening = account.opening or {}
-    return tuple(
-        Balance(symbol=symbol, opening=opening[base], left=account.unadopted(base))
+    balances = (
+        Balance(symbol=symbol, opening=opening.get(base_asset(symbol), ZERO), left=left_to_adopt(account, symbol))
         for symbol in session.document.symbols
-        if opening.get(base := base_asset(symbol))
     )
+    return tuple(balance for balance in balances if balance.opening or balance.left)
 
 
 def _left(session: Session, views: Views) -> tuple[Foreign, ...]:
@@ -198,6 +200,8 @@ def _candidate(seen: VenueOrder, session: Session, views: Views) -> Candidate:
 
 def _carry_out(strategy: str, request: AdoptRequest, session: Session, views: Views) -> tuple[Adopted, ...]:
     known, wanted = _asked_for(strategy, request, session, views)
+    if request.symbol is not None:
+        _require_there(base_asset(request.symbol), views)
     _rehearse(request, session, wanted, views.venue.time)
     done = [_adopt_balance(request, session, views.venue.time)] if request.wants_balance else []
     done += [_adopted(order, already=True) for order in known]
@@ -255,6 +259,14 @@ def _wanted(strategy: str, seen: VenueOrder, request: AdoptRequest, session: Ses
         layer_version=session.services.layer_version,
     )
     return Wanted(seen, seen.limit_price or session.market_data.price(seen.symbol).value, terms)
+
+
+def _require_there(asset: str, views: Views) -> None:
+    """What is adopted has to be there, and not only expected."""
+    found = compared(views.ledger, views.venue).get(asset)
+    if found is not None and found.residual < 0 and not found.explained:
+        problem = f"the account has {plain(found.actual)} {asset}, {plain(-found.residual)} less than it should"
+        raise InvalidInput("adopt.symbol", problem, "First find out where it is: belay flows, belay rebase.")
 
 
 def _rehearse(request: AdoptRequest, session: Session, wanted: Iterable[Wanted], at: Utc) -> None:

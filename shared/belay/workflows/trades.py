@@ -5,7 +5,10 @@ repetition finishes what a stop left undone.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from belay.domain.account import Account
@@ -179,7 +182,15 @@ def _require_nobodys(
             continue
         problem = f"{trade.key} may be a fill of order {order.order_id}, which is {order.state}"
         raise InvalidInput("trades.trade", problem, f"First find out: belay resolve {order.order_id}.")
-    require_owned(account, request.strategy, trade)
+    flow = flow_of(trade, request, account, session.services.clock.now())
+    require_owned(account, flow, partial(_is_dust, session, trade))
+
+
+def _is_dust(session: Session, trade: VenueTrade, quantity: Decimal) -> bool:
+    """Whether so much is too little to be sold at all. What cannot be judged is none."""
+    with suppress(Exception):
+        return session.market_data.market(trade.symbol).too_small(quantity, trade.price)
+    return False
 
 
 def _fits(order: Order, trade: VenueTrade) -> bool:

@@ -67,8 +67,8 @@ def _adopted(done: Document) -> str:
 
 
 def _balance(balance: Document) -> str:
-    left, opening = words.number(balance["left"]), words.number(balance["opening"])
-    return f"balance  {left} {balance['symbol']} of {opening} at the opening"
+    opening = f", {words.number(balance['opening'])} at the opening"
+    return f"balance  {words.number(balance['left'])} {balance['symbol']} of no strategy{opening}"
 
 
 def _foreign(foreign: Document) -> str:
