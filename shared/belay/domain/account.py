@@ -192,8 +192,8 @@ class Account(Record):
     `positions` by strategy, then symbol. `submissions` are the venue times of claims within the rate window.
     `opening` is the balance by asset at the first reconciliation, at venue time `opened_at` (None before it); `traded`
     (stored as `flows`) is the net change by asset through recorded fills, `external` that through recorded flows:
-    the three together are what the venue should hold. `adoptions` are what of it a person gave to strategies, as long
-    as these have it. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
+    the three together are what the venue should hold. `adoptions` are what of it a person gave to strategies, while
+    these have it. `bookings` counts by asset the amounts that trades booked. `retired` are symbols whose positions
     were written off. `identity` is the account at the venue that all this is about. `watched` are orders that ended by
     an operator's word, each with the venue time until which it is looked up on. `taken`: the venue time at which
     an asset's balance was last taken as it was, by a rebase or when it entered the opening after `opened_at`. `owing`:

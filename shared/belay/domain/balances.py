@@ -111,7 +111,7 @@ def differences(
     estimates: Iterable["Estimate"] = (),
     filling: Mapping[str, Decimal] | None = None,
 ) -> dict[str, Difference]:
-    """By asset, for every one that is in use and in the opening; none before the opening is recorded.
+    """By asset, for every one that is in use, or of a retired symbol, and in the opening; none before that is recorded.
 
     Args:
         last: the newest proof of the account, whichever deployment stored it.
@@ -127,7 +127,8 @@ def differences(
         bookings = {a: bookings.get(a, 0) + trade.bookings.get(a, 0) for a in {**bookings, **trade.bookings}}
     owed = (*estimates, *(Estimate.of(trade) for trade in trades if trade.estimated))
     rounded, settled = (last.rounding, last.bookings) if last else ({}, {})
-    compared = in_use(account, document) & (account.opening or {}).keys()
+    written_off = {base_asset(symbol) for symbol in account.retired}  # which the venue may take away without a record
+    compared = (in_use(account, document) | written_off) & (account.opening or {}).keys()
     held, shown = tuple(account.reservations.values()), filling or {}
     filled = [one.model_copy(update={"quantity": shown.get(one.order_id, one.quantity)}) for one in held]
     return {

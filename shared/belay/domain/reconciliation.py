@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from belay.domain.account import Account
-from belay.domain.balances import Difference, Estimate, differences
+from belay.domain.balances import Difference, Estimate, differences, in_use
 from belay.domain.documents import AccountDocument
 from belay.domain.incidents import WAS_NEVER_SENT, Incident, IncidentKind
 from belay.domain.orders import NEVER_SENT, WORKING, Order, OrderState, Word, same_order
@@ -317,6 +317,7 @@ def _wrong_word(order: Order, word: Word, actual: str) -> Mismatch:
 
 
 def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
+    used = in_use(ledger.account, ledger.document)
     for asset, difference in compared(ledger, venue).items():
         if difference.explained:
             continue
@@ -329,6 +330,7 @@ def _balances(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
             actual=f"{difference.actual} {asset}",
             action="Find the deposit, withdrawal or trade that explains it. Where the venue's records name it, it is "
             f'counted by itself; otherwise: belay rebase {taking} --reason "…".',
+            stops=asset in used,
         )
 
 

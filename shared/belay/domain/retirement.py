@@ -3,6 +3,7 @@
 Until a person takes it back no entry goes out in it.
 """
 
+from datetime import datetime
 from typing import Self
 
 from pydantic import Field, ValidationError
@@ -12,6 +13,7 @@ from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import Flow, FlowKind
 from belay.domain.record import Record, Symbol, Utc, joined
+from belay.domain.verdicts import SYMBOL_GONE_FOR
 
 
 class RetireRequest(Record):
@@ -56,6 +58,24 @@ def require_quiet(symbol: str, account: Account, stops: OperatorStops) -> None:
     if level is StopLevel.RUNNING:
         remedy = f'First: belay halt --symbol {symbol} --level reduce-only --reason "…".'
         raise InvalidInput("retire.symbol", f"entries in {symbol} are not stopped", remedy)
+
+
+def require_gone(symbol: str, now: datetime, since: datetime | None) -> None:
+    """What trades, or is only halted, is not written off.
+
+    Args:
+        since: when the open incident about the symbol was opened, if there is one.
+
+    Raises:
+        InvalidInput: the venue trades it, or has not said for a day that it does not.
+    """
+    if since is None:
+        problem = f"no incident says that the venue does not trade {symbol}"
+        remedy = "What is held of it can be sold: belay order. With nothing held it may leave the account document."
+        raise InvalidInput("retire.symbol", problem, remedy)
+    if now < since + SYMBOL_GONE_FOR:
+        problem = f"the venue has not traded {symbol} since {since:%FT%TZ}, which may be a halt"
+        raise InvalidInput("retire.symbol", problem, f"Ask again after {since + SYMBOL_GONE_FOR:%FT%TZ}.")
 
 
 def written_off(account: Account, request: RetireRequest, recorded_at: Utc) -> tuple[Flow, Account] | None:

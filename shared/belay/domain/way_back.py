@@ -7,7 +7,7 @@ import shlex
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from belay.domain.incidents import BY_ANOTHER_EXIT, LEAVES, WAS_NEVER_SENT, Incident, IncidentKind
+from belay.domain.incidents import BY_ANOTHER_EXIT, LEAVES, WAS_NEVER_SENT, WITHIN_A_DAY, Incident, IncidentKind
 from belay.domain.record import plain
 
 K = IncidentKind
@@ -18,13 +18,15 @@ RESOLVE = f"belay incidents resolve {{incident}} {REASON}"
 class Way(NamedTuple):
     """`automatic`: what ends it by itself; empty where nothing does. `commands` with what is known of the incident in
     braces; what a person has to fill in stands in capitals. `test` goes there and back. `unsent`: the commands instead
-    where the order was never sent, `leaving` where another exit of the position is on its way."""
+    where the order was never sent, `leaving` where another exit of the position is on its way, `passing` where it may
+    be over within a day."""
 
     automatic: str
     commands: tuple[str, ...]
     test: str
     unsent: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
 
 
 WAYS: dict[IncidentKind, Way] = {
@@ -121,6 +123,7 @@ WAYS: dict[IncidentKind, Way] = {
         "the venue trades the symbol again, or the account document leaves it out",
         (f"belay symbols retire {{symbol}} {REASON}", "belay account set FILE"),
         "test_a_symbol_that_was_delisted_is_retired_and_leaves_the_document",
+        passing=("belay positions", "belay account set FILE"),
     ),
     K.IDENTITY_CHANGED: Way(
         "the document means the account that its history is about",
@@ -138,7 +141,7 @@ WAYS: dict[IncidentKind, Way] = {
         "test_what_was_said_wrongly_of_an_order_is_over_once_a_person_says_so",
     ),
     K.POSITION_MISMATCH: Way(
-        "the account has again what its strategies hold",
+        "the account has again what its strategies hold: it has come back, or there is more that is no strategy's",
         (
             "belay flows",
             f"belay write-off {{symbol}} --strategy STRATEGY {REASON}",
@@ -158,8 +161,8 @@ def commands(incident: Incident) -> tuple[str, ...]:
     account = f" --account {shlex.quote(incident.account)}"
     way = WAYS.get(incident.kind, OF_A_LATER_VERSION)
     templates = way.commands
-    if incident.expected.endswith((WAS_NEVER_SENT, BY_ANOTHER_EXIT)):
-        templates = way.unsent or way.leaving or way.commands
+    if incident.expected.endswith((WAS_NEVER_SENT, BY_ANOTHER_EXIT, WITHIN_A_DAY)):
+        templates = way.unsent or way.leaving or way.passing or way.commands
     return tuple(template.format(**quoted) + account for template in templates)
 
 

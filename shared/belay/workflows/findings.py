@@ -7,20 +7,19 @@ asked for at once.
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from decimal import Decimal
 from typing import NamedTuple
 
 from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import WrittenByLater
-from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind
+from belay.domain.incidents import ENDS_BY_RULE, WITHIN_A_DAY, Incident, IncidentKind
 from belay.domain.reconciliation import Mismatch, compared
-from belay.domain.record import base_asset, plain, quote_asset
+from belay.domain.record import base_asset, quote_asset
 from belay.domain.venues import UnreadRow
-from belay.domain.write_off import held_of, short_symbols
+from belay.domain.verdicts import SYMBOL_GONE_FOR
 from belay.ports import Suspicion
 from belay.workflows.gaps import Gap, told
-from belay.workflows.outage import UNREACHABLE
+from belay.workflows.outage import UNREACHABLE, gone_since
 from belay.workflows.session import Session
 from belay.workflows.updates import end_incident, open_incident
 from belay.workflows.views import Views
@@ -75,26 +74,16 @@ class Judged(NamedTuple):
     ended: bool = False
 
 
-def facts(views: Views) -> Iterator[Mismatch]:
+def facts(session: Session, views: Views) -> Iterator[Mismatch]:
     """What the reading itself has met: rows and symbols, each told as what it is."""
     for row in views.unread:
         yield _unreadable(row, views)
     for gap in views.gaps:
         if gap.kind in ("unavailable", "not_understood", "failed"):
-            yield _told_of(gap)
+            yield _told_of(session, gap, views)
     size = len(views.ledger.account.text)
     if size > MOST_BYTES:
         yield _too_large(size)
-
-
-def positions_short(session: Session, views: Views) -> Iterator[Mismatch]:
-    """Symbols of which strategies hold more than the account should have, unless it is too little to be sold at all."""
-    for symbol, short in short_symbols(views.ledger.account).items():
-        price = views.prices.get(symbol)
-        with suppress(Exception):  # what cannot be judged is told
-            if price is not None and session.market_data.market(symbol).too_small(short, price.value):
-                continue
-        yield _short(symbol, short, views)
 
 
 def open_incidents(session: Session, mismatches: Iterable[Mismatch], views: Views) -> None:
@@ -230,37 +219,32 @@ def _not_reconciled(subject: str, symbol: str | None, problem: str) -> Mismatch:
     )
 
 
-def _told_of(gap: Gap) -> Mismatch:
+def _told_of(session: Session, gap: Gap, views: Views) -> Mismatch:
     if gap.kind == "unavailable":
-        return _unavailable(gap.symbol, str(gap))
+        since = gone_since(session.services.ledger, session.document.account, gap.symbol)
+        gone = since is not None and views.venue.time >= since + SYMBOL_GONE_FOR
+        return _unavailable(gap.symbol, str(gap), gone)
     return _not_reconciled(gap.symbol, gap.symbol, f"the answer came and is not understood: {gap}").model_copy(
         update={"actual": str(gap)} if gap.kind == "failed" else {}
     )
 
 
-def _unavailable(symbol: str, problem: str) -> Mismatch:
+def _unavailable(symbol: str, problem: str, gone: bool) -> Mismatch:
+    """`gone`: for so long that it may be retired."""
+    retire = (
+        "If it is gone for good: belay symbols retire writes that off; then leave it out of the document, belay "
+        "account set."
+        if gone
+        else "It may only be halted; once this has lasted a day, what is held can be written off: belay symbols retire."
+    )
     return Mismatch(
         kind=IncidentKind.SYMBOL_UNAVAILABLE,
         subject=symbol,
         symbol=symbol,
-        expected=f"{symbol} is listed and traded",
+        expected=f"{symbol} is listed and traded{'' if gone else WITHIN_A_DAY}",
         actual=problem,
         action="Look at the venue's announcements. Its entries wait, everything else goes on; what is held of it is "
-        "valued at its last price or its cost. If it is gone for good: belay symbols retire writes that off; then "
-        "leave it out of the document, belay account set.",
-    )
-
-
-def _short(symbol: str, short: Decimal, views: Views) -> Mismatch:
-    account, asset = views.ledger.account, base_asset(symbol)
-    return Mismatch(
-        kind=IncidentKind.POSITION_MISMATCH,
-        subject=symbol,
-        symbol=symbol,
-        expected=f"at most the {plain(account.expected_balances()[asset])} {asset} that the account should have",
-        actual=f"strategies hold {plain(held_of(account, asset))} {asset}, {plain(short)} more",
-        action="Coins of a strategy left by another way than its orders: belay flows. Bring them back; or say whose "
-        f"they were, and with --price what they brought: belay write-off {symbol} --strategy STRATEGY.",
+        f"valued at its last price or its cost. {retire}",
     )
 
 

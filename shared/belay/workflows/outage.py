@@ -12,7 +12,7 @@ from belay.domain.errors import AccountRefused, NotUnderstood, VenueUnavailable,
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import Mismatch
-from belay.ports import Services, Suspicion
+from belay.ports import Ledger, Services, Suspicion
 from belay.workflows.session import CLOCKS_APART, Session
 from belay.workflows.updates import end_incident, open_incident
 from belay.workflows.views import Views
@@ -28,6 +28,12 @@ CLOCK_SPACING = timedelta(seconds=20)
 UNREACHABLE = f"{IncidentKind.VENUE_UNREACHABLE}:{RECONCILING}"
 NOT_UNDERSTOOD = f"{IncidentKind.NOT_RECONCILED}:{RECONCILING}"
 STALE = f"{IncidentKind.STALE_PROOF}:proof"
+
+
+def gone_since(ledger: Ledger, account: str, symbol: str) -> datetime | None:
+    """Since when an open incident says that the venue does not trade a symbol; None without one."""
+    known = ledger.incident(account, f"{IncidentKind.SYMBOL_UNAVAILABLE}:{symbol}")
+    return known.opened_at if known is not None and known.status == "open" else None
 
 
 def note_outage(session: Session, error: VenueUnavailable, at: datetime) -> None:

@@ -21,13 +21,14 @@ from belay.domain.venues import VenueTrade, readable
 from belay.ports import Services
 from belay.workflows import integrity
 from belay.workflows.fills import count_fill
-from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents, positions_short
+from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents
 from belay.workflows.flows import extend_opening, filled, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
 from belay.workflows.leaving import follow_exits
 from belay.workflows.outage import clock_mismatch, end_outage, note_outage, venue_time
 from belay.workflows.pending import publish_again, repeat_cancels, tell_again, tick_missed_slots
+from belay.workflows.positions import positions_astray
 from belay.workflows.resolve import attach
 from belay.workflows.restore import first_proven
 from belay.workflows.session import Session, open_session
@@ -188,8 +189,8 @@ def compare_both(session: Session, views: Views, examination: Examination) -> Co
     findings = compare(views.ledger, views.venue)
     mismatches = [f for f in findings if isinstance(f, Mismatch) and f.subject not in examination.later]
     mismatches += [
-        *facts(views),
-        *positions_short(session, views),
+        *facts(session, views),
+        *positions_astray(session, views),
         *integrity.mismatches(flawed, ledger.unreadable(account)),
         *clock_mismatch(views),
     ]

@@ -28,6 +28,7 @@ from belay.ports import Services
 from belay.workflows.fills import count_fill
 from belay.workflows.given_rows import GivenBeside, count_rows
 from belay.workflows.integrity import examine
+from belay.workflows.outage import gone_since
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.resolve import attach
 from belay.workflows.session import CLOCKS_APART, Session, open_session
@@ -181,9 +182,7 @@ def _is_ours(order: Order, seen: VenueOrder) -> bool:
 def _obstacle(session: Session, order: Order, verdict: Verdict, asked: Asked) -> InvalidInput | None:
     """What stands against a word of an order that the venue does not show."""
     if asked.no_symbol:
-        name = f"{IncidentKind.SYMBOL_UNAVAILABLE}:{order.symbol}"
-        told = session.services.ledger.incident(order.account, name)
-        since = told.opened_at if told is not None and told.status == "open" else None
+        since = gone_since(session.services.ledger, order.account, order.symbol)
         if refused := symbol_obstacle(order, verdict, asked.at, since):
             return refused
     return obstacle(order, verdict, asked.at, session.venue.profile)

@@ -12,8 +12,9 @@ from belay.domain.errors import Conflict, InvalidInput
 from belay.domain.flows import Flow
 from belay.domain.incidents import IncidentKind
 from belay.domain.record import Record, Symbol
-from belay.domain.retirement import RetireRequest, require_known, require_quiet, taken_back, written_off
+from belay.domain.retirement import RetireRequest, require_gone, require_known, require_quiet, taken_back, written_off
 from belay.ports import Services
+from belay.workflows.outage import gone_since
 from belay.workflows.requests import Answer, answered, end_incidents
 from belay.workflows.session import Session, open_session
 from belay.workflows.updates import TRIES
@@ -58,7 +59,8 @@ def retire(account: str, request: RetireRequest, services: Services) -> Retired:
     """Write off what is held of a symbol, and remember that it is retired. Asked twice, it is done once.
 
     Raises:
-        InvalidInput: an order is open in it, a trade in it waits for its order, or entries in it are not stopped.
+        InvalidInput: the venue has not said for a day that it does not trade it, an order is open in it, a trade in it
+            waits for its order, or entries in it are not stopped.
         Conflict: others kept changing the account.
     """
     session = open_session(services, account)
@@ -107,6 +109,7 @@ def _step(session: Session, request: RetireRequest) -> Flow | None:
         found = written_off(account, request, session.clock.now())
         if found is None:
             return None
+        require_gone(request.symbol, session.clock.now(), gone_since(services.ledger, name, request.symbol))
         require_quiet(request.symbol, account, services.ledger.operator_stops(name))
         _require_nothing_waits(session, request.symbol)
         flow, after = found

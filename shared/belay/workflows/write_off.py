@@ -5,8 +5,8 @@ from typing import Any
 
 from belay.domain.errors import Conflict
 from belay.domain.flows import Flow
-from belay.domain.record import Amount, Record, Symbol
-from belay.domain.write_off import WriteOffRequest, short_of, written_off_of
+from belay.domain.record import Amount, Record, Symbol, base_asset
+from belay.domain.write_off import WriteOffRequest, written_off_of
 from belay.ports import Services
 from belay.workflows.requests import Answer, answered
 from belay.workflows.session import open_session
@@ -32,17 +32,18 @@ def write_off(name: str, request: WriteOffRequest, services: Services) -> Writte
     """One conditional step. Repeated it finds nothing short any more and is refused: it never takes more than that.
 
     Raises:
-        InvalidInput: so much is not short, or is not the strategy's.
+        InvalidInput: so much is not short, or is not the strategy's, or its price is far from what is known.
         Conflict: others kept changing the account.
     """
-    session = open_session(services, name)
+    session, proof = open_session(services, name), services.ledger.last_proof(name)
+    price = proof.prices.get(request.symbol) if proof else None
     for _ in range(TRIES):
-        flow, after = written_off_of(services.ledger.account(name), request, session.clock.now())
+        flow, after = written_off_of(services.ledger.account(name), request, price, session.clock.now())
         try:
             services.ledger.record_flow(flow, after)
         except Conflict:
             continue
         left = after.position(request.strategy, request.symbol).quantity
-        short = short_of(after, request.symbol.split("/")[0])
+        short = after.short(base_asset(request.symbol))
         return WrittenOff(account=name, symbol=request.symbol, record=flow, left=left, short=short)
     raise Conflict(f"account {name}")

@@ -114,10 +114,17 @@ def write_off(
     quantity: Annotated[
         str | None, typer.Option(help="In base currency; without it, what is short.", show_default=False)
     ] = None,
-    price: Annotated[str, typer.Option(help="What a unit brought, in quote currency.")] = "0",
+    price: Annotated[
+        str | None,
+        typer.Option(
+            help="What a unit brought, in quote currency; without it nothing. Of what was oversold: what it is bought "
+            "for; without it, what it was sold for.",
+            show_default=False,
+        ),
+    ] = None,
     author: Author = "operator",
 ) -> None:
-    """Take from a strategy's position what the account has no longer; its profit follows."""
+    """Take from a strategy's position what the account has no longer, or make up what it sold of another's."""
     wish = {"symbol": symbol, "strategy": strategy, "quantity": quantity, "price": price}
     request = WriteOffRequest.parse({**wish, "reason": reason, "author": author})
     desk = session.open()

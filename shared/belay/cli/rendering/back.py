@@ -81,6 +81,7 @@ def written_off(out: Terminal, document: Document) -> None:
     out.print(f"  It holds {words.number(document['left'])} {document['symbol']} now.")
     if Decimal(short) > 0:
         out.print(f"  [yellow]{words.number(short)} is short still[/]: belay write-off takes that from whom it was.")
+    out.print("  Coins that come back are no strategy's: `belay adopt`.")
 
 
 @shows
