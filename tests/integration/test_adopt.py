@@ -432,7 +432,7 @@ def test_a_sell_without_its_coins_is_refused_and_says_how() -> None:
 @pytest.mark.parametrize(
     ("wish", "problem"),
     [
-        ({**COINS, "whole": False, "quantity": "0.51"}, "0.5 BTC of the opening balance are left"),
+        ({**COINS, "whole": False, "quantity": "0.51"}, "0.5 BTC are no strategy's and left"),
         ({**COINS, "symbol": "ETH/USD"}, "ETH/USD is not one of the account's symbols"),
         ({"strategy": STRATEGY, "orders": ("nobody",)}, "the venue has no order nobody"),
         ({**COINS, "new_strategy": False}, "no tick of ema-cross has come yet; known are: none"),
@@ -554,7 +554,7 @@ def command(world: World, *arguments: str) -> Any:
 def test_the_command_lists_adopts_and_explains() -> None:
     world = suspected()
     listed = command(world, "adopt").stdout
-    assert "balance  0.5 BTC/USD of 0.5 at the opening" in listed
+    assert "balance  0.5 BTC/USD, 0.5 at the opening" in listed
     assert "order    cron-buy  buy 0.1 BTC/USD at limit 9000" in listed
     wish = ["--strategy", STRATEGY, "--symbol", SYMBOL, "--quantity", "all", "--price", "8000", "--all-orders"]
     done = command(world, "adopt", *wish, "--new-strategy", "--author", "ann")

@@ -424,7 +424,7 @@ def test_r16_a_symbol_that_is_added_brings_what_is_held_of_it_into_the_opening()
     two_symbols(world)
     clean(world)
     assert flows(world) == [(FlowKind.OPENING, {"ETH": 3})]
-    assert world.account.unadopted("ETH") == 3
+    assert world.account.unowned("ETH") == 3
     world.move(FlowKind.WITHDRAWAL, recorded=False, ETH="-1")
     mismatched(world)
 
@@ -548,12 +548,31 @@ def test_a_symbol_that_is_halted_keeps_no_balance_from_being_taken() -> None:
 def test_what_was_not_read_of_one_symbol_keeps_no_other_ones_balance_from_being_taken() -> None:
     world = with_ether()
     world.move(recorded=False, BTC="1")
-    delisted(world)
+    world.steps.always("venue.trades", silent_of("ETH/USD"))
     world.advance(minutes=1)
     assert "trades of ETH/USD" in asked(world, assets=["USD"])["problem"], "which may have moved it"
-    assert "belay symbols retire ETH/USD" in asked(world, assets=["ETH"])["remedy"]
     assert asked(world, assets=["BTC"])["taken"]
     assert world.account.external == {"BTC": 1}
+
+
+def silent_of(symbol: str) -> Any:
+    def silent(_call: str, perform: Any) -> Any:
+        if perform.args[0] == symbol:
+            raise VenueUnavailable("no answer")
+        return perform()
+
+    return silent
+
+
+def test_a_symbol_that_is_not_traded_keeps_no_balance_from_being_taken_whatever_its_trades_moved() -> None:
+    """Its trades may never be read; one that is after all is in the balances already."""
+    world = with_ether()
+    world.move(recorded=False, ETH="-1", USD="990")
+    delisted(world)
+    world.advance(minutes=1)
+    assert asked(world, assets=["USD"])["taken"]
+    assert asked(world, assets=["ETH"])["taken"]
+    assert world.account.external == {"USD": 990, "ETH": -1}
 
 
 def test_a_rebase_is_refused_while_balances_move() -> None:

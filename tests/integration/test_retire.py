@@ -1,5 +1,6 @@
 """A symbol is retired: what is held of it is written off at cost, with a record, and it may leave the document."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +29,13 @@ def retiring(world: World, **wish: Any) -> Retired:
 def stopped(world: World) -> World:
     stops = world.ledger.operator_stops(ACCOUNT)
     world.ledger.save_operator_stops(stops.with_stop(make_stop(level=StopLevel.REDUCE_ONLY, symbol=SYMBOL)))
+    return unavailable(world)
+
+
+def unavailable(world: World, since: timedelta = timedelta(days=1)) -> World:
+    """The venue says for so long that it does not trade the symbol."""
+    told = make_incident(kind=IncidentKind.SYMBOL_UNAVAILABLE, subject=SYMBOL, symbol=SYMBOL)
+    world.ledger.open_incident(told.model_copy(update={"opened_at": world.now - since}))
     return world
 
 
@@ -78,7 +86,6 @@ def test_nothing_moves_at_the_venue_by_it() -> None:
 
 def test_its_incident_ends() -> None:
     world = holding()
-    world.ledger.open_incident(make_incident(kind=IncidentKind.SYMBOL_UNAVAILABLE, subject=SYMBOL, symbol=SYMBOL))
     assert retiring(world).resolved == (f"symbol_unavailable:{SYMBOL}",)
 
 
@@ -136,13 +143,32 @@ def test_while_a_trade_in_it_waits_for_its_order_it_is_refused() -> None:
     world = holding()
     world.trade_by_hand(Side.BUY)
     world.minutes(2)
+    unavailable(world)
     with pytest.raises(InvalidInput, match="waits for its order"):
         retiring(world)
+
+
+def test_a_symbol_that_trades_is_not_retired() -> None:
+    world = World()
+    world.holding()
+    with pytest.raises(InvalidInput, match=f"no incident says that the venue does not trade {SYMBOL}"):
+        retiring(world)
+    assert world.position() == Decimal("0.1")
+
+
+def test_a_symbol_that_may_only_be_halted_is_not_retired() -> None:
+    world = World()
+    world.holding()
+    unavailable(world, timedelta(hours=23))
+    with pytest.raises(InvalidInput, match="which may be a halt. Ask again after 2024-03-01T14:00:00Z"):
+        retiring(world)
+    assert world.position() == Decimal("0.1")
 
 
 def test_while_entries_in_it_may_go_on_it_is_refused() -> None:
     world = World()
     world.holding()
+    unavailable(world)
     with pytest.raises(InvalidInput, match=f"entries in {SYMBOL} are not stopped"):
         retiring(world)
 

@@ -119,7 +119,7 @@ def test_no_wish_at_all_is_a_question() -> None:
 def test_an_adopted_balance_is_a_position_at_the_given_cost() -> None:
     account = given(opened())
     assert account.position(STRATEGY, SYMBOL) == Position(quantity=Decimal("0.2"), cost=Decimal(1800))
-    assert account.unadopted("BTC") == Decimal("0.3")
+    assert account.unowned("BTC") == Decimal("0.3")
 
 
 def test_adopting_changes_neither_what_is_held_in_all_nor_what_the_venue_should_hold() -> None:
@@ -150,22 +150,22 @@ def test_an_adoption_joins_what_the_strategy_bought_itself() -> None:
 def test_several_strategies_share_an_opening_and_all_of_it_is_what_the_others_left() -> None:
     account = given(given(opened()), strategy="other", quantity=None, whole=True)
     assert account.position("other", SYMBOL).quantity == Decimal("0.3")
-    assert account.unadopted("BTC") == ZERO
+    assert account.unowned("BTC") == ZERO
 
 
 @pytest.mark.parametrize(("quantity", "adopts"), [("0.3", True), ("0.30000001", False)])
-def test_no_more_is_adopted_than_the_opening_holds_less_what_was_adopted_before(quantity: str, adopts: bool) -> None:
+def test_no_more_is_adopted_than_is_there_less_what_was_adopted_before(quantity: str, adopts: bool) -> None:
     account = given(opened())
     if adopts:
-        assert given(account, quantity=quantity).unadopted("BTC") == ZERO
+        assert given(account, quantity=quantity).unowned("BTC") == ZERO
         return
-    with pytest.raises(InvalidInput, match=r"0.3 BTC of the opening balance are left") as refused:
+    with pytest.raises(InvalidInput, match=r"0.3 BTC are no strategy's and left") as refused:
         given(account, quantity=quantity)
     assert refused.value.field == "adopt.quantity"
 
 
 def test_all_of_nothing_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="0 BTC of the opening balance are left"):
+    with pytest.raises(InvalidInput, match="0 BTC are no strategy's and left"):
         given(opened("0"), whole=True, quantity=None)
 
 

@@ -419,7 +419,7 @@ def test_what_an_asset_held_before_it_was_used_belongs_to_the_opening() -> None:
     account = opened(USD="1", BTC="0").with_flow(entering)
     assert account.opening == amounts(USD="1", BTC="0", ETH="3")
     assert account.external == {}
-    assert account.unadopted("ETH") == 3
+    assert account.unowned("ETH") == 3
 
 
 def test_an_order_at_the_venue_with_estimates_is_not_released() -> None:

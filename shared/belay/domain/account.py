@@ -351,7 +351,7 @@ class Account(Record):
         return {asset: change for asset, change in changes if self.has_taken(asset, trade.at)}
 
     def with_adoption(self, adoption: Adoption) -> "Account":
-        """Make a part of what is nobody's a strategy's position. What the account holds in all does not change by it."""
+        """Make a part of what is nobody's a strategy's position. What the account holds in all does not change."""
         held = self.positions.get(adoption.strategy, {})
         position = self.position(adoption.strategy, adoption.symbol)
         grown = position.moved(adoption.quantity, adoption.quantity * adoption.price)

@@ -68,7 +68,7 @@ def _adopted(done: Document) -> str:
 
 def _balance(balance: Document) -> str:
     opening = f", {words.number(balance['opening'])} at the opening"
-    return f"balance  {words.number(balance['left'])} {balance['symbol']} of no strategy{opening}"
+    return f"balance  {words.number(balance['left'])} {balance['symbol']}{opening}"
 
 
 def _foreign(foreign: Document) -> str:
