@@ -25,6 +25,7 @@ def _row(kind: str, way: Way) -> str:
     told = [(command, "") for command in way.commands]
     told += [(command, "never sent: ") for command in way.unsent]
     told += [(command, "another exit on its way: ") for command in way.leaving]
+    told += [(command, "for less than a day: ") for command in way.passing]
     commands = "<br>".join(f"{when}`{command.format(**WRITTEN)}`" for command, when in told)
     proven = f"`{way.test}`" if way.test else ""
     return f"| [{kind}](#{kind}) | {way.automatic} | {commands} | {proven} |\n"

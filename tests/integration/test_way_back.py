@@ -428,6 +428,11 @@ def test_a_symbol_that_was_delisted_is_retired_and_leaves_the_document(tmp_path:
     world.minutes(2)
     assert world.kinds() == [K.SYMBOL_UNAVAILABLE]
     assert stays_open(world, K.SYMBOL_UNAVAILABLE) == "the fact still stands"
+    (halted,) = world.incidents()
+    assert not any("retire" in command for command in commands(halted)), "it may only be halted"
+    world.advance(hours=24)
+    world.minutes(2)
+    do(world, K.MISSED_SLOT)
     do(world, K.SYMBOL_UNAVAILABLE, containing="retire")
     limits = make_limits(max_position_notional={SYMBOL: "5000"})
     left = world.document.model_copy(update={"symbols": (SYMBOL,), "limits": limits})

@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.incidents import WITHIN_A_DAY, Incident, IncidentKind
+from belay.domain.verdicts import SYMBOL_GONE_FOR
 from belay.domain.way_back import commands
 from belay.workflows.reconcile import Reconciled
 from tests.real_account.world import ACCOUNT, STRATEGY, World
@@ -57,6 +58,10 @@ def _deal_with(world: World, incident: Incident, folder: Path) -> Iterator[str]:
         return
     if incident.kind is IncidentKind.SYMBOL_UNAVAILABLE and incident.symbol in world.listed():
         return  # it is halted, no more: who waits has it back
+    if incident.expected.endswith(WITHIN_A_DAY):
+        world.sleep(SYMBOL_GONE_FOR.total_seconds())
+        yield f"{incident.symbol} is waited for, a day"
+        return
     for printed in commands(incident):
         words = [STRATEGY if word == "STRATEGY" else word for word in shlex.split(printed)[1:]]
         if ROWS in words:

@@ -15,7 +15,7 @@ from belay.domain.decisions import ADOPTED, Buy, DecisionRecord, Sell, Side, Tra
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.orders import Attempt, Order, OrderEvent, OrderState, created_orders, seal
-from belay.domain.record import ZERO, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset
+from belay.domain.record import ZERO, Name, NonNegative, Positive, Record, Symbol, Utc, base_asset, plain
 from belay.domain.slots import Slot, last_closed
 from belay.domain.transitions import Stamp, reservation_of
 from belay.domain.venues import OrderRequest, VenueOrder, VenueStatus
@@ -193,7 +193,7 @@ def adopt_balance(
     left = left_to_adopt(account, symbol)
     quantity = left if request.quantity is None else request.quantity
     if not 0 < quantity <= left:
-        problem = f"{left} {base_asset(symbol)} are no strategy's and left to adopt"
+        problem = f"{plain(left)} {base_asset(symbol)} are no strategy's and left to adopt"
         raise InvalidInput("adopt.quantity", problem, "Ask for no more than that; belay adopt shows it.")
     _require_stopped(account, stops, strategy, symbol)
     adoption = Adoption(strategy=strategy, symbol=symbol, quantity=quantity, price=price, author=request.author, at=at)

@@ -10,8 +10,9 @@ from decimal import Decimal
 
 from belay.domain.flows import Flow, FlowKind
 from belay.domain.incidents import IncidentKind
-from belay.domain.reconciliation import Mismatch
+from belay.domain.reconciliation import Mismatch, compared
 from belay.domain.record import ZERO, base_asset, plain
+from belay.domain.venues import VenueTrade
 from belay.domain.write_off import oversold, short_symbols
 from belay.workflows.session import Session
 from belay.workflows.views import Views
@@ -59,7 +60,7 @@ def _astray(session: Session, views: Views, symbol: str, lacking: Decimal, sold:
         expected.append(f"at most the {plain(account.expected(asset))} {asset} that the account should have")
         actual.append(f"strategies hold {plain(account.owned(asset))} {asset}, {plain(lacking)} more")
         action += [
-            f"Coins of a strategy left by another way than its orders: belay flows.{_reason(session, asset)}",
+            f"Coins of a strategy left by another way than its orders: belay flows.{_reason(session, views, asset)}",
             "Only if they are gone for good, say whose they were, and with --price what they brought: "
             + WRITE_OFF.format(symbol=symbol, strategy="STRATEGY"),
         ]
@@ -73,9 +74,14 @@ def _astray(session: Session, views: Views, symbol: str, lacking: Decimal, sold:
     )
 
 
-def _reason(session: Session, asset: str) -> str:
-    """What is known to have taken some of an asset, besides orders in it."""
+def _reason(session: Session, views: Views, asset: str) -> str:
+    """What is known to have taken some of an asset, besides orders in it, and what may yet prove that it is there."""
     ledger, name = session.services.ledger, session.document.account
+    if any(views.ledger.owner(trade) is None and asset in trade.symbol.split("/") for trade in _waiting(views)):
+        return " First say whose the trades are that wait for their order: belay trades list."
+    difference = compared(views.ledger, views.venue).get(asset)
+    if difference is not None and difference.residual > 0 and not difference.explained:
+        return f" First find out whose the {plain(difference.residual)} {asset} are that the venue has beyond that."
     left = [flow for flow in ledger.flows(name, LATEST) if flow.amounts.get(asset, ZERO) < 0]
     told = f" The last to leave: {_told(max(left, key=lambda flow: flow.at), asset)}" if left else ""
     fees = sum(
@@ -93,6 +99,10 @@ def _reason(session: Session, asset: str) -> str:
             "taking a strategy's."
         )
     return told
+
+
+def _waiting(views: Views) -> tuple[VenueTrade, ...]:
+    return views.ledger.uncounted(views.venue.trades)
 
 
 def _told(flow: Flow, asset: str) -> str:
