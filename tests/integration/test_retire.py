@@ -160,7 +160,7 @@ def test_a_symbol_that_may_only_be_halted_is_not_retired() -> None:
     world = World()
     world.holding()
     unavailable(world, timedelta(hours=23))
-    with pytest.raises(InvalidInput, match="which may be a halt. Ask again after 2024-03-01T14:00:00Z"):
+    with pytest.raises(InvalidInput, match=r"which may be a halt\. Ask again after 2024-03-01T14:00:00Z"):
         retiring(world)
     assert world.position() == Decimal("0.1")
 

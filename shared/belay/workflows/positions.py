@@ -60,7 +60,9 @@ def _astray(session: Session, views: Views, symbol: str, lacking: Decimal, sold:
         expected.append(f"at most the {plain(account.expected(asset))} {asset} that the account should have")
         actual.append(f"strategies hold {plain(account.owned(asset))} {asset}, {plain(lacking)} more")
         action += [
-            f"Coins of a strategy left by another way than its orders: belay flows.{_reason(session, views, asset)}",
+            "What was sold too much was another's."
+            if sold
+            else f"Coins of a strategy left otherwise than by its orders: belay flows.{_reason(session, views, asset)}",
             "Only if they are gone for good, say whose they were, and with --price what they brought: "
             + WRITE_OFF.format(symbol=symbol, strategy="STRATEGY"),
         ]
