@@ -443,18 +443,38 @@ def test_a_symbol_that_was_delisted_is_retired_and_leaves_the_document(tmp_path:
     assert world.account.position("ema-cross", ETHER).quantity == ZERO
 
 
-def coins_gone() -> World:
-    """A strategy's 0.1 BTC; a withdrawal that the venue's records name took 0.04 of it."""
+def coins_gone(by: FlowKind = FlowKind.CONVERSION) -> World:
+    """A strategy's 0.1 BTC; what the venue's records name took 0.04 of it."""
     world = World()
     world.holding("0.1")
     world.strategy.says = Hold(reason="quiet")
     world.minutes(2)
-    world.move(FlowKind.WITHDRAWAL, BTC="-0.04")
+    world.move(by, BTC="-0.04")
     world.minutes(4)
     return world
 
 
-def test_coins_of_a_strategy_that_were_withdrawn_are_written_off() -> None:
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        (FlowKind.WITHDRAWAL, "One that fails counts back by itself"),
+        (FlowKind.EARN, "Redeem it at the venue"),
+        (FlowKind.TRANSFER, "Bring it back"),
+    ],
+)
+def test_what_may_come_back_is_told_as_that_and_no_write_off_is_printed_for_a_day(by: FlowKind, told: str) -> None:
+    world = coins_gone(by)
+    (incident,) = world.incidents()
+    assert f"{by} of 0.04 BTC" in incident.action
+    assert told in incident.action
+    assert [command.split()[1] for command in commands(incident)] == ["flows"]
+    world.advance(hours=24)
+    world.reconcile()
+    (incident,) = (one for one in world.incidents() if one.kind is K.POSITION_MISMATCH)
+    assert "write-off" in commands(incident)[-1]
+
+
+def test_coins_of_a_strategy_that_are_gone_are_written_off() -> None:
     world = coins_gone()
     assert world.kinds() == [K.POSITION_MISMATCH]
     assert stays_open(world, K.POSITION_MISMATCH) == "the fact still stands"

@@ -58,7 +58,7 @@ FOLLOWED = ENDS_BY_RULE | {IncidentKind.EXIT_NOT_PLACED}
 WAS_NEVER_SENT = "was never sent"
 # In `expected` of an exit that did not go out: behind the strategy, and at the end where another exit is on its way.
 LEAVES, BY_ANOTHER_EXIT = " leaves ", " by another exit"
-# How `expected` of a symbol ends that has not been traded for less than a day: it may only be halted.
+# How `expected` ends where it may be so again by itself: a symbol that may only be halted, coins that may come back.
 WITHIN_A_DAY = " again within a day"
 
 
