@@ -1,6 +1,6 @@
 """Whose coins are they? What is nobody's is what the account should have of an asset less what strategies have of it.
 
-Two strategies and an owner in one account of the test venue, which does what owners do: withdraws, lends, sells by hand.
+Two strategies and an owner in one account of the test venue: the owner withdraws, lends, and sells by hand.
 """
 
 from dataclasses import replace
@@ -116,7 +116,7 @@ def test_coins_that_the_venue_lacks_unexplained_cannot_be_adopted() -> None:
 
 def test_a_deposit_counts_in_the_limits_and_can_be_adopted() -> None:
     world = opened()
-    world.place.act("deposit", asset="BTC", amount=D("0.05"))
+    world.place.act("deposit_from_outside", asset="BTC", amount=D("0.05"))
     minutes(world, 10)
     assert account(world).symbol_quantity(BTC) == D("0.05")
     assert BTC in account(world).exposed_symbols(world.document)
@@ -303,7 +303,7 @@ def test_fees_that_eat_a_strategys_coins_are_named_and_a_deposit_ends_it() -> No
     incident = told(world)
     assert "Fees of orders in other symbols took" in incident.action
     assert "Keep some XRP there that is no strategy's" in incident.action
-    world.place.act("deposit", asset="XRP", amount=D(100))
+    world.place.act("deposit_from_outside", asset="XRP", amount=D(100))
     minutes(world, 12)
     assert kinds(world) == set()
     assert held(world, "hodl", XRP) == mine
