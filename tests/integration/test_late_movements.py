@@ -1,4 +1,4 @@
-"""A movement is recorded before it is final: it counts once, however late that is and whatever was rebased meanwhile."""
+"""A movement is recorded before it is final: it counts once, however late that is and whatever was rebased."""
 
 from collections.abc import Iterator
 from decimal import Decimal

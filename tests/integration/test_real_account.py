@@ -1,6 +1,5 @@
 """Two hundred steps of an ordinary account: at the end it is clean, or its incidents print what makes it clean."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -8,8 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.real_account.lives import VENUES, require_the_way_back
-from tests.real_account.venue import InMemory
-from tests.real_account.world import ACCOUNT, START, World
 
 
 @pytest.mark.parametrize("venue", VENUES)

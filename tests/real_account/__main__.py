@@ -1,4 +1,4 @@
-"""Many lives of an account, one seed each: `python -m tests.real_account --runs 1000`; with `--wire` each at a server."""
+"""Many lives of an account, one seed each: `python -m tests.real_account --runs 1000`, or over the wire: `--wire`."""
 
 import argparse
 import sys
