@@ -39,6 +39,7 @@ def main() -> int:
             if told:
                 failed += 1
                 sys.stdout.write(f"{venue} {seed}: {told}\n")
+                sys.stdout.flush()
             if number % every == 0 or number == len(lives):
                 where = " over the wire" if asked.wire else ""
                 sys.stdout.write(f"lives of an account{where}  {number} of {len(lives)}, {failed} stuck or wrong\n")
