@@ -1,5 +1,6 @@
 """Two hundred steps of an ordinary account: at the end it is clean, or its incidents print what makes it clean."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
