@@ -12,6 +12,7 @@ from belay.domain.rebase import Rebased, RebaseRequest, Shift
 from belay.domain.reconciliation import compared
 from belay.domain.record import Utc
 from belay.domain.venues import UnreadRow, readable
+from belay.domain.way_back import ending
 from belay.ports import Services
 from belay.workflows.flows import filled
 from belay.workflows.identity import refuse_other_identity
@@ -129,10 +130,7 @@ def _require_settled(views: Views) -> None:
     unsettled = {key for key, order in ledger.orders.items() if not order.settled and order.state not in NEVER_SENT}
     if waiting := sorted(unsettled | ledger.account.reservations.keys()):
         problem = f"order {waiting[0]} is not settled, and may explain what differs"
-        remedy = (
-            f'Wait for it, or: belay cancel {waiting[0]} --reason "…"; if nobody knows it: belay resolve {waiting[0]}.'
-        )
-        raise InvalidInput("account", problem, remedy)
+        raise InvalidInput("account", problem, f"Wait for it, or: {ending(waiting[0])}")
     for trade in ledger.uncounted(views.venue.trades):
         if ledger.owner(trade) is None:
             problem = f"trade {trade.key} belongs to no order, and may explain what differs"
