@@ -1,4 +1,4 @@
-"""A movement recorded before it is final counts once, however late that is and whatever was rebased meanwhile."""
+"""A movement is recorded before it is final: it counts once, however late that is and whatever was rebased."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -86,7 +86,7 @@ def test_a_withdrawal_that_fails_counts_back(world: World) -> None:
     require_counted(world, -AMOUNT - FEE, AMOUNT + FEE)
 
 
-def test_a_withdrawal_that_was_pending_when_its_balance_was_rebased_counts_back_when_it_fails(world: World) -> None:
+def test_r14_a_withdrawal_that_was_pending_when_its_balance_was_rebased_counts_back_when_it_fails(world: World) -> None:
     movement = withdraw(world, done_after=None)
     pass_by(world, 2)
     rebase(world)
@@ -117,7 +117,7 @@ def test_a_withdrawal_that_a_rebase_took_with_it_is_not_counted_when_it_is_done(
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_deposit_that_was_not_there_yet_when_its_balance_was_rebased_counts_when_it_is_credited(
+def test_r14_a_deposit_that_was_not_there_yet_when_its_balance_was_rebased_counts_when_it_is_credited(
     world: World, times: int
 ) -> None:
     deposit(world, credited_after=40 * 60)

@@ -499,11 +499,12 @@ def test_a_rebase_for_another_difference_than_the_one_there_is_takes_nothing() -
 
 def test_a_rebase_is_refused_while_it_is_not_known_what_became_of_an_order() -> None:
     world = ready()
-    lost_answer(world)
+    world.steps.next("venue.submit", instead(Outcome(kind=OutcomeKind.UNKNOWN, code="no_answer")))
+    world.buy()
+    world.deliver()
+    world.steps.always("venue.lookup", instead(None))
     world.move(recorded=False, USD="25")
     world.advance(minutes=1)
-    world.steps.always("venue.lookup", instead(None))
-    world.steps.always("venue.open_orders", instead(()))
     refused = asked(world, whole=True)
     assert refused["error"] == "account"
     assert "is not settled" in refused["problem"]

@@ -98,6 +98,14 @@ def test_r26_with_a_key_of_another_account_nothing_is_said_of_an_order() -> None
     assert world.state(leave) is S.ACKNOWLEDGED
 
 
+def test_r26_the_doctor_names_both_accounts() -> None:
+    world = opened()
+    tells(world, ANOTHER)
+    told = world.ask({"account": ACCOUNT, "doctor": {"function": "reconciler"}})
+    (found,) = [finding for finding in told["findings"] if finding["check"] == "balances"]
+    assert (found["level"], ANOTHER in found["found"], OURS in found["found"]) == ("fail", True, True)
+
+
 def test_r26_an_old_account_keeps_the_id_at_its_first_sight_tells_it_once_and_goes_on() -> None:
     world = opened(None)
     assert known(world) is None

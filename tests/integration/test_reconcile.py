@@ -902,6 +902,10 @@ def test_a_fault_at_any_step_of_a_reconciliation_is_made_good_by_the_next_ones(f
 def exits_to_give_up() -> World:
     """One exit that was proven absent, and one of another strategy that nobody claimed, both expired."""
     world = World()
+    world.open_gate()
+    world.decide(make_buy(quantity="0.05"), strategy="other")
+    world.deliver()
+    world.minutes(1)
     world.holding()
     world.steps.next("venue.submit", refuse)
     world.decide(make_reduce(quantity="0.05"))

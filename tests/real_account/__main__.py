@@ -1,4 +1,4 @@
-"""Many lives of an account, one seed each: `python -m tests.real_account --runs 1000`; `--wire` at a server."""
+"""Many lives of an account, one seed each: `python -m tests.real_account --runs 1000`, or over the wire: `--wire`."""
 
 import argparse
 import sys
@@ -39,6 +39,7 @@ def main() -> int:
             if told:
                 failed += 1
                 sys.stdout.write(f"{venue} {seed}: {told}\n")
+                sys.stdout.flush()
             if number % every == 0 or number == len(lives):
                 where = " over the wire" if asked.wire else ""
                 sys.stdout.write(f"lives of an account{where}  {number} of {len(lives)}, {failed} stuck or wrong\n")

@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from belay.domain.incidents import Incident, IncidentKind
@@ -34,9 +35,18 @@ def lead_back(world: World, folder: Path) -> list[str]:
         run = _minutes(world)
         if run.clean and not world.incidents() and not world.ledger.account(ACCOUNT).stops:
             return typed
-        typed += deal(world, folder)
+        done = deal(world, folder)
+        typed += done
+        _wait(world, done)
     told = "\n".join(f"{one.incident_id}: {one.actual} | {one.action}" for one in world.incidents())
     raise Stuck(f"{_minutes(world)}\n{told}\n" + "\n".join(typed[-40:]))
+
+
+def _wait(world: World, done: list[str]) -> None:
+    """Until an answer may be another, where one said when: a person comes back the day after."""
+    times = [datetime.fromisoformat(text) for line in done for text in re.findall(r"Ask again after\s+(\S+Z)", line)]
+    if times and (seconds := (max(times) - world.now()).total_seconds()) > 0:
+        world.sleep(seconds + 60)
 
 
 def _minutes(world: World) -> Reconciled:
@@ -68,14 +78,15 @@ def _deal_with(world: World, incident: Incident, folder: Path) -> Iterator[str]:
             raise done.exception
         told = (done.stdout + done.stderr).strip()
         yield f"{shlex.join(words)} -> {done.exit_code} {told[-300:]}"
-        yield from _cancelled(world, told)
+        yield from _ended(world, told)
 
 
-def _cancelled(world: World, told: str) -> Iterator[str]:
-    """What a refusal names as in its way is cancelled by the command that it prints."""
-    for order_id in re.findall(r"belay cancel ([0-9a-f]{32})", told):
-        done = world.command("cancel", order_id, "--reason", "in the way")
-        yield f"cancel {order_id} -> {done.exit_code} {(done.stdout + done.stderr).strip()[-300:]}"
+def _ended(world: World, told: str) -> Iterator[str]:
+    """An order that a refusal names as in its way is ended by the commands that it prints."""
+    for order_id in re.findall(r"belay cancel\s+([0-9a-f]{32})", told):
+        for words in (("cancel", order_id), ("resolve", order_id, "--cancelled")):
+            done = world.command(*words, "--reason", "it is in the way")
+            yield f"{shlex.join(words)} -> {done.exit_code} {(done.stdout + done.stderr).strip()[-300:]}"
 
 
 def _cancel_at_the_venue(world: World, incident: Incident) -> None:

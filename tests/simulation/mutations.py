@@ -259,10 +259,10 @@ def _is_profit(account: Any, flow: Any) -> Any:
     return counted.model_copy(update={"positions": {**counted.positions, strategy: held}})
 
 
-def _counts_what_it_reads(services: Any, name: str, row: Any) -> Any:
+def _counts_what_it_reads(services: Any, name: str, row: Any, *moves: Any) -> Any:
     """Reading with overlap counts with overlap."""
     again = services.ledger.flow(name, row.flow_id) is not None
-    return _record(services, name, row.model_copy(update={"flow_id": f"{row.flow_id} again"}) if again else row)
+    return _record(services, name, row.model_copy(update={"flow_id": f"{row.flow_id} again"}) if again else row, *moves)
 
 
 def _drops_rows(*arguments: Any) -> Any:

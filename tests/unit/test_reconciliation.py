@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belay.domain.account import Account
+from belay.domain.balances import WORST_FILL
 from belay.domain.decisions import Side
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
@@ -302,7 +303,9 @@ def test_an_open_sell_explains_at_most_its_quantity_and_twice_what_it_was_valued
     account = make_account(opening=opening, reservations={"r1": sell})
     most = WORST_FILL * sell.notional
     assert reconcile(ledger(account=account), venue(USD=f"{most}", BTC="0.9")) == ()
-    assert mismatches(reconcile(ledger(account=account), venue(USD=f"{most + 1}", BTC="0.9"))) == [KIND.BALANCE_MISMATCH]
+    assert mismatches(reconcile(ledger(account=account), venue(USD=f"{most + 1}", BTC="0.9"))) == [
+        KIND.BALANCE_MISMATCH
+    ]
     assert mismatches(reconcile(ledger(account=account), venue(USD="5000", BTC="0.8"))) == [KIND.BALANCE_MISMATCH]
     done = account.model_copy(update={"reservations": {"r1": sell.model_copy(update={"quantity": Decimal(0)})}})
     assert mismatches(reconcile(ledger(account=done), venue(USD="1", BTC="1"))) == [KIND.BALANCE_MISMATCH]

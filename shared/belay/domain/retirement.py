@@ -12,6 +12,7 @@ from belay.domain.documents import AccountDocument
 from belay.domain.errors import InvalidInput
 from belay.domain.flows import Flow, FlowKind
 from belay.domain.record import Record, Symbol, Utc, joined
+from belay.domain.way_back import ending
 
 
 class RetireRequest(Record):
@@ -46,7 +47,7 @@ def require_quiet(symbol: str, account: Account, stops: OperatorStops) -> None:
     """
     open_ones = sorted(held.order_id for held in account.reservations.values() if held.symbol == symbol)
     if open_ones:
-        remedy = "`belay cancel` it, or `belay resolve` it where the venue does not know it."
+        remedy = ending(open_ones[0])
         raise InvalidInput("retire.symbol", f"order {open_ones[0]} is open in {symbol}", remedy)
     for strategy, held in account.positions.items():
         if symbol in held and held[symbol].quantity < 0:

@@ -163,6 +163,12 @@ def commands(incident: Incident) -> tuple[str, ...]:
     return tuple(template.format(**quoted) + account for template in templates)
 
 
+def ending(order_id: str) -> str:
+    """How a person ends an order that stands in the way of something."""
+    order = shlex.quote(order_id)
+    return f"belay cancel {order} {REASON}; where the venue does not know it: belay resolve {order}."
+
+
 def _amount(incident: Incident) -> str:
     """The option that lets a rebase take only what the incident says to differ; none where it says no two amounts."""
     try:

@@ -143,9 +143,6 @@ def _holdings(session: Session, findings: list[Finding]) -> tuple[str, ...]:
         account = session.services.ledger.account(session.document.account)
         orders = readable(session.venue.open_orders())
         balances = of_this_account(account, session.venue.balances())
-    except AccountRefused as error:
-        findings.append(judge_refusal("reconciler", error.code, error.remedy))
-        return ()
     except VenueUnavailable as error:
         findings.append(fail("balances", f"orders and balances cannot be read: {error}", ASK_AGAIN))
         return ()

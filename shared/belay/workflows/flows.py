@@ -2,8 +2,8 @@
 
 A flow shifts what is expected and is nobody's profit. What an asset held before it was first used enters the opening.
 
-A movement that is recorded before it is final may move a balance after that was taken as it was (at the opening, or by
-a rebase), although it was asked for before. So what is seen not to be final after a balance was taken is noted, once: a
+A movement that is recorded before it is final may move a balance after that was taken as it was (at the opening, or
+by a rebase), although it was asked for before. So what is seen not to be final after a balance was taken is noted: a
 deposit that is noted counts when it is credited, a withdrawal that is noted counts back when it fails.
 """
 

@@ -12,6 +12,7 @@ from belay.domain.rebase import Rebased, RebaseRequest, Shift
 from belay.domain.reconciliation import compared
 from belay.domain.record import Utc
 from belay.domain.venues import UnreadRow
+from belay.domain.way_back import ending
 from belay.ports import Services
 from belay.workflows.gaps import Gap
 from belay.workflows.identity import refuse_other_identity
@@ -126,8 +127,7 @@ def _require_settled(assets: Iterable[str], views: Views) -> None:
     for asset in assets:
         if waiting := in_flight(ledger, views.venue, asset):
             problem = f"order {waiting} is not settled, and may explain what {asset} differs by"
-            remedy = f'Wait for it, or: belay cancel {waiting} --reason "…"; is it not known: belay resolve {waiting}.'
-            raise InvalidInput("account", problem, remedy)
+            raise InvalidInput("account", problem, f"Wait for it, or: {ending(waiting)}")
         trade = uncounted(ledger, views.venue, asset)
         if trade is not None and ledger.owner(trade) is None:
             problem = f"trade {trade.key} belongs to no order, and may explain what {asset} differs by"

@@ -407,7 +407,7 @@ FLOWS: dict[str, tuple[str, dict[str, str], dict[str, Any], str, FlowKind, dict[
     ),
     "a withdrawal to a bank": (
         "sapiGetFiatOrders", {"transactionType": "1"}, FIAT,
-        f"fiat-out:{FIAT['orderNo']}", FlowKind.WITHDRAWAL, {"BRL": "-10"}, AT + timedelta(seconds=1),
+        f"fiat-out:{FIAT['orderNo']}", FlowKind.WITHDRAWAL, {"BRL": "-10"}, AT,
     ),
     "a subscription, what came from spot": (
         f"{EARN}FlexibleHistorySubscriptionRecord", {}, SUBSCRIPTION,
@@ -454,16 +454,37 @@ def test_what_never_touched_the_spot_wallet_is_no_flow(method: str, row: dict[st
     assert only(method, row) == {}
 
 
+def test_a_deposit_that_is_pending_is_told_as_coming_and_what_is_read_ends_before_it() -> None:
+    page, found = swept(sapi(sapiGetCapitalDepositHisrec=[{**DEPOSIT, "status": 0}]))
+    assert (found, page.unread, page.read_until) == ({}, (), AT)
+    assert [flow.flow_id for flow in page.coming] == ["deposit:769800519366885376"]
+    assert (page.out, page.void, page.as_of) == ((), (), END)
+
+
+def test_a_withdrawal_counts_when_it_is_asked_for_and_what_is_read_ends_before_one_that_is_pending() -> None:
+    """It leaves `free` at once: only "user asset" (sapi/v3/asset/getUserAsset) shows it, as `withdrawing`."""
+    page, found = swept(sapi(sapiGetCapitalWithdrawHistory=[{**WITHDRAWAL, "status": 4, "completeTime": ""}]))
+    assert page.out == tuple(found.values()) != ()
+    assert (page.coming, page.void, page.unread, page.read_until) == ((), (), (), AT)
+
+
 @pytest.mark.parametrize(
     ("method", "row"),
     [
-        ("sapiGetCapitalDepositHisrec", {**DEPOSIT, "status": 0}),
-        ("sapiGetCapitalWithdrawHistory", {**WITHDRAWAL, "status": 4, "completeTime": ""}),
+        ("sapiGetCapitalDepositHisrec", {**DEPOSIT, "status": 2}),
+        ("sapiGetCapitalWithdrawHistory", {**WITHDRAWAL, "status": 5, "completeTime": ""}),
     ],
 )
-def test_what_is_pending_is_not_counted_and_what_is_read_ends_before_it(method: str, row: dict[str, Any]) -> None:
+def test_what_came_to_nothing_is_told_so_and_holds_nothing_back(method: str, row: dict[str, Any]) -> None:
     page, found = swept(sapi(**{method: [row]}))
-    assert (found, page.unread, page.read_until) == ({}, (), AT)
+    assert found == {}
+    assert len(page.void) == 1
+    assert (page.coming, page.out, page.unread, page.read_until) == ((), (), (), END)
+
+
+def test_a_row_that_came_to_nothing_and_is_not_understood_moved_nothing_all_the_same() -> None:
+    page, found = swept(sapi(sapiGetCapitalDepositHisrec=[{**DEPOSIT, "status": 2, "amount": "?"}]))
+    assert (found, page.void, page.unread, page.read_until) == ({}, (), (), END)
 
 
 def test_what_is_pending_for_ever_is_told_and_holds_nothing_back() -> None:
