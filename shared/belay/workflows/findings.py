@@ -48,7 +48,8 @@ NOT_KNOWN_HERE = frozenset(
 TRADE_ROW, FLOW_ROW = (f"{IncidentKind.UNREADABLE_ROW}:{what}|" for what in ("trade", "flow"))
 LOOK_AT_THE_ROW = (
     "Look the row up at the venue. This ends by itself once the row is gone or a version of Belay that reads it is "
-    "deployed. A trade's row stays: take it as it is, belay incidents resolve, and what it moved, belay rebase."
+    "deployed. A trade's row stays. If it is of an order of ours: belay resolve ORDER --filled "
+    "rows.json. If not, take it as it is, belay incidents resolve, and what it moved, belay rebase."
 )
 
 
