@@ -235,6 +235,49 @@ def test_records_with_unknown_fields_that_this_version_may_act_on_are_acted_on_a
     assert later.text_of(world.ledger, later.STATE).endswith(',"margin":{"USD":"1.50"}}')
 
 
+def deposited(world: World) -> str:
+    """A deposit that counts; the id of its flow."""
+    world.advance(seconds=1)
+    world.move(USD="25")
+    world.advance(minutes=1)
+    assert world.reconcile().clean
+    (flow,) = world.ledger.flows(ACCOUNT, 10)
+    return flow.flow_id
+
+
+def overwritten(world: World, flow_id: str, reads_from: int, **fields: Any) -> None:
+    """A later version writes a flow and its line anew."""
+    flows, lines = world.ledger._flows[ACCOUNT], world.ledger._flow_lines[ACCOUNT]
+    text = json.dumps({**json.loads(flows.text(flow_id)), **fields})
+    for drawer, key in ((flows, flow_id), (lines, next(iter(lines.keys())))):
+        drawer.plant(key, text, reads_from)
+
+
+@pytest.mark.parametrize("reads_from", [SCHEMA, later.LATER])
+def test_r48_a_flow_of_a_kind_that_only_a_later_version_knows_counts_once_and_is_shown(reads_from: int) -> None:
+    world = ready()
+    flow_id = deposited(world)
+    overwritten(world, flow_id, reads_from, kind="loan")
+    world.move(USD="10")
+    world.minutes(20)
+    assert world.reconcile().clean
+    assert world.account.external == {"USD": 35}
+    assert world.kinds() == []
+    kinds = {str(flow.kind): flow.kind.known for flow in world.ledger.flows(ACCOUNT, 10)}
+    assert kinds == {"loan": False, "deposit": True}
+
+
+def test_r48_a_flow_that_only_a_later_version_can_read_is_told_as_what_it_is() -> None:
+    world = ready()
+    flow_id = deposited(world)
+    overwritten(world, flow_id, later.LATER, amounts="another form")
+    world.move(USD="10")
+    world.minutes(2)
+    told = " ".join(f"{incident.actual}" for incident in world.incidents())
+    assert f"flow {flow_id} of account {ACCOUNT}" in told
+    assert "later version" in told
+
+
 # --- adoption, evaluation -------------------------------------------------------------------------
 
 

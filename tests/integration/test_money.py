@@ -497,10 +497,12 @@ def test_a_rebase_for_another_difference_than_the_one_there_is_takes_nothing() -
     assert asked(world, assets=["USD"], amounts={"USD": "25"})["taken"]
 
 
-def test_a_rebase_is_refused_while_an_order_is_open() -> None:
+def test_a_rebase_is_refused_while_it_is_not_known_what_became_of_an_order() -> None:
     world = ready()
-    world.buy(limit_price="9000")
+    world.steps.next("venue.submit", instead(Outcome(kind=OutcomeKind.UNKNOWN, code="no_answer")))
+    world.buy()
     world.deliver()
+    world.steps.always("venue.lookup", instead(None))
     world.move(recorded=False, USD="25")
     world.advance(minutes=1)
     refused = asked(world, whole=True)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belay.domain.account import Account
+from belay.domain.balances import WORST_FILL
 from belay.domain.decisions import Side
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, OrderState
@@ -296,21 +297,27 @@ def test_an_open_buy_may_move_the_balances_as_far_as_it_may_fill(total: dict[str
     assert (reconcile(ledger(account=account), venue(**total)) == ()) is clean
 
 
-def test_the_proceeds_of_an_open_sell_are_not_bounded_but_its_quantity_is() -> None:
+def test_an_open_sell_explains_at_most_its_quantity_and_twice_what_it_was_valued_at() -> None:
     opening = {"USD": Decimal(0), "BTC": Decimal(1)}
     sell = make_reservation("r1", side=Side.SELL, reducing=True)
     account = make_account(opening=opening, reservations={"r1": sell})
-    assert reconcile(ledger(account=account), venue(USD="5000", BTC="0.9")) == ()
-    assert mismatches(reconcile(ledger(account=account), venue(USD="5000", BTC="0.8"))) == [KIND.BALANCE_MISMATCH]
+    most = WORST_FILL * sell.notional
+    assert reconcile(ledger(account=account), venue(USD=f"{most}", BTC="0.9")) == ()
+    assert mismatches(reconcile(ledger(account=account), venue(USD=f"{most + 1}", BTC="0.9"))) == [
+        KIND.BALANCE_MISMATCH
+    ]
+    assert mismatches(reconcile(ledger(account=account), venue(USD="1", BTC="0.8"))) == [KIND.BALANCE_MISMATCH]
     done = account.model_copy(update={"reservations": {"r1": sell.model_copy(update={"quantity": Decimal(0)})}})
     assert mismatches(reconcile(ledger(account=done), venue(USD="1", BTC="1"))) == [KIND.BALANCE_MISMATCH]
 
 
-def test_what_an_open_buy_at_market_costs_is_not_bounded_but_its_quantity_is() -> None:
+def test_an_open_buy_at_market_explains_at_most_its_quantity_and_twice_what_it_was_valued_at() -> None:
     buy = make_reservation("r1", at_market=True)
     account = make_account(opening=OPENING, reservations={"r1": buy})
-    assert reconcile(ledger(account=account), venue(USD="5000", BTC="0.1")) == ()
-    assert mismatches(reconcile(ledger(account=account), venue(USD="5000", BTC="0.2"))) == [KIND.BALANCE_MISMATCH]
+    least = OPENING["USD"] - WORST_FILL * buy.notional
+    assert reconcile(ledger(account=account), venue(USD=f"{least}", BTC="0.1")) == ()
+    assert mismatches(reconcile(ledger(account=account), venue(USD=f"{least - 1}"))) == [KIND.BALANCE_MISMATCH]
+    assert mismatches(reconcile(ledger(account=account), venue(USD="9500", BTC="0.2"))) == [KIND.BALANCE_MISMATCH]
     done = account.model_copy(update={"reservations": {"r1": buy.model_copy(update={"quantity": Decimal(0)})}})
     assert mismatches(reconcile(ledger(account=done), venue(USD="5000"))) == [KIND.BALANCE_MISMATCH]
 

@@ -225,7 +225,14 @@ def set_document(desk: Desk, document: AccountDocument, author: str, same_venue:
         require_live(desk, document)
     account = desk.ledger.account(document.account)
     stored = desk.ledger.configuration(document.account)
-    _require_same_identity(known_identity(account, stored.document if stored else None), document, same_venue)
+    known = known_identity(account, stored.document if stored else None)
+    _require_same_identity(known, document, same_venue)
+    if account.identity is None and differing(
+        known, document
+    ):  # or nothing would be left to compare, and to go back to
+        change_account(
+            desk.ledger, document.account, lambda held: held if held.identity else held.bumped(identity=known)
+        )
     in_use = account.held_symbols() | {held.symbol for held in account.reservations.values()}
     if missing := sorted(in_use - set(document.symbols)):
         problem = f"{missing[0]} is missing, but has a position or an open order"

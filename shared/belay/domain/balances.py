@@ -6,8 +6,8 @@
     in, and the document's tolerance
 
 An order that the venue shows has moved what it shows as filled; only one of which it is not known stands for its whole
-size. What only an order explains may be explained by something else once the order is done: it opens nothing, and it
-ends nothing.
+size, at the market for no more than `WORST_FILL` times what it was valued at. What only an order explains may be
+explained by something else once the order is done: it opens nothing, and it ends nothing.
 
 What is within the rounding bound is taken into a proof's running sum, so that a leak cannot hide in it: the sum is
 bounded by all bookings there ever were. While anything is in flight in an asset nothing of it is taken in.
@@ -23,21 +23,23 @@ from belay.domain.proofs import Proof
 from belay.domain.record import ZERO, Record, base_asset, quote_asset
 from belay.domain.venues import Balances, VenueTrade
 
+# How many times what it was valued at an order may move in quote currency where no limit bounds that: its price was
+# seconds old, and venues refuse or halt long before a price has doubled. Were it left open, one unknown order would
+# explain the loss of everything. What really goes beyond is told, and is over once its fills are counted.
+WORST_FILL = Decimal(2)
+
 
 class Range(Record):
-    """How far something may have moved a balance. None: not bounded."""
+    """How far something may have moved a balance."""
 
-    low: Decimal | None = ZERO
-    high: Decimal | None = ZERO
+    low: Decimal = ZERO
+    high: Decimal = ZERO
 
-    def plus(self, low: Decimal | None, high: Decimal | None) -> "Range":
-        return Range(
-            low=None if self.low is None or low is None else self.low + low,
-            high=None if self.high is None or high is None else self.high + high,
-        )
+    def plus(self, low: Decimal, high: Decimal) -> "Range":
+        return Range(low=self.low + low, high=self.high + high)
 
     def holds(self, value: Decimal) -> bool:
-        return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
+        return self.low <= value <= self.high
 
     @property
     def still(self) -> bool:
@@ -79,8 +81,7 @@ class Difference(Record):
     @property
     def taken_in(self) -> Decimal:
         """What of the residual is the venue's rounding."""
-        least, most = self.rounding.low or ZERO, self.rounding.high or ZERO
-        return max(least, min(self.residual, most))
+        return max(self.rounding.low, min(self.residual, self.rounding.high))
 
 
 def in_use(account: Account, document: AccountDocument) -> frozenset[str]:
@@ -214,9 +215,9 @@ def _moving(asset: str, reservations: Iterable[Reservation], estimates: Iterable
             moving = moving.plus(ZERO, held.quantity) if held.side is Side.BUY else moving.plus(-held.quantity, ZERO)
         if asset == quote and held.quantity > 0:
             if held.side is Side.BUY:
-                moving = moving.plus(None if held.at_market else -held.notional, ZERO)
+                moving = moving.plus(-held.notional * (WORST_FILL if held.at_market else 1), ZERO)
             else:
-                moving = moving.plus(ZERO, None)
+                moving = moving.plus(ZERO, held.notional * WORST_FILL)
     for estimate in estimates:
         owed = estimate.range(asset)
         moving = moving.plus(owed.low, owed.high)

@@ -1,12 +1,12 @@
 """Flows: what came to an account or left it without a trade of its orders. Append-only, each counted once."""
 
-from enum import StrEnum
-
-from belay.domain.record import Amount, Record, Utc
+from belay.domain.record import Amount, OpenEnum, Record, Utc
 from belay.domain.venues import UnreadRow, VenueTrade
 
 
-class FlowKind(StrEnum):
+class FlowKind(OpenEnum):
+    """What a movement was; one that only a later version knows counts as what its amounts say."""
+
     DEPOSIT = "deposit"
     WITHDRAWAL = "withdrawal"
     INTEREST = "interest"

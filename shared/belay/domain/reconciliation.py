@@ -339,11 +339,11 @@ def compared(ledger: LedgerView, venue: VenueView) -> dict[str, Difference]:
     uncounted = [trade for trade in ledger.uncounted(venue.trades) if ledger.owner(trade) is not None]
     owed = [estimate for order in ledger.orders.values() if (estimate := _estimate(order))]
     owed += [Estimate.of(trade) for trade in ledger.owing]
-    filling = _filling(ledger, venue, uncounted)
-    return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed, filling)
+    shown = filling(ledger, venue, uncounted)
+    return differences(ledger.account, ledger.document, ledger.last_proof, venue.balances, uncounted, owed, shown)
 
 
-def _filling(ledger: LedgerView, venue: VenueView, uncounted: Iterable[VenueTrade]) -> dict[str, Decimal]:
+def filling(ledger: LedgerView, venue: VenueView, uncounted: Iterable[VenueTrade]) -> dict[str, Decimal]:
     """What of each order that the venue shows is filled there beyond its trades, those of `uncounted` included."""
     shown: dict[str, dict[str, Decimal]] = {}
     for seen in venue.shown:

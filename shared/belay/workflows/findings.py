@@ -13,8 +13,9 @@ from belay.domain.account import StopLevel
 from belay.domain.documents import AccountDocument
 from belay.domain.errors import WrittenByLater
 from belay.domain.incidents import ENDS_BY_RULE, WITHIN_A_DAY, Incident, IncidentKind
+from belay.domain.orders import Order
 from belay.domain.reconciliation import Mismatch, compared
-from belay.domain.record import base_asset, quote_asset
+from belay.domain.record import base_asset, plain, quote_asset
 from belay.domain.venues import UnreadRow
 from belay.domain.verdicts import SYMBOL_GONE_FOR
 from belay.ports import Suspicion
@@ -46,7 +47,8 @@ NOT_KNOWN_HERE = frozenset(
 TRADE_ROW, FLOW_ROW = (f"{IncidentKind.UNREADABLE_ROW}:{what}|" for what in ("trade", "flow"))
 LOOK_AT_THE_ROW = (
     "Look the row up at the venue. This ends by itself once the row is gone or a version of Belay that reads it is "
-    "deployed. A trade's row stays: take it as it is, belay incidents resolve, and what it moved, belay rebase."
+    "deployed. A trade's row stays. If it is of an order of ours: belay resolve ORDER --filled "
+    "rows.json. If not, take it as it is, belay incidents resolve, and what it moved, belay rebase."
 )
 
 
@@ -151,7 +153,15 @@ def _uncovered(views: Views, found: Mapping[str, Mismatch]) -> dict[str, str]:
         why[gap.symbol] = str(gap)
     for symbol in views.unsettled:
         why.setdefault(symbol, "a trade may be that of an order whose outcome is open")
+    for order in owing(views):  # what is held of it is not known until they are counted
+        counted = f"{plain(order.venue_filled)} filled at the venue, {plain(order.filled_quantity)} counted"
+        why.setdefault(order.symbol, f"trades of order {order.order_id} are owed: {counted}")
     return dict(sorted(why.items()))
+
+
+def owing(views: Views) -> tuple[Order, ...]:
+    """The orders of which the venue shows more as filled than there are trades of."""
+    return tuple(order for order in views.ledger.orders.values() if not order.settled and not order.explained)
 
 
 def _moved(session: Session, views: Views) -> bool:
@@ -174,7 +184,7 @@ def _doubtful(kind: str, subject: str, views: Views) -> bool:
         return subject in views.unsettled
     if kind != IncidentKind.BALANCE_MISMATCH:
         return False
-    shared = {asset for symbol in views.unsettled for asset in (base_asset(symbol), quote_asset(symbol))}
+    shared = {asset for symbol in views.moved_unseen for asset in (base_asset(symbol), quote_asset(symbol))}
     return subject in shared or any(subject in row.assets for row in views.unread if row.what == "balance")
 
 

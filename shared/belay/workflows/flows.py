@@ -18,15 +18,17 @@ from belay.domain.balances import unopened
 from belay.domain.errors import Conflict, VenueUnavailable
 from belay.domain.flows import TAKES, FeeRow, Flow, FlowKind, FlowPage, VenueFlow
 from belay.domain.foreign import fee_corrected
+from belay.domain.in_flight import in_flight, touches, uncounted
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
 from belay.domain.reconciliation import compared
 from belay.domain.record import ZERO, iso, joined, parted
-from belay.domain.venues import UnreadRow, VenueOrder, VenueTrade, readable
+from belay.domain.venues import UnreadRow, VenueTrade, readable
 from belay.domain.verdicts import DATING
 from belay.ports import Cursor, Ledger, Services
 from belay.workflows.fills import correct_fill
 from belay.workflows.session import Session
+from belay.workflows.still import filled, unread_about
 from belay.workflows.updates import AUTHOR, TRIES, close_incident, open_incident
 from belay.workflows.views import Views
 
@@ -122,32 +124,39 @@ def record(services: Services, name: str, row: VenueFlow, moves: Moves | None = 
 
     What came or went before an asset's balance was last taken as it was is in that balance, unless it is noted.
     """
-    ledger = services.ledger
-    flow_id = joined(row.flow_id, moves) if moves else row.flow_id
     for _ in range(TRIES):
-        account = ledger.account(name)
-        if ledger.flow(name, flow_id) is not None:
+        account = services.ledger.account(name)
+        flow = flow_of(services, account, row, moves)
+        if flow is None:
             return False
-        taken = taken_at(ledger, account)
-        amounts = _went_back(ledger, name, row, taken) if moves else _came(ledger, name, row, taken)
-        if not amounts:
-            return False
-        flow = Flow(
-            account=name,
-            flow_id=flow_id,
-            kind=row.kind,
-            amounts=amounts,
-            at=row.at,
-            recorded_at=services.clock.now(),
-            author=AUTHOR,
-            evidence=f"{row.evidence}: it came back" if moves else row.evidence,
-        )
         try:
-            ledger.record_flow(flow, account.with_flow(flow))
+            services.ledger.record_flow(flow, account.with_flow(flow))
         except Conflict:
             continue
         return True
     raise Conflict(f"account {name}")
+
+
+def flow_of(services: Services, account: Account, row: VenueFlow, moves: Moves | None = None) -> Flow | None:
+    """What a movement counts as in an account, or that it came back; None where it counts as nothing more."""
+    ledger, name = services.ledger, account.account
+    flow_id = joined(row.flow_id, moves) if moves else row.flow_id
+    if ledger.flow(name, flow_id) is not None:
+        return None
+    taken = taken_at(ledger, account)
+    amounts = _went_back(ledger, name, row, taken) if moves else _came(ledger, name, row, taken)
+    if not amounts:
+        return None
+    return Flow(
+        account=name,
+        flow_id=flow_id,
+        kind=row.kind,
+        amounts=amounts,
+        at=row.at,
+        recorded_at=services.clock.now(),
+        author=AUTHOR,
+        evidence=f"{row.evidence}: it came back" if moves else row.evidence,
+    )
 
 
 def _came(ledger: Ledger, name: str, row: VenueFlow, taken: Callable[[str], datetime]) -> dict[str, Decimal]:
@@ -163,7 +172,7 @@ def _went_back(ledger: Ledger, name: str, row: VenueFlow, taken: Callable[[str],
     """What of a movement that is void counts back: it counted, or was in a balance that was taken as it was, and that
     was not taken again since."""
     flow = ledger.flow(name, row.flow_id)
-    counted = flow.amounts if flow else {}
+    counted = flow.amounts if flow is not None and flow.understood else {}
 
     def counts(asset: str) -> bool:
         at = taken(asset)
@@ -308,7 +317,7 @@ def extend_opening(session: Session, views: Views) -> int:
     """
     account, entered = views.ledger.account, 0
     missing = [asset for asset in sorted(unopened(account, session.document)) if _quiet(asset, views)]
-    if not missing or not views.clocks_agree or views.gaps:
+    if not missing or not views.clocks_agree:
         return 0
     at = session.market_data.time()
     if filled(readable(session.venue.open_orders())) != filled(views.venue.open_orders):
@@ -325,20 +334,11 @@ def extend_opening(session: Session, views: Views) -> int:
     return entered
 
 
-def filled(orders: Iterable[VenueOrder]) -> dict[tuple[str, str], Decimal]:
-    """How much of each venue order is filled: where that moves, balances do."""
-    return {(order.symbol, order.venue_order_id): order.filled_quantity for order in orders}
-
-
 def _quiet(asset: str, views: Views) -> bool:
-    """Whether nothing that is known of may be moving an asset; a fee may be taken in any that no symbol names."""
-    account, document = views.ledger.account, views.ledger.document
-    traded = {a for s in (*document.symbols, *account.held_symbols()) for a in s.split("/")}
-    moving = [held.symbol for held in account.reservations.values()]
-    moving += [trade.symbol for trade in views.ledger.uncounted(views.venue.trades)]
-    moving += [order.symbol for order in views.ledger.orders.values() if order.estimated and not order.settled]
-    moving += [trade.symbol for trade in views.ledger.owing]
-    return not any(asset in symbol.split("/") or asset not in traded for symbol in moving)
+    """Whether nothing that is known of may be moving an asset, and nothing about it is unread."""
+    ledger, venue = views.ledger, views.venue
+    moving = in_flight(ledger, venue, asset) or uncounted(ledger, venue, asset) or unread_about(views, asset)
+    return not moving and not any(touches(t.symbol, asset, ledger.account, ledger.document) for t in ledger.owing)
 
 
 def _entering(account: Account, asset: str, held: Decimal, at: datetime, recorded_at: datetime) -> Flow:

@@ -22,8 +22,16 @@ class Gap(Record):
         """Whether it is only not known what something is worth: no balance hangs on that."""
         return self.what == price_of(self.symbol)
 
+    @property
+    def of_outcome(self) -> bool:
+        """Whether it is only not known what became of an order: it may have done what its reservation holds."""
+        return self.what.startswith(LOOK_UP)
+
     def __str__(self) -> str:
         return f"{self.what}: {self.problem}"
+
+
+LOOK_UP = "look-up of "
 
 
 def price_of(symbol: str) -> str:

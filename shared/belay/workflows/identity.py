@@ -8,19 +8,25 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from belay.domain.account import Account
-from belay.domain.errors import BelayError, Conflict, InvalidInput
+from belay.domain.errors import BelayError, Conflict, InvalidInput, VenueUnavailable
 from belay.domain.flows import Flow, FlowKind
 from belay.domain.identity import HOSTS, differing, identity_of
+from belay.domain.in_flight import unsettled
 from belay.domain.incidents import Incident, IncidentKind
+from belay.domain.orders import Order, same_order
 from belay.domain.reconciliation import VenueView, compared
 from belay.domain.record import Record, digest
-from belay.domain.venues import readable
+from belay.domain.venues import VenueOrder
 from belay.ports import Services
-from belay.workflows.flows import filled
+from belay.workflows.foreseen import foreseen
 from belay.workflows.session import Session, open_session
+from belay.workflows.still import steady
 from belay.workflows.updates import AUTHOR, end_incident, open_incident
-from belay.workflows.views import read
+from belay.workflows.views import Views, read
 
+# Of the latest orders, how many are searched for some that the venue may still show, and how many it is asked about.
+LATEST, MOST_ASKED = 20, 3
+BACK = "Set the document that the account had before, or correct the hosts."
 SUBJECT = "document"
 INCIDENT = f"{IncidentKind.IDENTITY_CHANGED}:{SUBJECT}"
 
@@ -113,10 +119,12 @@ def answer(event: Mapping[str, Any], services: Services) -> dict[str, Any]:
 
 
 def same_venue(account: str, request: SameVenueRequest, services: Services) -> SameVenue:
-    """Take other hosts for the same venue, if two equal readings there are what the account should have.
+    """Take other hosts for the same venue, if two equal readings there are what the account should have, what the
+    venue recorded there since included: that is counted by the next run.
 
     Raises:
-        InvalidInput: more than hosts differs, not everything could be read, or the balances are others.
+        InvalidInput: more than hosts differs, not everything could be read, the balances are others, or the outcome of
+            an order is open and nothing there is known to be of this account.
         VenueUnavailable: the venue could not be read.
         Conflict: the account changed meanwhile.
     """
@@ -127,17 +135,14 @@ def same_venue(account: str, request: SameVenueRequest, services: Services) -> S
     if field is None:
         require_identity(session, services.clock.now())  # also where a process stopped before it ended the incident
         return SameVenue(account=account, changed=False, before=before, after=meant.hosts)
-    again = "Set the document that the account had before, or correct the hosts."
     if field != HOSTS:
         raise InvalidInput(field, "means another account, not another host", "Give the other account its own name.")
     views = read(session)
-    if unread := [*views.gaps, *(row.problem for row in views.venue.balances.unread)]:
-        raise InvalidInput(HOSTS, f"not everything could be read there: {unread[0]}", again)
-    if other := [asset for asset, found in compared(views.ledger, views.venue).items() if not found.explained]:
-        raise InvalidInput(HOSTS, f"what is there of {other[0]} is not what the account has", again)
-    at = session.market_data.time()
-    second = filled(readable(session.venue.open_orders())), session.venue.balances().total
-    if second != (filled(views.venue.open_orders), views.venue.balances.total):
+    _require_read(views)
+    _require_ours(session, views)
+    _require_equal(session, views)
+    at = steady(session, views)
+    if at is None:
         raise InvalidInput(HOSTS, "the balances moved between two readings", "Ask again in a minute.")
     flow = Flow(
         account=account,
@@ -154,6 +159,56 @@ def same_venue(account: str, request: SameVenueRequest, services: Services) -> S
     services.ledger.record_flow(flow, views.ledger.account.bumped(identity=kept))
     end_incident(services, account, INCIDENT, f"the same venue: {request.reason}", request.author)
     return SameVenue(account=account, changed=True, before=before, after=meant.hosts)
+
+
+def _require_read(views: Views) -> None:
+    if unread := [*views.gaps, *(row.problem for row in views.venue.balances.unread)]:
+        raise InvalidInput(HOSTS, f"not everything could be read there: {unread[0]}", BACK)
+
+
+def _require_ours(session: Session, views: Views) -> None:
+    """Where an order's outcome is open, balances may be anything, and the silence of another account would be taken for
+    its absence: then something there has to be known as of this account."""
+    if (waiting := unsettled(views.ledger)) and not _of_this_account(session, views):
+        problem = f"order {waiting[0]} is not settled, and nothing there shows that it is the same account"
+        raise InvalidInput(HOSTS, problem, f"{BACK} Ask again once it is settled, or once it is shown there.")
+
+
+def _of_this_account(session: Session, views: Views) -> bool:
+    """Whether the venue tells the account's own id there, or shows an order that was sent under an id of ours."""
+    known = views.ledger.account.identity
+    if known is not None and known.venue_account is not None and known.venue_account == views.venue.balances.account:
+        return True
+    ours = ((views.ledger.owner(seen), seen) for seen in views.venue.shown)
+    if any(order is not None and _is_that(order, seen) for order, seen in ours):
+        return True
+    recent = session.services.ledger.orders(session.document.account, LATEST)
+    asked = [order for order in recent if order.venue_order_ids and order.settled][:MOST_ASKED]
+    return any((seen := _shown(session, order)) is not None and _is_that(order, seen) for order in asked)
+
+
+def _shown(session: Session, order: Order) -> VenueOrder | None:
+    with suppress(VenueUnavailable):  # that shows nothing
+        return session.venue.lookup(order.symbol, order.order_id)
+    return None
+
+
+def _is_that(order: Order, seen: VenueOrder) -> bool:
+    known = not order.venue_order_ids or seen.venue_order_id in order.venue_order_ids
+    return known and seen.client_order_id == order.order_id and same_order(order, seen)
+
+
+def _require_equal(session: Session, views: Views) -> None:
+    """Explained by what is counted, and by what the venue recorded there that is still to be counted."""
+    other = _unexplained(views, views.ledger.account)
+    other = other and _unexplained(views, foreseen(session, views))
+    if other:
+        raise InvalidInput(HOSTS, f"what is there of {other[0]} is not what the account has", BACK)
+
+
+def _unexplained(views: Views, account: Account) -> list[str]:
+    found = compared(views.ledger.model_copy(update={"account": account}), views.venue)
+    return [asset for asset, difference in found.items() if not difference.explained]
 
 
 def _changed(session: Session, field: str, at: datetime) -> Incident:

@@ -13,16 +13,17 @@ from belay.domain.errors import BelayError, Conflict, InvalidInput, VenueUnavail
 from belay.domain.incidents import ENDS_BY_RULE, Incident, IncidentKind, Looked, ResolveRequest
 from belay.domain.orders import NEVER_SENT, UNRESOLVED
 from belay.domain.reconciliation import Mismatch
+from belay.domain.record import plain
 from belay.domain.slots import Slot
 from belay.ports import Services
-from belay.workflows.findings import looked_at, of_record
+from belay.workflows.findings import looked_at, of_record, owing
 from belay.workflows.identity import standing_change
 from belay.workflows.integrity import Examination
 from belay.workflows.outage import CLOCKS, NOT_UNDERSTOOD, RECONCILING, STALE, UNREACHABLE, refusal
 from belay.workflows.reconcile import compare_both
 from belay.workflows.schedule import stale_proof
 from belay.workflows.session import Session, open_session
-from belay.workflows.settling import owed_fills
+from belay.workflows.settling import fills_owed, owed_fills
 from belay.workflows.updates import NO_ACCOUNT, TRIES, end_incident, open_incident
 from belay.workflows.views import Views, read
 
@@ -90,7 +91,7 @@ def _stands(incident: Incident, session: Session) -> Looked | None:
     """The answer to whoever asks while the fact stands, or cannot be looked at."""
     by_reading = incident.kind in ENDS_BY_RULE or incident.incident_id in (*OF_READING, CLOCKS)
     looks = by_reading or incident.kind in (IncidentKind.UNKNOWN_OUTCOME, IncidentKind.IDENTITY_CHANGED)
-    if of_record(incident) or not looks:
+    if not looks or (of_record(incident) and not _of_an_order_of_ours(incident, session)):
         return None
     if changed := standing_change(session, incident.opened_at):  # what is read is another account's
         if incident.kind is IncidentKind.IDENTITY_CHANGED:
@@ -106,7 +107,27 @@ def _stands(incident: Incident, session: Session) -> Looked | None:
     return _by_reading(incident, session, views)
 
 
+def _of_an_order_of_ours(incident: Incident, session: Session) -> bool:
+    """Whether the row may be one of the trades that an order of its symbol is owed, by what the ledger knows."""
+    orders = session.services.ledger.open_orders(incident.account)
+    return any(order.symbol == incident.symbol and not order.explained for order in orders)
+
+
+def _owed(incident: Incident, views: Views) -> Looked | None:
+    """A row that is taken as it is counts as nothing: the position would stay wrong, and nobody would be told."""
+    order = next((order for order in owing(views) if order.symbol == incident.symbol), None)
+    if order is None:
+        return None
+    missing = f"{plain(order.venue_filled)} filled at the venue, {plain(order.filled_quantity)} counted"
+    problem = f"order {order.order_id} is owed trades, of which this row may be one: {missing}"
+    command = way_back.commands(fills_owed(order, incident.opened_at))
+    remedy = "Give the venue's rows of the order; then ask again. Trades that arrive are counted by themselves."
+    return _looked(incident, status="open", problem=problem).model_copy(update={"remedy": remedy, "commands": command})
+
+
 def _by_reading(incident: Incident, session: Session, views: Views) -> Looked | None:
+    if of_record(incident):
+        return _owed(incident, views)
     if incident.incident_id in OF_READING:
         return _looked(incident, status="open", problem=str(views.failure)) if views.failure else None
     if incident.kind is IncidentKind.UNKNOWN_OUTCOME:

@@ -1,22 +1,22 @@
 """Take balances as they are, where a person knows why and no record of the venue does. Sends nothing to the venue."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from belay.domain.balances import Difference
 from belay.domain.errors import BelayError, Conflict, InvalidInput
 from belay.domain.flows import Flow, FlowKind
+from belay.domain.in_flight import in_flight, uncounted
 from belay.domain.incidents import IncidentKind
-from belay.domain.orders import NEVER_SENT
 from belay.domain.rebase import Rebased, RebaseRequest, Shift
 from belay.domain.reconciliation import compared
 from belay.domain.record import Utc
-from belay.domain.venues import UnreadRow, readable
+from belay.domain.venues import UnreadRow
 from belay.domain.way_back import ending
 from belay.ports import Services
-from belay.workflows.flows import filled
 from belay.workflows.identity import refuse_other_identity
 from belay.workflows.session import Session, open_session
+from belay.workflows.still import steady, unread_about
 from belay.workflows.updates import TRIES, end_incident
 from belay.workflows.views import Views, read
 
@@ -40,8 +40,8 @@ def rebase(account: str, request: RebaseRequest, services: Services) -> Rebased:
     Asked twice it takes once, since nothing differs any longer; of two at once each takes what the other left.
 
     Raises:
-        InvalidInput: something is open, unattributed or unread, a balance moves, or differs by another amount than the
-            person saw; nothing was changed.
+        InvalidInput: something may have moved one of the balances and is not counted or not read, a balance moves, or
+            differs by another amount than the person saw; nothing was changed.
         VenueUnavailable: the venue could not be read.
         Conflict: others kept changing the account.
     """
@@ -58,7 +58,7 @@ def rebase(account: str, request: RebaseRequest, services: Services) -> Rebased:
         _require_seen(request, shifts)
         if not shifts:
             return Rebased(account=account, taken=False, shifts={}, resolved=_end(session, asked, request))
-        _require_settled(views)
+        _require_settled(shifts, views)
         flow = _flow(session, request, shifts, _steady(session, views))
         try:
             services.ledger.record_flow(flow, views.ledger.account.with_flow(flow))
@@ -88,19 +88,12 @@ def _row_told(row: UnreadRow) -> str:
 
 
 def _require_read(assets: Collection[str], views: Views) -> None:
-    """What could not be read and may have moved one of these assets: then its difference may come of that alone. What
-    something is worth moves nothing; a fee may be taken in any asset that no symbol names. What trades of a symbol that
-    is not traded have moved does not become known by waiting: should it one day, it is in the balance already."""
+    """What could not be read and may have moved one of these assets: then its difference may come of that alone."""
     if not views.clocks_agree:
         raise InvalidInput("account", _unread(views)[0], "Ask again once they agree.")
-    account = views.ledger.account
-    named = {a for s in (*views.ledger.document.symbols, *account.held_symbols()) for a in s.split("/")}
-    for gap in (gap for gap in views.gaps if not gap.of_price and gap.kind != "unavailable"):
-        if any(asset in gap.symbol.split("/") or asset not in named for asset in assets):
-            raise InvalidInput("account", f"not everything could be read: {gap}", AGAIN)
-    for row in views.venue.balances.unread:
-        if not row.assets or any(asset in row.assets for asset in assets):
-            raise InvalidInput("account", f"not everything could be read: {_row_told(row)}", AGAIN)
+    for missing in filter(None, (unread_about(views, asset) for asset in assets)):
+        told = _row_told(missing) if isinstance(missing, UnreadRow) else str(missing)
+        raise InvalidInput("account", f"not everything could be read: {told}", AGAIN)
 
 
 def _shifts(asked: tuple[str, ...], found: Mapping[str, Difference]) -> dict[str, Shift]:
@@ -124,25 +117,24 @@ def _require_seen(request: RebaseRequest, shifts: Mapping[str, Shift]) -> None:
             raise InvalidInput("rebase.amounts", problem, "Look again: belay rebase shows what differs now.")
 
 
-def _require_settled(views: Views) -> None:
-    """Nothing that Belay knows of may still explain, or move, a balance."""
+def _require_settled(assets: Iterable[str], views: Views) -> None:
+    """Nothing that Belay knows of may explain, beyond what is counted, what these assets differ by."""
     ledger = views.ledger
-    unsettled = {key for key, order in ledger.orders.items() if not order.settled and order.state not in NEVER_SENT}
-    if waiting := sorted(unsettled | ledger.account.reservations.keys()):
-        problem = f"order {waiting[0]} is not settled, and may explain what differs"
-        raise InvalidInput("account", problem, f"Wait for it, or: {ending(waiting[0])}")
-    for trade in ledger.uncounted(views.venue.trades):
-        if ledger.owner(trade) is None:
-            problem = f"trade {trade.key} belongs to no order, and may explain what differs"
+    for asset in assets:
+        if waiting := in_flight(ledger, views.venue, asset):
+            problem = f"order {waiting} is not settled, and may explain what {asset} differs by"
+            raise InvalidInput("account", problem, f"Wait for it, or: {ending(waiting)}")
+        trade = uncounted(ledger, views.venue, asset)
+        if trade is not None and ledger.owner(trade) is None:
+            problem = f"trade {trade.key} belongs to no order, and may explain what {asset} differs by"
             raise InvalidInput("account", problem, "Give it to a strategy, or call it foreign: belay trades list.")
-        raise InvalidInput("account", f"trade {trade.key} is about to be counted", AGAIN)
+        if trade is not None:
+            raise InvalidInput("account", f"trade {trade.key} is about to be counted", AGAIN)
 
 
 def _steady(session: Session, views: Views) -> Utc:
-    """The venue time between two equal readings: what the second shows was so then."""
-    at = session.market_data.time()
-    again = filled(readable(session.venue.open_orders())), session.venue.balances().total
-    if again != (filled(views.venue.open_orders), views.venue.balances.total):
+    at = steady(session, views)
+    if at is None:
         raise InvalidInput("account", "the balances moved between two readings", AGAIN)
     return at
 

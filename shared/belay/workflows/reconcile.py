@@ -22,7 +22,7 @@ from belay.ports import Services
 from belay.workflows import integrity
 from belay.workflows.fills import count_fill
 from belay.workflows.findings import Failures, Judged, facts, judge, open_incidents
-from belay.workflows.flows import extend_opening, filled, read_flows
+from belay.workflows.flows import extend_opening, read_flows
 from belay.workflows.identity import keep_identity, require_identity
 from belay.workflows.integrity import Examination, beyond
 from belay.workflows.leaving import follow_exits
@@ -33,6 +33,7 @@ from belay.workflows.resolve import attach
 from belay.workflows.restore import first_proven
 from belay.workflows.session import Session, open_session
 from belay.workflows.settling import owed_fills, settle_orders
+from belay.workflows.still import filled
 from belay.workflows.views import Views, next_cursor, read
 from belay.workflows.windows import Budget
 

@@ -27,6 +27,7 @@ from belay.domain.verdicts import (
 from belay.ports import Services
 from belay.workflows.fills import count_fill
 from belay.workflows.given_rows import GivenBeside, count_rows
+from belay.workflows.identity import refuse_other_identity
 from belay.workflows.integrity import examine
 from belay.workflows.outage import gone_since
 from belay.workflows.requests import Answer, answered, end_incidents
@@ -91,11 +92,13 @@ def resolve_order(account: str, request: VerdictRequest, services: Services) -> 
     """Ask the venue about an order, and follow it; where it knows nothing, end the order as the operator says.
 
     Raises:
-        InvalidInput: what is said does not fit the order, with its state named; nothing is changed then.
+        InvalidInput: what is said does not fit the order, with its state named, or the document means another account;
+            nothing is changed then.
         VenueUnavailable: the venue could not be asked.
         Conflict: the order or the account kept moving.
     """
     session = open_session(services, account)
+    refuse_other_identity(session)  # what another account does not know says nothing of an order
     order = _order(session, request.order)
     standing = frozenset(one.incident_id for one in services.ledger.open_incidents(account))
     if order.word is not None and order.word.verdict is request.verdict and not request.trades:

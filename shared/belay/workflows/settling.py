@@ -9,7 +9,7 @@ from belay.domain.orders import NEVER_SENT, TERMINAL, UNRESOLVED, Order, OrderSt
 from belay.domain.reconciliation import at_rest
 from belay.domain.transitions import accept_fees, conclude_absent, note, presume_unknown, release
 from belay.domain.venues import VenueStatus
-from belay.workflows.findings import Failures
+from belay.workflows.findings import Failures, owing
 from belay.workflows.resolve import close_unknown
 from belay.workflows.session import Session
 from belay.workflows.updates import close_incident, exit_not_placed, open_incident, update_as_judged, update_order
@@ -37,8 +37,7 @@ def settle_orders(session: Session, views: Views, flawed: Container[str], failur
 
 def owed_fills(views: Views) -> frozenset[str]:
     """The ids of the incidents about fills that the venue still owes, were there one for each such order."""
-    owed = (order for order in views.ledger.orders.values() if not order.settled and not order.explained)
-    return frozenset(f"{IncidentKind.FILLS_MISSING}:{order.order_id}" for order in owed)
+    return frozenset(f"{IncidentKind.FILLS_MISSING}:{order.order_id}" for order in owing(views))
 
 
 def _settle(order: Order, session: Session, views: Views) -> bool:
@@ -140,10 +139,10 @@ def _release(order: Order, session: Session, views: Views, cause: str = "settled
     overdue = now >= order.terminal_at + lag + UNKNOWN_BOUND
     if not order.explained:
         if overdue and not _just_read(order, views):
-            open_incident(session.services, _fills_owed(order, now))
+            open_incident(session.services, fills_owed(order, now))
         return False
     if overdue:
-        incident = _fills_owed(order, now).incident_id
+        incident = fills_owed(order, now).incident_id
         close_incident(session.services, order.account, incident, "the fills have arrived")
     if order.estimated and not _fees_known(order, session, overdue, now):
         return False
@@ -190,7 +189,7 @@ def _just_read(order: Order, views: Views) -> bool:
     return any(owner is not None and owner.order_id == order.order_id for owner in owners)
 
 
-def _fills_owed(order: Order, now: datetime) -> Incident:
+def fills_owed(order: Order, now: datetime) -> Incident:
     return Incident(
         account=order.account,
         kind=IncidentKind.FILLS_MISSING,

@@ -20,6 +20,7 @@ from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.record import Name, Record
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services
+from belay.workflows.identity import refuse_other_identity
 from belay.workflows.requests import Answer, answered, end_incidents, require_strategy
 from belay.workflows.session import Session, open_session
 from belay.workflows.sightings import MAY_BE_SIGHTED
@@ -67,6 +68,7 @@ def trades(account: str, request: TradesRequest, services: Services) -> Trades:
         Conflict: others kept changing the account.
     """
     session = open_session(services, account)
+    refuse_other_identity(session)
     if request.strategy is not None:
         require_strategy(session, request.strategy, request.new_strategy, "trades.strategy")
     wanted = _wanted(session, request)

@@ -16,7 +16,7 @@ from belay.domain.market import Price
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.venues import Balances, UnreadRow, VenueOrder, readable, unread
 from belay.ports import Cursor
-from belay.workflows.gaps import Gap, Gaps, price_of
+from belay.workflows.gaps import LOOK_UP, Gap, Gaps, price_of
 from belay.workflows.ledger_view import Known
 from belay.workflows.session import Session
 from belay.workflows.updates import AUTHOR
@@ -60,7 +60,7 @@ def _look_up(
     for order in watched:
         if order.state in NEVER_SENT or order.order_id in open_ids:
             continue
-        what = f"look-up of {order.order_id}"
+        what = f"{LOOK_UP}{order.order_id}"
         if not budget.has_time:
             gaps.append(Gap(symbol=order.symbol, what=what, problem="no time left in this run", kind="behind"))
             continue

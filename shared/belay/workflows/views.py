@@ -62,7 +62,18 @@ class Views(Record):
         """The symbols of which the next run may know more: what does not match there may only be unread, or be a trade
         of an order whose outcome is still open."""
         passing = frozenset(gap.symbol for gap in self.gaps if gap.kind in ("silent", "behind"))
-        return passing | {trade.symbol for trade in self.venue.trades if trade.key in self.venue.sightings}
+        return passing | self._sighted
+
+    @property
+    def moved_unseen(self) -> frozenset[str]:
+        """The symbols of which there may be trades that moved a balance and were not read this time. What an order may
+        have done whose outcome could not be asked for, its reservation bounds."""
+        passing = (gap for gap in self.gaps if gap.kind in ("silent", "behind") and not gap.of_price)
+        return frozenset(gap.symbol for gap in passing if not gap.of_outcome) | self._sighted
+
+    @property
+    def _sighted(self) -> frozenset[str]:
+        return frozenset(trade.symbol for trade in self.venue.trades if trade.key in self.venue.sightings)
 
 
 def read(session: Session, budget: Budget | None = None) -> Views:

@@ -84,7 +84,7 @@ class AccountBooks(Books):
 
     @locked
     def flow(self, account: str, flow_id: str) -> Flow | None:
-        return self._flows[account].get(flow_id)
+        return self._needed(self._flows[account], flow_id, f"flow {flow_id} of account {account}")
 
     @locked
     def flows(self, account: str, limit: int) -> tuple[Flow, ...]:

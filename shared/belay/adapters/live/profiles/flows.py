@@ -1,14 +1,24 @@
 """Where a venue records what came and went without a trade of ours, as a profile describes it. Reads no answer."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from belay.adapters.live.profiles.answers import Rows
 from belay.domain.flows import FlowKind
 from belay.domain.record import Record
 
 Method = r"^[a-z][A-Za-z0-9]*$"
+
+
+def _known(kind: FlowKind) -> FlowKind:
+    """Stored flows may be of a later version; a profile is of this one."""
+    if not kind.known:
+        raise ValueError(f"{kind!r} is no kind of flow: use one of {', '.join(FlowKind)}")
+    return kind
+
+
+Kind = Annotated[FlowKind, AfterValidator(_known)]
 
 
 class Leg(Record):
@@ -48,7 +58,7 @@ class FlowList(Record):
 
     name: str = Field(pattern=r"^[a-z][a-z-]{0,39}$")
     method: str = Field(pattern=Method)
-    kind: FlowKind
+    kind: Kind
     rows: Rows
     params: dict[str, str] = {}
     start: str = "startTime"
@@ -94,7 +104,7 @@ class LedgerFields(Record):
     amount: str
     fee: str
     trade: tuple[str, ...]
-    kinds: dict[str, FlowKind]
+    kinds: dict[str, Kind]
 
 
 class FlowRecords(Record):
