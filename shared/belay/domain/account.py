@@ -295,6 +295,24 @@ class Account(Record):
         positions = {**self.positions, strategy: moved}
         return self.bumped(positions=positions, traded=traded, bookings=bookings, reservations=reservations)
 
+    def without_fill(self, strategy: str, order_id: str, trade: VenueTrade) -> "Account":
+        """As if a counted fill never had been, in the same version: a true one takes its place. `bookings` only grow:
+        proofs count from them."""
+        held = self.positions.get(strategy, {})
+        before = {**held, trade.symbol: self.position(strategy, trade.symbol).before(trade)}
+        undone = {asset: -change for asset, change in trade.asset_changes().items()}
+        reservations = dict(self.reservations)
+        if reservation := reservations.get(order_id):
+            left = reservation.quantity + trade.quantity
+            reservations[order_id] = reservation.model_copy(update={"quantity": left})
+        return self.model_copy(
+            update={
+                "positions": {**self.positions, strategy: before},
+                "traded": summed(self.traded, undone),
+                "reservations": reservations,
+            }
+        )
+
     def with_fee(self, strategy: str, trade: VenueTrade, true: VenueTrade) -> "Account":
         """Count a fill's true fee in place of its estimate. `bookings` only grow: proofs count from them."""
         held, symbol = self.positions.get(strategy, {}), trade.symbol

@@ -176,18 +176,19 @@ def _altered(whole: Whole) -> str:
 
 
 def _uncounted(whole: Whole) -> str:
-    """An order's sums are those of its fills, fees as they were corrected since."""
+    """An order's sums are those of its fills, fees as they were corrected since, without those that were replaced."""
     order = whole.order.record
-    counted = sum((fill.record.trade.quantity for fill in whole.fills), ZERO)
-    paid = sum((fill.record.trade.notional for fill in whole.fills), ZERO)
+    fills = [fill.record for fill in whole.fills if fill.record.key not in order.replaced]
+    counted = sum((fill.trade.quantity for fill in fills), ZERO)
+    paid = sum((fill.trade.notional for fill in fills), ZERO)
     corrected = {
         event.record.detail["trade"]: {asset: Decimal(fee) for asset, fee in event.record.detail["fees"].items()}
         for event in whole.events
         if event.record.cause == FEE_CORRECTED
     }
     fees: dict[str, Decimal] = {}
-    for fill in whole.fills:
-        for asset, fee in corrected.get(fill.record.key, fill.record.trade.fees).items():
+    for fill in fills:
+        for asset, fee in corrected.get(fill.key, fill.trade.fees).items():
             fees[asset] = fees.get(asset, ZERO) + fee
     told = (order.filled_quantity, order.filled_notional, _charged(order.fees))
     if whole.accepted < 0 and (counted, paid, _charged(fees)) != told:
