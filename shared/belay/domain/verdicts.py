@@ -247,7 +247,7 @@ def require_plausible(number: int, trade: VenueTrade, attempt: Attempt, held: Ma
     for field, value, least, most, why in facts:
         if not least <= value <= most:
             problem = f"{plain(value)} is not between {plain(least)} and {plain(most)}: {why}"
-            remedy = "Copy the row as the venue has it: each fee, positive, in the asset that it was taken in."
+            remedy = "Copy the row as the venue has it, a fee positive and in the asset that it was taken in."
             raise InvalidInput(f"resolve_order.trades.{number}.{field}", problem, remedy)
 
 
