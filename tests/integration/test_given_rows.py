@@ -277,10 +277,7 @@ def test_r17_a_true_trade_takes_the_place_of_rows_that_were_copied_wrongly(name:
     world, order = settled_by(*WRONGLY_COPIED[name])
     world.minutes(3)
     assert world.reconcile().clean
-    expected, actual = world.account.expected_balances(), world.venue().balances().total
-    assert {a: amount for a, amount in expected.items() if amount} == {
-        a: amount for a, amount in actual.items() if amount
-    }
+    assert balanced(world)
     true, found = of(world, order), world.order(order.order_id)
     assert (found.filled_quantity, found.filled_notional) == (true.quantity, true.notional)
     assert {a: fee for a, fee in found.fees.items() if fee} == {a: fee for a, fee in true.fees.items() if fee}
@@ -290,6 +287,37 @@ def test_r17_a_true_trade_takes_the_place_of_rows_that_were_copied_wrongly(name:
     assert position.cost == true.notional + true.fees.get("USD", Decimal(0))
     assert position.realised_pnl == Decimal(0)
     assert not [one for one in world.ledger.open_incidents(ACCOUNT) if one.kind is IncidentKind.OVERFILL]
+
+
+COPIED_UNDER_ITS_ID: dict[str, dict[str, Any]] = {
+    "in all": {},
+    "another price": {"price": "9000"},
+    "another fee": {"fees": {"USD": "1"}},
+    "a part of it": {"quantity": "0.04"},
+}
+
+
+@pytest.mark.parametrize("name", COPIED_UNDER_ITS_ID)
+def test_r17_a_row_counts_as_the_venue_tells_its_trade_in_the_end(name: str) -> None:
+    world, order = settled_by(COPIED_UNDER_ITS_ID[name])
+    world.minutes(3)
+    assert world.reconcile().clean
+    assert balanced(world)
+    true, found = of(world, order), world.order(order.order_id)
+    assert (found.filled_quantity, found.filled_notional) == (true.quantity, true.notional)
+    assert (found.given, found.replaced, found.settled, found.word) == ({}, (), True, None)
+    assert world.account.position(order.strategy, SYMBOL).realised_pnl == 0
+    assert flaw(world.ledger.history(found)) == ""
+    wrong = [one for one in world.ledger.open_incidents(ACCOUNT) if one.kind is IncidentKind.WRONG_WORD]
+    assert bool(wrong) == ("quantity" in COPIED_UNDER_ITS_ID[name])
+    mark = len(world.steps.calls)
+    world.minutes(1)
+    assert not world.steps.since(mark, "ledger.commit")  # it is told once
+
+
+def balanced(world: World) -> bool:
+    expected, actual = world.account.expected_balances(), world.venue().balances().total
+    return {a: b for a, b in expected.items() if b} == {a: b for a, b in actual.items() if b}
 
 
 def test_what_took_a_rows_place_is_told_in_the_orders_story() -> None:
@@ -302,10 +330,12 @@ def test_what_took_a_rows_place_is_told_in_the_orders_story() -> None:
     assert flaw(world.ledger.history(world.order(order.order_id))) == ""
 
 
-def test_a_balance_that_was_taken_with_a_wrong_row_is_not_moved_by_the_true_one() -> None:
+@pytest.mark.parametrize("trade_id", ["T-wrong", None])
+def test_a_balance_that_was_taken_with_a_wrong_row_is_not_moved_by_the_true_one(trade_id: str | None) -> None:
     """The wrong row says less was paid: a rebase takes what that was off by, and then the trade is shown."""
     world, order, _ = beside_another(trades=HISTORY_DOWN)
-    assert ask(world, order, [copied(of(world, order), trade_id="T-wrong", price="9900")]).get("error") is None
+    row = copied(of(world, order), price="9900")
+    assert ask(world, order, [{**row, "trade_id": trade_id or row["trade_id"]}]).get("error") is None
     world.minutes(6)
     assert world.reconcile().reason
     world.steps.always("venue.trades", NO_TRADES)
@@ -313,12 +343,14 @@ def test_a_balance_that_was_taken_with_a_wrong_row_is_not_moved_by_the_true_one(
     assert told.get("error") is None
     world.steps.calm()
     world.minutes(4)
-    assert len(world.order(order.order_id).replaced) == 1
+    found = world.order(order.order_id)
+    assert (found.given, len(found.replaced), found.filled_notional) == (
+        {},
+        1 if trade_id else 0,
+        of(world, order).notional,
+    )
     assert world.reconcile().clean
-    expected, actual = world.account.expected_balances(), world.venue().balances().total
-    assert {a: amount for a, amount in expected.items() if amount} == {
-        a: amount for a, amount in actual.items() if amount
-    }
+    assert balanced(world)
 
 
 def test_a_right_row_beside_a_wrong_one_stays() -> None:

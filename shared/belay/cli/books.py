@@ -123,7 +123,7 @@ def _counting(ledger: Ledger, fills: Iterable[Fill]) -> list[Fill]:
 
 def _corrected(ledger: Ledger, fills: list[Fill]) -> list[Fill]:
     """The same fills, estimated fees as they were corrected since; a story is read once for each decision."""
-    stories = {fill.decision_id: ledger.story(fill.decision_id) for fill in fills if fill.trade.estimated}
+    stories = {fill.decision_id: ledger.story(fill.decision_id) for fill in fills if fill.trade.estimated or fill.given}
     events = {decision_id: story.events if story else () for decision_id, story in stories.items()}
     return [money.corrected(fill, events.get(fill.decision_id, ())) for fill in fills]
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from belay.domain.orders import WORKING, Order
+from belay.domain.fills import Fill
+from belay.domain.orders import WORKING, Order, OrderEvent
 from belay.domain.record import ZERO
 from belay.domain.venues import VenueOrder, VenueStatus, VenueTrade
 
@@ -42,6 +43,16 @@ def replaced_by(order: Order, trade: VenueTrade, given: Iterable[VenueTrade], sh
             found.append(row)
             room += row.quantity
     return tuple(found) if room >= beyond else ()
+
+
+def as_told(fill: Fill, events: Iterable[OrderEvent]) -> VenueTrade:
+    """A fill's trade, where a person gave it as the venue told it since."""
+    for event in events if fill.given else ():
+        trade = event.detail.get("trade")
+        if "instead_of" in event.detail and fill.key in event.detail["instead_of"]:
+            told = VenueTrade.model_validate(trade)
+            return told if told.key == fill.key else fill.trade
+    return fill.trade
 
 
 def _most(order: Order, asked: Decimal, seen: VenueOrder | None) -> Decimal:

@@ -245,7 +245,9 @@ def _trades(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
                 foreign.setdefault(trade.symbol, []).append(trade)
             continue
         yield Filled(order_id=order.order_id, trade=trade)
-        filled[order.order_id] = filled.get(order.order_id, order.filled_quantity) + trade.quantity
+        more = trade.quantity - order.given.get(trade.key, ZERO)
+        if more or trade.key not in order.given:
+            filled[order.order_id] = filled.get(order.order_id, order.filled_quantity) + more
     for symbol, trades in foreign.items():
         yield _foreign_trades(symbol, trades)
     for order_id, total in filled.items():

@@ -253,8 +253,8 @@ def record_fill(
 
     Args:
         given: a person copied it, and the venue's own answer does not tell it.
-        instead_of: given ones that it takes the place of: they count no longer. A fill that was replaced and proves
-            true after all counts again, as it was.
+        instead_of: given ones that it takes the place of: they count no longer. It may be one of them itself, as a
+            person copied it. A fill that was replaced and proves true after all counts again, as it was.
     """
     if order.state in NEVER_SENT:
         raise IllegalTransition(f"the venue reports a fill of {order.order_id}, which is {order.state}")
@@ -268,7 +268,6 @@ def record_fill(
     for one in instead_of:
         fees = {asset: fee for asset, fee in summed(fees, {a: -f for a, f in one.fees.items()}).items() if fee}
         notional -= one.notional
-        account = account.without_fill(order.strategy, order.order_id, one)
     gone = [one.key for one in instead_of]
     standing_rows = {key: quantity for key, quantity in order.given.items() if key not in gone}
     fill = Fill(
@@ -287,20 +286,21 @@ def record_fill(
         "filled",
         stamp,
         {**(detail or {}), "trade": trade.model_dump(mode="json"), **({"instead_of": gone} if gone else {})},
-        None if trade.key in order.replaced else fill,
+        None if trade.key in (*order.replaced, *gone) else fill,
         filled_quantity=filled,
         filled_notional=notional,
         fees=fees,
         venue_filled=order.venue_filled if given else max(order.venue_filled, filled),
         given={**standing_rows, trade.key: trade.quantity} if given else standing_rows,
-        replaced=(*(key for key in order.replaced if key != trade.key), *gone),
+        replaced=tuple(key for key in (*order.replaced, *gone) if key != trade.key),
         venue_order_ids=_with(order.venue_order_ids, trade.venue_order_id),
         estimated=(*order.estimated, trade.key) if trade.estimated else order.estimated,
         settled=False,
         word=None,
     )
     standing = _standing(order, account) if state in WORKING else account
-    return change.model_copy(update={"account": standing.with_fill(order.strategy, order.order_id, trade)})
+    counted = standing.with_fill(order.strategy, order.order_id, trade, instead_of)
+    return change.model_copy(update={"account": counted, "order": change.order.reading_from(2 if gone else 1)})
 
 
 def correct_fee(

@@ -9,7 +9,7 @@ from belay.domain.account import Account
 from belay.domain.errors import Conflict
 from belay.domain.fills import Fill
 from belay.domain.flows import Flow
-from belay.domain.foreign import fee_id, fee_taken_back, taken_back
+from belay.domain.foreign import back_id, fee_id, fee_taken_back, taken_back
 from belay.domain.given import NOTHING_SHOWN, Shown, replaced_by
 from belay.domain.orders import NEVER_SENT, Order
 from belay.domain.record import Utc
@@ -42,7 +42,8 @@ def count_fill(
     def owed(order: Order, account: Account) -> Flow | None:
         known = _known(services, order, trade, shown, given)
         flow = None if known.counted else _owed(services, order, account, known)
-        return None if flow is None or _is_fill(services, order, known.trade) else flow
+        counts = flow is not None and trade.key not in order.given and _is_fill(services, order, trade)
+        return None if counts else flow
 
     _take_back(services, order_id, owed)
 
@@ -111,6 +112,8 @@ def _known(services: Services, order: Order, trade: VenueTrade, shown: Shown, gi
         return _Known(trade, False, ())  # whether it is one, the ledger says when it is written
     fills = {fill.key: fill for fill in _fills(services, order)}
     before = fills.get(trade.key)
+    if before is not None and trade.key in order.given and not given:
+        return _Known(trade, False, (before.trade,))
     if before is not None and trade.key not in order.replaced:
         return _Known(trade, True, ())
     trade = before.trade if before is not None else trade
@@ -121,6 +124,9 @@ def _known(services: Services, order: Order, trade: VenueTrade, shown: Shown, gi
 def _owed(services: Services, order: Order, account: Account, known: _Known) -> Flow | None:
     """The flow that is to be recorded before the trade may count as a fill; None where there is none, or it is."""
     ledger, now, trade = services.ledger, services.clock.now(), known.trade
+    if trade.key in order.given:  # what it was counted as before, was taken back when it was given
+        told = taken_back(account, None, trade, order.order_id, now, instead_of=known.instead_of)
+        return _unrecorded(services, told and told.model_copy(update={"flow_id": back_id(f"{trade.key}|told")}))
     spoken_of = ledger.flow(order.account, trade.key)
     fee = ledger.flow(order.account, fee_id(trade.key)) if spoken_of is not None else None
     back = taken_back(account, spoken_of, trade, order.order_id, now, fee, known.instead_of)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from belay.domain.account import summed
 from belay.domain.errors import InvalidInput
 from belay.domain.fills import Fill
+from belay.domain.given import as_told
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, same_order
 from belay.domain.venues import VenueOrder, VenueTrade
@@ -44,6 +45,7 @@ def count_rows(session: Session, order: Order, request: VerdictRequest, beside: 
     fills: Sequence[Fill] = _fills_since(session, order)
     story = services.ledger.story(order.decision_id)  # consistent, where the list of fills may lag a little
     mine = (fill for fill in story.fills if fill.order_id == order.order_id) if story else ()
+    events = story.events if story else ()
     own = [fill for fill in mine if fill.key not in order.replaced]
     fills = [fill for fill in fills if fill.key not in order.replaced]
     counted = frozenset(fill.key for fill in own)
@@ -51,10 +53,11 @@ def count_rows(session: Session, order: Order, request: VerdictRequest, beside: 
     flows = (services.ledger.flow(name, trade.key) for trade in trades)
     spoken_of = [flow.trade for flow in flows if flow is not None and flow.trade is not None]
     told = {trade.key: trade for trade in (*beside.trades, *waiting.values(), *spoken_of)}
+    known_trades = [*(as_told(fill, events) for fill in own), *(fill.trade for fill in fills if fill not in own)]
     require_fitting(order, request.trades, trades, counted, beside.at, beside.shown)
     for number, trade in enumerate(trades):
         _require_free(session, order, number, trade, fills)
-        require_as_told(number, trade, [*told.values(), *(fill.trade for fill in (*own, *fills))])
+        require_as_told(number, trade, [*told.values(), *known_trades])
     _require_plausible(session, order, trades, {*told, *counted})
     _require_its_venue_orders(session, order, trades, beside)
     evidence = {"author": request.author, "reason": request.reason, "evidence": "the venue's rows, by an operator"}
