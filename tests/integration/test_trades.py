@@ -512,6 +512,16 @@ def test_a_strategy_cannot_have_sold_what_it_does_not_have() -> None:
     assert world.position() == held
 
 
+def test_a_symbol_that_nobody_trades_is_refused_with_what_waits() -> None:
+    world = traded_by_hand()
+    with pytest.raises(InvalidInput, match=f"nobody trades XYZ/ABC; trades wait in {SYMBOL}"):
+        say(world, symbol="XYZ/ABC")
+    assert say(world, symbol=SYMBOL).said
+    assert not say(world, symbol=SYMBOL).said  # a repetition is none's mistake
+    with pytest.raises(InvalidInput, match="nobody trades XYZ/ABC; none waits"):
+        say(world, symbol="XYZ/ABC")
+
+
 def test_a_strategy_that_holds_something_is_known_without_a_tick() -> None:
     world = traded_by_hand()
     say(world, attribute=waiting(world).key, strategy=STRATEGY, new_strategy=True)

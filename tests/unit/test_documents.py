@@ -46,7 +46,7 @@ def test_numbers_are_read_as_they_are_written() -> None:
     ("changes", "field"),
     [
         ({"max_leverage": 3}, "max_leverage"),
-        (limits(max_ordr_notional="1"), "limits.max_ordr_notional"),
+        (limits(max_ordr_notional="1"), "limits"),
         (limits(max_order_notional="0"), "limits.max_order_notional"),
         (limits(max_order_notional="-1"), "limits.max_order_notional"),
         (limits(max_order_notional="NaN"), "limits.max_order_notional"),
@@ -104,6 +104,49 @@ def test_a_refused_value_is_not_repeated_since_it_may_be_a_secret() -> None:
         parsed(executor_secret={"key": "hunter2"})
     assert refused.value.field == "account.executor_secret"
     assert "hunter2" not in str(refused.value)
+
+
+PASTED = "hunter2SECRET"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"executor_secret": PASTED}, "executor_secret"),
+        ({"reconciler_secret": PASTED}, "reconciler_secret"),
+        (limits(**{PASTED: "1"}), "limits"),
+        (limits(max_position_notional={PASTED: "1"}), "limits.max_position_notional"),
+    ],
+)
+def test_a_key_that_was_pasted_for_a_name_is_refused_and_not_repeated(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parsed(**changes)
+    assert refused.value.field == f"account.{field}"
+    assert PASTED not in str(refused.value)
+
+
+def test_a_live_account_does_not_repeat_what_is_no_name_of_its_key() -> None:
+    document = make_document(executor_secret=PASTED)
+    with pytest.raises(InvalidInput, match="is not the name of a key under /belay/dev/executor/") as refused:
+        document.require_trusted("dev")
+    assert PASTED not in str(refused.value)
+
+
+def test_a_mistyped_limit_is_answered_with_the_one_that_was_meant() -> None:
+    with pytest.raises(InvalidInput, match="Did you mean max_order_notional"):
+        parsed(**limits(max_ordr_notional="1"))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "problem"),
+    [
+        (["BTC/USD", "USD/USD"], "account.symbols.1: USD/USD trades an asset for itself"),
+        (["BTC/USD", "ETH/USD", "BTC/USD"], "account.symbols.2: BTC/USD is given twice"),
+    ],
+)
+def test_a_symbol_that_cannot_be_meant_is_refused_by_its_place(symbols: list[str], problem: str) -> None:
+    with pytest.raises(InvalidInput, match=problem):
+        parsed(symbols=symbols)
 
 
 @pytest.mark.parametrize("name", ["apiKey", "secret", "password", "privateKey", "APIKEY", "passphrase"])

@@ -62,7 +62,7 @@ def position_rows(ledger: Ledger, accounts: Iterable[str]) -> list[Document]:
 
 def _books(ledger: Ledger, name: str) -> Document:
     account, configuration = ledger.account(name), ledger.configuration(name)
-    proof, fills = ledger.last_proof(name), ledger.fills(name, VALUED)
+    proof, fills = ledger.last_proof(name), _counting(ledger, ledger.fills(name, VALUED))
     document = configuration.document if configuration else None
     quote = document.quote if document else ""
     known = money.marks(proof.prices if proof else {}, fills)
@@ -110,12 +110,20 @@ def fills(ledger: Ledger, accounts: Iterable[str], strategy: str | None, limit: 
     """The latest fills, newest first, a row each; changes are signed, fees in it included."""
     found = [fill for name in accounts for fill in ledger.fills(name, limit) if strategy in (None, fill.strategy)]
     found.sort(key=lambda fill: (fill.trade.at, fill.key), reverse=True)
-    return [_fill(fill) for fill in _corrected(ledger, found[:limit])]
+    return [_fill(fill) for fill in _corrected(ledger, _counting(ledger, found)[:limit])]
+
+
+def _counting(ledger: Ledger, fills: Iterable[Fill]) -> list[Fill]:
+    """Without those that a person gave and a true trade has taken the place of."""
+    fills = list(fills)
+    orders = [ledger.order(order_id) for order_id in {fill.order_id for fill in fills if fill.given}]
+    replaced = {key for order in orders if order is not None for key in order.replaced}
+    return [fill for fill in fills if fill.key not in replaced]
 
 
 def _corrected(ledger: Ledger, fills: list[Fill]) -> list[Fill]:
     """The same fills, estimated fees as they were corrected since; a story is read once for each decision."""
-    stories = {fill.decision_id: ledger.story(fill.decision_id) for fill in fills if fill.trade.estimated}
+    stories = {fill.decision_id: ledger.story(fill.decision_id) for fill in fills if fill.trade.estimated or fill.given}
     events = {decision_id: story.events if story else () for decision_id, story in stories.items()}
     return [money.corrected(fill, events.get(fill.decision_id, ())) for fill in fills]
 

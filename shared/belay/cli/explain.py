@@ -81,7 +81,7 @@ def _order(order: Order, story: Story, ledger: Ledger) -> Document:
         **order_line(order),
         "checks": [_check(event) for event in events if "limits" in event.detail],
         "submission": _submission(order, events),
-        "fills": [_fill(fill) for fill in fills],
+        "fills": [_fill(fill, fill.key in order.replaced) for fill in fills],
         "venue_filled": str(order.venue_filled),
         "explained": order.explained,
         "cancel_requested": any(r.order_id == order.order_id for r in ledger.cancel_requests(order.account)),
@@ -133,8 +133,10 @@ def _verdict(order: Order, claims: int) -> str:
     return "no order at the venue"
 
 
-def _fill(fill: Fill) -> Document:
+def _fill(fill: Fill, replaced: bool) -> Document:
+    """`given`: a person copied it; `replaced`: it counts no longer, since a true trade does in its place."""
     trade = fill.trade
+    marks = {name: True for name, stands in (("given", fill.given), ("replaced", replaced)) if stands}
     return {
         "trade_id": trade.trade_id,
         "venue_order_id": trade.venue_order_id,
@@ -144,6 +146,7 @@ def _fill(fill: Fill) -> Document:
         "price": str(trade.price),
         "notional": str(trade.notional),
         "fees": {asset: str(fee) for asset, fee in trade.fees.items()},
+        **marks,
     }
 
 

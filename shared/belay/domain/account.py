@@ -296,18 +296,34 @@ class Account(Record):
         """The account itself where there is none."""
         return self.without_reservation(order_id) if order_id in self.reservations else self
 
-    def with_fill(self, strategy: str, order_id: str, trade: VenueTrade) -> "Account":
-        """Apply one fill: position and balance flows; the reservation shrinks and its outcome is no longer unknown."""
-        held = self.positions.get(strategy, {})
-        moved = {**held, trade.symbol: self.position(strategy, trade.symbol).after(trade)}
-        traded = summed(self.traded, trade.asset_changes())
-        bookings = counted(self.bookings, trade.bookings)
+    def with_fill(
+        self, strategy: str, order_id: str, trade: VenueTrade, instead_of: tuple[VenueTrade, ...] = ()
+    ) -> "Account":
+        """Apply one fill: position and balance flows; the reservation shrinks and its outcome is no longer unknown.
+
+        Args:
+            instead_of: fills that were counted and are no longer, since this one is. Where they moved the same, nothing
+                moves.
+        """
+        held, symbol = self.positions.get(strategy, {}), trade.symbol
+        position, moved, quantity = self.position(strategy, symbol), trade.asset_changes(), trade.quantity
+        for one in instead_of:
+            moved = summed(moved, {asset: -change for asset, change in one.asset_changes().items()})
+            quantity -= one.quantity
+        if not instead_of or any(moved.values()):
+            for one in instead_of:
+                position = position.before(one)
+            position = position.after(trade)
         reservations = dict(self.reservations)
         if reservation := reservations.get(order_id):
-            left = max(reservation.quantity - trade.quantity, ZERO)
+            left = max(reservation.quantity - quantity, ZERO)
             reservations[order_id] = reservation.model_copy(update={"quantity": left, "unresolved": False})
-        positions = {**self.positions, strategy: moved}
-        return self.bumped(positions=positions, traded=traded, bookings=bookings, reservations=reservations)
+        return self.bumped(
+            positions={**self.positions, strategy: {**held, symbol: position}},
+            traded=summed(self.traded, moved),
+            bookings=counted(self.bookings, trade.bookings),
+            reservations=reservations,
+        )
 
     def with_fee(self, strategy: str, trade: VenueTrade, true: VenueTrade) -> "Account":
         """Count a fill's true fee in place of its estimate. `bookings` only grow: proofs count from them."""

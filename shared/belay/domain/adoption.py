@@ -135,7 +135,7 @@ OBSTACLES: tuple[tuple[Callable[[Candidate], bool], str, str], ...] = (
     (_never_filled, "is over and was never filled", "There is nothing to adopt."),
     (
         lambda c: c.seen.filled_quantity > c.counted,
-        "was filled, in part at least, before the account was opened, or by trades that the venue does not show yet",
+        "was filled, in part at least, before the account was opened, by trades that somebody spoke of, or unseen yet",
         CANCEL,
     ),
 )

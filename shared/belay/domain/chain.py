@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from belay.domain.decisions import DecisionRecord, leg_order_ids
 from belay.domain.fills import Fill
+from belay.domain.given import as_told
 from belay.domain.orders import FEE_CORRECTED, Order, OrderEvent, created_orders
 from belay.domain.record import ZERO, Record, Utc
 
@@ -176,18 +177,20 @@ def _altered(whole: Whole) -> str:
 
 
 def _uncounted(whole: Whole) -> str:
-    """An order's sums are those of its fills, fees as they were corrected since."""
+    """An order's sums are those of its fills, fees as they were corrected since, without those that were replaced."""
     order = whole.order.record
-    counted = sum((fill.record.trade.quantity for fill in whole.fills), ZERO)
-    paid = sum((fill.record.trade.notional for fill in whole.fills), ZERO)
+    events = [event.record for event in whole.events]
+    trades = [as_told(fill.record, events) for fill in whole.fills if fill.record.key not in order.replaced]
+    counted = sum((trade.quantity for trade in trades), ZERO)
+    paid = sum((trade.notional for trade in trades), ZERO)
     corrected = {
         event.record.detail["trade"]: {asset: Decimal(fee) for asset, fee in event.record.detail["fees"].items()}
         for event in whole.events
         if event.record.cause == FEE_CORRECTED
     }
     fees: dict[str, Decimal] = {}
-    for fill in whole.fills:
-        for asset, fee in corrected.get(fill.record.key, fill.record.trade.fees).items():
+    for trade in trades:
+        for asset, fee in corrected.get(trade.key, trade.fees).items():
             fees[asset] = fees.get(asset, ZERO) + fee
     told = (order.filled_quantity, order.filled_notional, _charged(order.fees))
     if whole.accepted < 0 and (counted, paid, _charged(fees)) != told:

@@ -3,6 +3,7 @@
 import json
 import re
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from belay.domain.errors import InvalidInput
 from belay.domain.live_options import credential_in, require_live_options
 from belay.domain.record import (
+    SYMBOL,
     ZERO,
     Fraction,
     Name,
@@ -84,6 +86,8 @@ class PaperSettings(Record):
 
 MAX_DOCUMENT_BYTES = 16_384
 BYTE_ORDER_MARK = "\ufeff"
+# Where keys are stored; what stands in a document is a name.
+SECRETS = "/belay/"
 # No venue takes as much; whoever writes more has written percent.
 LARGEST_FEE, SAMPLE_FEE = Decimal("0.05"), "0.0026"
 
@@ -153,7 +157,7 @@ class AccountDocument(Record):
             field, folder = f"{function}_secret", f"/belay/{stage}/{function}/"
             name = getattr(self, field) or ""
             if not re.fullmatch(re.escape(folder) + r"[A-Za-z0-9_.-]{1,100}", name):
-                problem = f"{name!r} is not the name of a key under {folder}" if name else "is missing"
+                problem = f"is not the name of a key under {folder}" if name else "is missing"
                 remedy = f"Store a key of its own for the {function} as a SecureString under {folder} and name it here."
                 raise InvalidInput(f"account.{field}", problem, remedy)
         if self.sandbox is None:
@@ -184,7 +188,7 @@ class AccountDocument(Record):
         try:
             document = cls.model_validate_json(text)
         except ValidationError as error:
-            raise InvalidInput.from_validation("account", error, "Correct the account document.") from None
+            raise _refusal(error) from None
         read_json(text)
         document.require_plausible()
         return document
@@ -195,6 +199,18 @@ class AccountDocument(Record):
         Raises:
             InvalidInput: names the field.
         """
+        for field in ("executor_secret", "reconciler_secret"):
+            if not (getattr(self, field) or SECRETS).startswith(SECRETS):
+                remedy = (
+                    f"Store the key as a SecureString under {SECRETS} and name it here. If this was a key, revoke it."
+                )
+                raise InvalidInput(f"account.{field}", f"is not the name of a key under {SECRETS}", remedy)
+        for number, symbol in enumerate(self.symbols):
+            if base_asset(symbol) == quote_asset(symbol):
+                remedy = "Name what is traded, then what it is paid in."
+                raise InvalidInput(f"account.symbols.{number}", f"{symbol} trades an asset for itself", remedy)
+            if symbol in self.symbols[:number]:
+                raise InvalidInput(f"account.symbols.{number}", f"{symbol} is given twice", "Leave one of the two out.")
         total, reserved = self.limits.submissions_per_minute, self.limits.reserved_exit_submissions
         if total is not None and reserved is not None and reserved > total:
             problem = f"{reserved} of {total} submissions per minute cannot be kept for exits"
@@ -204,6 +220,21 @@ class AccountDocument(Record):
             if fee > LARGEST_FEE:
                 remedy = f"Give it as a fraction of the notional: 0.26 % is {SAMPLE_FEE}."
                 raise InvalidInput(f"account.paper.{name}", f"{fee} is a fee of {fee * 100:f} %", remedy)
+
+
+def _refusal(error: ValidationError) -> InvalidInput:
+    """What is wrong with a document, first thing first. A name among the limits that is none may be a pasted key: it
+    is not repeated."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = first["loc"]
+    if place[:1] == ("limits",) and first["type"] == "extra_forbidden":
+        meant = get_close_matches(str(place[1]), Limits.model_fields, 1)
+        remedy = f"Did you mean {meant[0]}?" if meant else f"The limits are {', '.join(Limits.model_fields)}."
+        return InvalidInput("account.limits", "has a name that is no limit's", remedy)
+    if place[:2] == ("limits", "max_position_notional") and not SYMBOL.fullmatch(str(place[2]) if place[2:] else "A/A"):
+        remedy = "State it by symbol, like BTC/USDT."
+        return InvalidInput("account.limits.max_position_notional", "has a name that is no symbol", remedy)
+    return InvalidInput.from_validation("account", error, "Correct the account document.")
 
 
 def read_json(text: str) -> Any:

@@ -160,11 +160,14 @@ def taken_back(
     order_id: str,
     recorded_at: datetime,
     corrected: Flow | None = None,
+    instead_of: Iterable[VenueTrade] = (),
 ) -> Flow | None:
     """What takes back what `trade` was counted as, before it counts as a fill of an order: as a flow, or in a balance
     that was taken as it was. None where it was nothing.
 
     Args:
+        instead_of: fills that it will take the place of. What of one was in a balance that was taken as it was had been
+            taken back, or left out of what that balance was off by: that has to be counted again.
         flow: the trade as a person spoke of it.
         corrected: what corrected its fee since, if anything did.
     """
@@ -172,6 +175,9 @@ def taken_back(
     spoken_of = trade if flow is None else flow.trade
     if corrected is not None and corrected.true_fees is not None and spoken_of is not None:
         back, spoken_of = summed(back, corrected.amounts), spoken_of.costing(corrected.true_fees)
+    for one in instead_of:
+        back = summed(back, {asset: -change for asset, change in account.already_in(one).items()})
+    back = {asset: amount for asset, amount in back.items() if amount or flow is not None}
     if not back:
         return None
     return Flow(

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from belay.domain.account import Account, summed
 from belay.domain.fills import Fill
+from belay.domain.given import as_told
 from belay.domain.market import Price
 from belay.domain.orders import FEE_CORRECTED, Order, OrderEvent
 from belay.domain.record import ZERO, NonNegative, Positive, Record, Utc
@@ -171,12 +172,15 @@ def fees(fills: Iterable[Fill], orders: Iterable[Order] = ()) -> dict[str, Decim
 
 
 def corrected(fill: Fill, events: Iterable[OrderEvent]) -> Fill:
-    """A fill with the fee that the venue's ledger told since, where it was counted with an estimate."""
-    for event in events:
+    """A fill as the venue told it since, where a person gave it, and with the fee that its ledger told since, where it
+    was counted with an estimate."""
+    story = tuple(events)
+    trade = as_told(fill, story)
+    for event in story:
         if event.cause == FEE_CORRECTED and event.detail.get("trade") == fill.key:
-            true = {asset: Decimal(fee) for asset, fee in event.detail["fees"].items()}
-            return fill.model_copy(update={"trade": fill.trade.model_copy(update={"fees": true, "estimated": False})})
-    return fill
+            trade = trade.costing({asset: Decimal(fee) for asset, fee in event.detail["fees"].items()})
+            break
+    return fill if trade is fill.trade else fill.model_copy(update={"trade": trade})
 
 
 def equity(account: Account, quote: str, known: Mapping[str, Mark]) -> Worth:

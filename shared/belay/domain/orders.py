@@ -107,7 +107,8 @@ class Order(Record):
     `publications`: how often the intent was published again. `settled`: nothing about it is expected to change.
     `write_id` names the last writer; `head` is the digest of the last event, see `chain`. `estimated`: keys of trades
     whose fee the venue's ledger has yet to confirm. `word`: the operator's, where the order ended by it; evidence of
-    the venue that says more takes its place.
+    the venue that says more takes its place. `given`: quantities by key of the fills that rest on rows which a person
+    copied, not on the venue's answer; `replaced`: keys of such fills that count no longer, since true trades do.
     """
 
     order_id: Annotated[str, Field(pattern=ORDER_ID)]
@@ -143,6 +144,13 @@ class Order(Record):
     head: str = ""
     estimated: tuple[str, ...] = Field(default=(), exclude_if=lambda keys: not keys)
     word: Word | None = Field(default=None, exclude_if=lambda word: word is None)
+    given: dict[str, Positive] = Field(default={}, exclude_if=lambda given: not given)
+    replaced: tuple[str, ...] = Field(default=(), exclude_if=lambda keys: not keys)
+
+    @property
+    def needs(self) -> int:
+        """Schema 1 counts every fill."""
+        return 2 if self.replaced else 1
 
     @property
     def understood(self) -> bool:

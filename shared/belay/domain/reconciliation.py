@@ -245,11 +245,21 @@ def _trades(ledger: LedgerView, venue: VenueView) -> Iterator[Finding]:
                 foreign.setdefault(trade.symbol, []).append(trade)
             continue
         yield Filled(order_id=order.order_id, trade=trade)
-        filled[order.order_id] = filled.get(order.order_id, order.filled_quantity) + trade.quantity
+        more = trade.quantity - order.given.get(trade.key, ZERO)
+        if more or trade.key not in order.given:
+            filled[order.order_id] = filled.get(order.order_id, order.filled_quantity) + more
     for symbol, trades in foreign.items():
         yield _foreign_trades(symbol, trades)
     for order_id, total in filled.items():
-        yield from _suspicious_fill(ledger.orders[order_id], total)
+        yield from _suspicious_fill(ledger.orders[order_id], _beside_given(ledger.orders[order_id], total))
+
+
+def _beside_given(order: Order, filled: Decimal) -> Decimal:
+    """What of an order is filled once true trades have taken the place of rows that a person gave."""
+    if order.attempt is None:
+        return filled
+    beyond = max(filled - order.attempt.request.quantity, ZERO)
+    return filled - beyond if beyond <= sum(order.given.values(), ZERO) else filled
 
 
 def _foreign_trades(symbol: str, trades: list[VenueTrade]) -> Mismatch:

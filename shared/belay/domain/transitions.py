@@ -240,19 +240,36 @@ def observe(
 
 
 def record_fill(
-    order: Order, account: Account, trade: VenueTrade, stamp: Stamp, detail: dict[str, Any] | None = None
+    order: Order,
+    account: Account,
+    trade: VenueTrade,
+    stamp: Stamp,
+    detail: dict[str, Any] | None = None,
+    *,
+    given: bool = False,
+    instead_of: tuple[VenueTrade, ...] = (),
 ) -> Change:
-    """Count one trade: position, balance flows, reservation and order in one change. Accepted in any sent state."""
+    """Count one trade: position, balance flows, reservation and order in one change. Accepted in any sent state.
+
+    Args:
+        given: a person copied it, and the venue's own answer does not tell it.
+        instead_of: given ones that it takes the place of: they count no longer. It may be one of them itself, as a
+            person copied it. A fill that was replaced and proves true after all counts again, as it was.
+    """
     if order.state in NEVER_SENT:
         raise IllegalTransition(f"the venue reports a fill of {order.order_id}, which is {order.state}")
-    filled = order.filled_quantity + trade.quantity
+    filled = order.filled_quantity + trade.quantity - sum((one.quantity for one in instead_of), ZERO)
     complete = order.attempt is not None and filled >= order.attempt.request.quantity
     state = OrderState.FILLED if complete else OrderState.PARTIALLY_FILLED
     if state is not order.state and state not in order.following:
         state = order.state
-    fees = dict(order.fees)
-    for asset, fee in trade.fees.items():
-        fees[asset] = fees.get(asset, ZERO) + fee
+    fees = summed(order.fees, trade.fees)
+    notional = order.filled_notional + trade.notional
+    for one in instead_of:
+        fees = {asset: fee for asset, fee in summed(fees, {a: -f for a, f in one.fees.items()}).items() if fee}
+        notional -= one.notional
+    gone = [one.key for one in instead_of]
+    standing_rows = {key: quantity for key, quantity in order.given.items() if key not in gone}
     fill = Fill(
         account=order.account,
         strategy=order.strategy,
@@ -261,25 +278,29 @@ def record_fill(
         trade=trade,
         recorded_at=stamp.recorded_at,
         previous=order.head,
+        given=given,
     )
     change = _move(
         order,
         state,
         "filled",
         stamp,
-        {**(detail or {}), "trade": trade.model_dump(mode="json")},
-        fill,
+        {**(detail or {}), "trade": trade.model_dump(mode="json"), **({"instead_of": gone} if gone else {})},
+        None if trade.key in (*order.replaced, *gone) else fill,
         filled_quantity=filled,
-        filled_notional=order.filled_notional + trade.notional,
+        filled_notional=notional,
         fees=fees,
-        venue_filled=max(order.venue_filled, filled),
+        venue_filled=order.venue_filled if given else max(order.venue_filled, filled),
+        given={**standing_rows, trade.key: trade.quantity} if given else standing_rows,
+        replaced=tuple(key for key in (*order.replaced, *gone) if key != trade.key),
         venue_order_ids=_with(order.venue_order_ids, trade.venue_order_id),
         estimated=(*order.estimated, trade.key) if trade.estimated else order.estimated,
         settled=False,
         word=None,
     )
     standing = _standing(order, account) if state in WORKING else account
-    return change.model_copy(update={"account": standing.with_fill(order.strategy, order.order_id, trade)})
+    counted = standing.with_fill(order.strategy, order.order_id, trade, instead_of)
+    return change.model_copy(update={"account": counted, "order": change.order.reading_from(2 if gone else 1)})
 
 
 def correct_fee(

@@ -1,7 +1,8 @@
 """What an operator may say of an order that the venue does not tell the end of: when, and on what evidence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,6 +22,12 @@ EXECUTOR_TIMEOUT = timedelta(seconds=30)
 SYMBOL_GONE_FOR = timedelta(days=1)
 # How far before its claim a trade of an order may be dated: clocks differ.
 DATING = timedelta(seconds=60)
+
+# What a row may say that the venue does not tell: fees as fractions of what the trade moved, a cost that is off price
+# times quantity by so much, a price so many times as high or low as the order's own. Who is beyond has mistyped.
+MOST_FEE = Decimal("0.05")
+COST_IS_OFF = Decimal("0.01")
+PRICE_FACTOR = 2
 
 
 class TradeRow(Record):
@@ -212,6 +219,36 @@ def require_fitting(
             if wrong:
                 remedy = "Copy the rows of this very order from the venue's own history."
                 raise InvalidInput(f"resolve_order.trades.{number}.{field}", problem, remedy)
+
+
+def require_plausible(number: int, trade: VenueTrade, attempt: Attempt, held: Mapping[str, Decimal]) -> None:
+    """Refuse row `number` where an amount in it cannot be meant: there is nothing to compare it with.
+
+    Args:
+        held: what the account should hold by asset, less the fees of the rows before.
+
+    Raises:
+        InvalidInput: names the row and the field, the value and what it may be.
+    """
+    base, quote = trade.symbol.split("/")
+    moved = {base: trade.quantity, quote: trade.notional}
+    own, product = attempt.request.limit_price or attempt.price, trade.quantity * trade.price
+    facts = [
+        ("price", trade.price, own / PRICE_FACTOR, own * PRICE_FACTOR, f"the order's own is {plain(own)}"),
+        (
+            *("cost", trade.notional, product * (1 - COST_IS_OFF), product * (1 + COST_IS_OFF)),
+            f"price times quantity is {plain(product)}",
+        ),
+    ]
+    for asset, fee in trade.fees.items():
+        most = moved[asset] * MOST_FEE if asset in moved else max(held.get(asset, ZERO), ZERO)
+        why = f"the trade moved {plain(moved[asset])}" if asset in moved else "the account holds no more"
+        facts.append((f"fees.{asset}", fee, -most, most, f"{why} {asset}"))
+    for field, value, least, most, why in facts:
+        if not least <= value <= most:
+            problem = f"{plain(value)} is not between {plain(least)} and {plain(most)}: {why}"
+            remedy = "Copy the row as the venue has it, a fee positive and in the asset that it was taken in."
+            raise InvalidInput(f"resolve_order.trades.{number}.{field}", problem, remedy)
 
 
 def require_as_told(number: int, trade: VenueTrade, told: Iterable[VenueTrade]) -> None:

@@ -18,6 +18,7 @@ from belay.domain.balances import unopened
 from belay.domain.errors import Conflict, VenueUnavailable
 from belay.domain.flows import TAKES, FeeRow, Flow, FlowKind, FlowPage, VenueFlow
 from belay.domain.foreign import fee_corrected
+from belay.domain.given import as_told
 from belay.domain.in_flight import in_flight, touches, uncounted
 from belay.domain.incidents import Incident, IncidentKind
 from belay.domain.orders import Order
@@ -238,7 +239,7 @@ def _correct(services: Services, order: Order, rows: Iterable[FeeRow], at: datet
     told = {row.trade_id: row.fees for row in rows}
     wanted = {key for key in order.estimated if parted(key)[-1] in told}
     story = services.ledger.story(order.decision_id) if wanted else None
-    counted = [fill.trade for fill in story.fills if fill.key in wanted] if story else []
+    counted = [as_told(fill, story.events) for fill in story.fills if fill.key in wanted] if story else []
     return sum(_correct_one(services, order.order_id, trade, told[trade.trade_id], at) for trade in counted)
 
 

@@ -3,16 +3,18 @@
 The venue was asked just now; what it told, and what the ledger holds, goes before what was copied by hand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from belay.domain.account import summed
 from belay.domain.errors import InvalidInput
 from belay.domain.fills import Fill
+from belay.domain.given import as_told
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import Order, same_order
 from belay.domain.venues import VenueOrder, VenueTrade
-from belay.domain.verdicts import DATING, VerdictRequest, evidenced, require_as_told, require_fitting
+from belay.domain.verdicts import DATING, VerdictRequest, evidenced, require_as_told, require_fitting, require_plausible
 from belay.workflows.fills import count_fill
 from belay.workflows.requests import end_incidents
 from belay.workflows.session import Session
@@ -40,23 +42,28 @@ def count_rows(session: Session, order: Order, request: VerdictRequest, beside: 
     """
     services, name = session.services, order.account
     trades = evidenced(order, request.trades, session.venue.profile)
-    fills = _fills_since(session, order)
+    fills: Sequence[Fill] = _fills_since(session, order)
     story = services.ledger.story(order.decision_id)  # consistent, where the list of fills may lag a little
-    own = [fill for fill in story.fills if fill.order_id == order.order_id] if story else []
+    mine = (fill for fill in story.fills if fill.order_id == order.order_id) if story else ()
+    events = story.events if story else ()
+    own = [fill for fill in mine if fill.key not in order.replaced]
+    fills = [fill for fill in fills if fill.key not in order.replaced]
     counted = frozenset(fill.key for fill in own)
     waiting = {trade.key: trade for trade in services.ledger.unattributed_trades(name)}
     flows = (services.ledger.flow(name, trade.key) for trade in trades)
     spoken_of = [flow.trade for flow in flows if flow is not None and flow.trade is not None]
     told = {trade.key: trade for trade in (*beside.trades, *waiting.values(), *spoken_of)}
+    known_trades = [*(as_told(fill, events) for fill in own), *(fill.trade for fill in fills if fill not in own)]
     require_fitting(order, request.trades, trades, counted, beside.at, beside.shown)
     for number, trade in enumerate(trades):
         _require_free(session, order, number, trade, fills)
-        require_as_told(number, trade, [*told.values(), *(fill.trade for fill in (*own, *fills))])
+        require_as_told(number, trade, [*told.values(), *known_trades])
+    _require_plausible(session, order, trades, {*told, *counted})
     _require_its_venue_orders(session, order, trades, beside)
     evidence = {"author": request.author, "reason": request.reason, "evidence": "the venue's rows, by an operator"}
     for trade in trades:
         known = waiting.get(trade.key)
-        count_fill(services, order.order_id, told.get(trade.key, trade), evidence)
+        count_fill(services, order.order_id, told.get(trade.key, trade), evidence, given=trade.key not in told)
         if known is not None:
             services.ledger.drop_unattributed(name, known)
             waited = [f"{IncidentKind.UNATTRIBUTED_TRADE}:{known.key}"]
@@ -74,6 +81,17 @@ def _fills_since(session: Session, order: Order) -> tuple[Fill, ...]:
         if len(fills) < most or fills[-1].trade.at < since:
             return fills
         most *= MORE
+
+
+def _require_plausible(session: Session, order: Order, trades: Iterable[VenueTrade], known: Container[str]) -> None:
+    """Raises InvalidInput: a row that nothing else tells has an amount that cannot be meant."""
+    if order.attempt is None:
+        raise ValueError(f"{order.order_id} was never sent")
+    held = session.services.ledger.account(order.account).expected_balances()
+    for number, trade in enumerate(trades):
+        if trade.key not in known:
+            require_plausible(number, trade, order.attempt, held)
+            held = summed(held, {asset: -fee for asset, fee in trade.fees.items()})
 
 
 def _require_free(session: Session, order: Order, number: int, trade: VenueTrade, fills: Iterable[Fill]) -> None:

@@ -99,7 +99,9 @@ def _counted(
     waiting, said = {trade.key for trade in kept.waiting}, {trade.key for trade in kept.said}
     owners = {order.decision_id for trade in trades if (order := view.order_for(trade))}
     stories = (session.services.ledger.story(decision_id) for decision_id in sorted(owners))
-    fills = {fill.key for story in stories if story for fill in story.fills}
+    known = [story for story in stories if story]
+    doubtful_ones = {key for story in known for order in story.orders for key in (*order.replaced, *order.given)}
+    fills = {fill.key for story in known for fill in story.fills} - doubtful_ones
     # Where nobody ever recorded a flow, none is looked for.
     doubtful = [trade for trade in trades if trade.key not in {*fills, *said}] if view.account.external else []
     asked = (trade.key for trade in doubtful if trade.key not in waiting or view.owner(trade))

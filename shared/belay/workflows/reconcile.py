@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from belay.domain.balances import rounded_now, uncompared
 from belay.domain.errors import Conflict, Unreadable, VenueUnavailable
+from belay.domain.given import Shown
 from belay.domain.identity import identity_of
 from belay.domain.incidents import IncidentKind
 from belay.domain.proofs import Proof
@@ -268,7 +269,9 @@ def _repaired(session: Session, finding: Finding, both: Compared) -> int:
         case Observed() if finding.order_id not in both.aside:
             return attach(services, finding.order_id, finding.seen, views.read_at) is not None
         case Filled() if finding.order_id not in both.aside:
-            return count_fill(services, finding.order_id, finding.trade)
+            told = frozenset(trade.key for trade in views.venue.trades)
+            shown = Shown(views.venue.lookups.get(finding.order_id), told)
+            return count_fill(services, finding.order_id, finding.trade, shown=shown)
         case Filled() | Unattributed() if finding.trade.key not in views.waiting:
             services.ledger.store_unattributed(session.document.account, finding.trade)
     return 0

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from belay.domain.account import StopLevel
 from belay.domain.errors import Conflict, InvalidInput, NotUnderstood, SymbolUnavailable, VenueUnavailable
+from belay.domain.given import Shown
 from belay.domain.identity import of_this_account
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import TERMINAL, Order, OrderState, Verdict, Word, same_order
@@ -108,7 +109,8 @@ def resolve_order(account: str, request: VerdictRequest, services: Services) -> 
     asked = _ask(session, order)
     for trade in asked.trades or () if order.word is None else ():  # those of another, the next run counts and tells
         if _is_of(order, trade):
-            count_fill(services, order.order_id, trade)
+            told = frozenset(one.key for one in asked.trades or ())
+            count_fill(services, order.order_id, trade, shown=Shown(asked.shown, told))
     if asked.shown is not None:
         _follow(session, order, asked.shown, request, asked.at)
     order = _order(session, order.order_id)

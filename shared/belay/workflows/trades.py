@@ -4,7 +4,7 @@ The venue is asked first whose they are. Then each trade is one conditional step
 repetition finishes what a stop left undone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ from belay.domain.flows import Flow
 from belay.domain.foreign import LIST, TradesRequest, back_id, flow_of, named, require_owned
 from belay.domain.incidents import IncidentKind
 from belay.domain.orders import NEVER_SENT, Order
-from belay.domain.record import Name, Record
+from belay.domain.record import Name, Record, Symbol
 from belay.domain.venues import VenueOrder, VenueTrade
 from belay.ports import Services
 from belay.workflows.identity import refuse_other_identity
@@ -107,6 +107,7 @@ def _wanted(session: Session, request: TradesRequest) -> list[tuple[VenueTrade, 
     waiting = ledger.unattributed_trades(account)
     if request.symbol is not None:
         meant = [trade for trade in waiting if trade.symbol == request.symbol]
+        _require_known(session, request.symbol, waiting, meant)
         at_once = sorted({trade.venue_order_id for trade in meant})[:MOST_ASKED]
         return [(trade, ledger.flow(account, trade.key)) for trade in meant if trade.venue_order_id in at_once]
     names = request.foreign if request.attribute is None else (request.attribute,)
@@ -122,6 +123,21 @@ def _wanted(session: Session, request: TradesRequest) -> list[tuple[VenueTrade, 
         _require_same(flow, request, trade)
         found[trade.key] = (trade, flow)
     return list(found.values())
+
+
+def _require_known(
+    session: Session, symbol: Symbol, waiting: Iterable[VenueTrade], meant: Collection[VenueTrade]
+) -> None:
+    """Where nothing waits in a symbol, that is so because all is said, or because nobody trades in it: a typo."""
+    if (
+        meant
+        or symbol in session.document.symbols
+        or symbol in session.services.ledger.account(session.document.account).held_symbols()
+    ):
+        return
+    others = ", ".join(sorted({trade.symbol for trade in waiting}))
+    problem = f"nobody trades {symbol}; trades wait in {others}" if others else f"nobody trades {symbol}; none waits"
+    raise InvalidInput("trades.symbol", problem, LIST)
 
 
 def _require_same(flow: Flow | None, request: TradesRequest, trade: VenueTrade) -> None:
