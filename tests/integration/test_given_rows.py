@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from belay.cli import books
 from belay.domain.chain import flaw
 from belay.domain.decisions import Hold
 from belay.domain.errors import VenueUnavailable
@@ -351,6 +352,15 @@ def test_a_balance_that_was_taken_with_a_wrong_row_is_not_moved_by_the_true_one(
     )
     assert world.reconcile().clean
     assert balanced(world)
+
+
+def test_the_list_of_fills_has_a_trade_once_and_as_the_venue_tells_it() -> None:
+    for changes in ({"trade_id": "T-wrong"}, {"price": "9000"}):
+        world, order = settled_by(changes)
+        world.minutes(3)
+        true = of(world, order)
+        listed = [row for row in books.fills(world.ledger, (ACCOUNT,), None, 10) if row["order_id"] == order.order_id]
+        assert [(row["trade_id"], row["price"]) for row in listed] == [(true.trade_id, true.price)]
 
 
 def test_a_right_row_beside_a_wrong_one_stays() -> None:
