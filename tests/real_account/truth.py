@@ -100,7 +100,8 @@ def _trades(world: World) -> Iterator[str]:
     """A trade of an order that came by the API is one fill; any other is one flow, or in a balance taken after it."""
     accepted = set(world.accepted())
     fills = [(fill.trade.symbol, fill.trade.trade_id) for fill in world.ledger.fills(ACCOUNT, ALL)]
-    flows = [flow for flow in world.ledger.flows(ACCOUNT, ALL) if flow.trade is not None and flow.fill_of is None]
+    about = [flow for flow in world.ledger.flows(ACCOUNT, ALL) if flow.trade is not None and flow.fill_of is None]
+    flows = [flow for flow in about if flow.true_fees is None]  # a corrected fee is a flow of its own
     for trade in world.place.books.trades:
         name = f"{trade.side} {trade.symbol} {trade.trade_id}"
         filled = fills.count((trade.symbol, trade.trade_id))
