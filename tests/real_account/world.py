@@ -5,13 +5,15 @@ How it reaches the venue is the place's business: in memory (`venue.InMemory`) o
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from typer.testing import CliRunner, Result
+from typer.main import get_command
 
 from belay.adapters.memory.ledger import InMemoryLedger
 from belay.adapters.memory.ports import InMemoryAlerts, InMemoryKillSwitch, InMemoryQueue, gather_in_order
@@ -39,6 +41,18 @@ ACCOUNT, STRATEGY, STAGE, LAYER = "real", "trend", "dev", "layer:1"
 MINUTE = timedelta(minutes=1)
 COSTS = {"fee": "0.003", "slippage": "0.001"}
 BASES = ("BTC", "ETH", "XRP")
+
+
+# Made once: typer would read every signature again for each of the hundreds of commands of a life.
+COMMAND = get_command(app)
+
+
+class Done(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
 
 
 class Told:
@@ -215,9 +229,16 @@ class World:
             clock=self.now,
         )
 
-    def command(self, *arguments: str) -> Result:
+    def command(self, *arguments: str) -> Done:
         """Run `belay` with these arguments."""
-        return CliRunner().invoke(app, list(arguments), obj=lambda _stage, _local: self.desk())
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                COMMAND.main(list(arguments), prog_name="belay", obj=lambda _stage, _local: self.desk())
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return Done(code, out.getvalue(), err.getvalue())
 
     def incidents(self) -> tuple[Incident, ...]:
         return self.ledger.open_incidents(ACCOUNT)
