@@ -54,6 +54,10 @@ class Done(NamedTuple):
     stdout: str
     stderr: str
 
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
 
 class Told:
     """A strategy that says, once, what the test told it to."""
