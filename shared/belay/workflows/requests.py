@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from belay.domain.errors import BelayError, InvalidInput, VenueUnavailable
+from belay.domain.errors import BelayError, Conflict, InvalidInput, VenueUnavailable
 from belay.domain.record import Record
 from belay.ports import Services
 from belay.workflows.session import Session
@@ -11,17 +11,31 @@ from belay.workflows.updates import end_incident
 
 type Answer = dict[str, Any]
 
+TRIES = 3
+
 
 def answered(event: Mapping[str, Any], name: str, carry_out: Callable[[str, Any], Record]) -> Answer:
-    """Do what an event like `{"account": "paper", "trades": {}}` asks for; what stands against it is data, too."""
+    """Do what an event like `{"account": "paper", "trades": {}}` asks for; what stands against it is data, too.
+
+    A run that writes meanwhile is no reason to send a person away: the same is asked anew, of what is there by then.
+    """
     try:
-        return carry_out(str(event.get("account", "")), event[name]).model_dump(mode="json")
+        return _repeated(carry_out, str(event.get("account", "")), event[name]).model_dump(mode="json")
     except InvalidInput as error:
         return {"error": error.field, "problem": error.problem, "remedy": error.remedy}
     except VenueUnavailable as error:
         return {"error": name, "problem": f"the venue could not be asked: {error}", "remedy": "Nothing was changed."}
     except BelayError as error:
         return {"error": name, "problem": str(error), "remedy": "Ask again: what was done stays done, and once."}
+
+
+def _repeated(carry_out: Callable[[str, Any], Record], account: str, wish: Any) -> Record:
+    for _ in range(TRIES - 1):
+        try:
+            return carry_out(account, wish)
+        except Conflict:
+            continue
+    return carry_out(account, wish)
 
 
 def require_strategy(session: Session, strategy: str, is_new: bool, field: str) -> None:
