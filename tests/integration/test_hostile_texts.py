@@ -116,7 +116,9 @@ def ledger() -> InMemoryLedger:
     demo.trade()
     made, slot = demo.ledger, make_slot(-900)
     record = make_decision(Cancel(order_id="f" * 32, reason="too late"), make_sell(), slot=slot)
-    orders = tuple(order.model_copy(update={"estimated": ("T1",)}) for order in make_orders(record))
+    orders = tuple(
+        order.model_copy(update={"estimated": ("T1",), "replaced": ("T2",)}) for order in make_orders(record)
+    )
     made.record_decision(record, orders, make_events(record, orders))
     held = make_hold(slot=make_slot(-901))
     made.record_decision(held.model_copy(update={"decision": held.decision.model_copy(update={"detail": "x"})}), (), ())
@@ -138,6 +140,7 @@ def ledger() -> InMemoryLedger:
     stops = (make_stop(strategy=STRATEGY, symbol=SYMBOL), make_stop(incident="balance_mismatch:USD"))
     adoption = Adoption(strategy=STRATEGY, symbol=SYMBOL, quantity="0.1", price="1", author="ada", at=NOW)
     changes: dict[str, Any] = {"stops": stops, "adoptions": (adoption,), "reservations": {"r1": make_reservation()}}
+    changes["owing"] = ("T9",)
     changes["identity"] = VenueIdentity(venue="paper", mode="paper", sandbox=None, hosts=("x",), venue_account="x")
     made.save_account(account.bumped(**changes))
     proven = made.last_proof(ACCOUNT)

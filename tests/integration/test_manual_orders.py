@@ -38,7 +38,7 @@ def asked(**changes: Any) -> ManualOrder:
 
 
 def place(world: World, **changes: Any) -> Any:
-    return trading.place(desk(world), asked(**changes), f"desk-{len(world.steps.calls)}")
+    return trading.place(desk(world), asked(**changes), f"desk-{len(world.steps.calls)}", new_strategy=True)
 
 
 def ready() -> World:

@@ -569,7 +569,7 @@ def silent_of(symbol: str) -> Any:
 def test_a_symbol_that_is_not_traded_keeps_no_balance_from_being_taken_whatever_its_trades_moved() -> None:
     """Its trades may never be read; one that is after all is in the balances already."""
     world = with_ether()
-    world.move(recorded=False, ETH="-1", USD="990")
+    world.move(recorded=False, ETH="1", USD="-990")
     delisted(world)
     world.advance(minutes=1)
     assert asked(world, assets=["USD"])["taken"]

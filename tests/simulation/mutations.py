@@ -178,10 +178,12 @@ def _later_decision_wins(ledger: Any, record: Any, orders: Any, events: Any, acc
     return record
 
 
-def _ignores_late_fills(order: Any, account: Any, trade: Any, stamp: Any, detail: Any = None) -> Any:
+def _ignores_late_fills(
+    order: Any, account: Any, trade: Any, stamp: Any, detail: Any = None, given: Any = False, instead_of: Any = ()
+) -> Any:
     if order.state in TERMINAL:
         return None
-    return _record_fill(order, account, trade, stamp, detail)
+    return _record_fill(order, account, trade, stamp, detail, given=given, instead_of=instead_of)
 
 
 def _owns_all(case: Any) -> Any:

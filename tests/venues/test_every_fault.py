@@ -100,9 +100,10 @@ def duplicated(desk: Desk, name: str, kind: str) -> bool:
     return kind == "market" and (name == "copied" or (name == "replayed" and desk.venue == "binance"))
 
 
-def expected_incidents(desk: Desk, name: str, kind: str) -> list[IncidentKind]:
+def expected_incidents(desk: Desk, name: str, kind: str, way: str) -> list[IncidentKind]:
+    """What is sold twice is one time another's."""
     if duplicated(desk, name, kind):
-        return [I.DUPLICATE_VENUE_ORDER, I.OVERFILL]
+        return [I.DUPLICATE_VENUE_ORDER, I.OVERFILL, *([I.POSITION_MISMATCH] if way == "exit" else [])]
     return [I.VENUE_CONFIGURATION] if (name, desk.venue) == ("restricted", "binance") else []
 
 
@@ -111,7 +112,7 @@ def meet(desk: Desk, name: str, kind: str, way: str) -> None:
     order = submitted(desk, name, kind, way)
     desk.go_on(CASES[name].lasts)
     desk.settle()
-    incidents = expected_incidents(desk, name, kind)
+    incidents = expected_incidents(desk, name, kind, way)
     desk.check(*incidents)
     lost = name in NEVER_PLACED
     assert len(desk.placed(order)) == (2 if duplicated(desk, name, kind) else int(not lost or way == "exit"))

@@ -108,7 +108,7 @@ WAYS: dict[IncidentKind, Way] = {
     ),
     K.UNREADABLE_ROW: Way(
         "the row is gone, or is understood; one of a trade or a booking stays, and a person takes it as it is",
-        (RESOLVE, "belay rebase"),
+        (f"belay resolve ORDER --filled rows.json {REASON}", RESOLVE, "belay rebase"),
         "test_a_trades_row_that_is_not_understood_is_taken_as_it_is_and_its_balances_by_a_rebase",
     ),
     K.NOT_RECONCILED: Way(
