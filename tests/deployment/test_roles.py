@@ -234,8 +234,8 @@ def test_security_md_says_what_each_role_may_do(scene: Scene) -> None:
                 clients = partial(client_as, scene.stack, credentials)
                 for what, attempt in TRIES.items():
                     rows[what].append(outcome(attempt, clients, scene))
-        for _ in range(2):
-            scene.stack.client("sqs").purge_queue(QueueUrl=scene.stack.outputs["IntentsQueueUrl"])
+        for queue in 2 * ("IntentsQueueUrl", "FollowUpsQueueUrl"):
+            scene.stack.client("sqs").purge_queue(QueueUrl=scene.stack.outputs[queue])
     made = table(rows)
     file = ROOT / "build/tests/roles.md"
     file.parent.mkdir(parents=True, exist_ok=True)
