@@ -574,7 +574,7 @@ def test_a_symbol_that_is_not_traded_keeps_no_balance_from_being_taken_whatever_
     world.advance(minutes=1)
     assert asked(world, assets=["USD"])["taken"]
     assert asked(world, assets=["ETH"])["taken"]
-    assert world.account.external == {"USD": 990, "ETH": -1}
+    assert world.account.external == {"USD": -990, "ETH": 1}
 
 
 def test_a_rebase_is_refused_while_balances_move() -> None:
