@@ -365,7 +365,7 @@ def test_a_trades_row_that_is_not_understood_is_taken_as_it_is_and_its_balances_
     world.steps.always("venue.trades", changed(lambda page: page.model_copy(update={"trades": (), "unread": (row,)})))
     world.minutes(3)
     assert K.UNREADABLE_ROW in world.kinds()
-    do(world, K.UNREADABLE_ROW)
+    do(world, K.UNREADABLE_ROW, containing="incidents resolve")
     world.minutes(2)
     moved = world.incidents()
     assert {(one.kind, one.subject) for one in moved} == {(K.BALANCE_MISMATCH, "USD"), (K.BALANCE_MISMATCH, "BTC")}
