@@ -18,7 +18,7 @@ from belay.domain.reconciliation import Filled, Finding, Mismatch, Observed, Una
 from belay.domain.reconciliation import reconcile as compare
 from belay.domain.record import ZERO, Record
 from belay.domain.texts import bounded
-from belay.domain.venues import VenueTrade, readable
+from belay.domain.venues import VenueTrade
 from belay.ports import Services
 from belay.workflows import integrity
 from belay.workflows.fills import count_fill
@@ -34,7 +34,7 @@ from belay.workflows.resolve import attach
 from belay.workflows.restore import first_proven
 from belay.workflows.session import Session, open_session
 from belay.workflows.settling import owed_fills, settle_orders
-from belay.workflows.still import filled
+from belay.workflows.still import steady
 from belay.workflows.views import Views, next_cursor, read
 from belay.workflows.windows import Budget
 
@@ -286,9 +286,8 @@ def _open_books(session: Session, views: Views) -> bool:
     account, venue = views.ledger.account, views.venue
     if account.opening is not None or account.traded or account.reservations or not views.clocks_agree:
         return False
-    balances, opened_at = venue.balances.total, session.market_data.time()
-    again = filled(readable(session.venue.open_orders())), session.venue.balances().total
-    if again != (filled(venue.open_orders), balances):
+    balances, opened_at = venue.balances.total, steady(session, views)
+    if opened_at is None:
         return True
     opening = {asset: balances.get(asset, ZERO) for asset in sorted(session.document.assets | balances.keys())}
     try:
