@@ -411,6 +411,18 @@ def test_r15_a_trade_that_the_venue_does_not_show_is_not_believed(wish: dict[str
     require_ended(world)
 
 
+def test_r31_a_trade_of_a_symbol_that_left_the_venue_is_called_foreign_though_the_venues_lists_leave_it_out() -> None:
+    world = traded_by_hand()
+    key = waiting(world).key
+    world.steps.always("venue.lookup", instead(None))
+    world.steps.always("venue.trades", instead(TradePage(trades=())))
+    for call in ("market.market", "market.price"):
+        world.steps.always(call, instead(SymbolUnavailable(f"{SYMBOL} is not listed")))
+    (said,) = say(world, foreign=(key,)).said
+    assert (said.trade.key, said.strategy, said.already) == (key, None, False)
+    assert K.UNATTRIBUTED_TRADE not in world.kinds()
+
+
 def test_a_trade_that_the_venue_shows_otherwise_is_not_believed() -> None:
     world = traded_by_hand()
     trade = waiting(world)

@@ -173,6 +173,8 @@ def _require_shown(session: Session, trade: VenueTrade) -> None:
     while trade.key not in (rows := {row.key: row for row in page.trades}) and page.next_page is not None:
         page = session.venue.trades(trade.symbol, trade.at - AROUND, trade.at + AROUND, page.next_page)
     told = rows.get(trade.key)
+    if told is None:  # some venues' lists leave out what they no longer list, and say nothing of it: this does
+        session.market_data.market(trade.symbol)
     if told is None or (told.quantity, told.price) != (trade.quantity, trade.price):
         shows = f"{told.quantity} at {told.price}" if told else "no such trade"
         problem = f"{trade.key} is {trade.quantity} at {trade.price} here, and the venue shows {shows}"
