@@ -6,7 +6,7 @@ import pytest
 
 from tests.real_account.lives import VENUES, require_the_way_back
 
-STEPS = 20
+STEPS = 40
 
 
 @pytest.mark.parametrize("venue", VENUES)
